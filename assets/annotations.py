@@ -1,0 +1,266 @@
+"""What an annotation says about a value: how it arrives, which columns, which type.
+
+Nothing is imported or evaluated for it. Text (`from __future__ import annotations`) is parsed, its
+names are looked up where the function is written, and a name that is out of reach (an import under
+`TYPE_CHECKING`) is judged by how it is spelt.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import pathlib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lineal.assets.asset import Arrival, Columns, Folder, columns
+
+_MISSING = object()
+
+
+class Named(NamedTuple):
+    """A type that is out of reach, known by how it is spelt: `pandas.DataFrame`."""
+
+    path: str
+
+
+class Applied(NamedTuple):
+    """A type with arguments: `list[dict]` is (list, (dict,)), `int | None` is (Union, …)."""
+
+    head: Any
+    arguments: tuple[Any, ...]
+
+
+class Meaning(NamedTuple):
+    """What an annotation says: a type (Any when it says none) and the declared columns."""
+
+    type: Any
+    columns: tuple[str, ...] | None = None
+
+
+class UnreadColumns(ValueError):
+    """`columns(…)` is written so that its names can't be read without running it."""
+
+
+def meaning(annotation: Any, namespace: Mapping[str, Any]) -> Meaning:
+    """What an annotation says.
+
+    Args:
+        annotation: the object or its text; `inspect.Parameter.empty` when there is none.
+        namespace: the globals of the function.
+
+    Raises:
+        UnreadColumns: when declared columns would be lost.
+    """
+    if annotation is inspect.Parameter.empty:
+        return Meaning(Any)
+    found = _Reading(namespace).normal(annotation)
+    if isinstance(found, _Noted):
+        noted = [note for note in found.notes if isinstance(note, Columns)]
+        return Meaning(found.type, noted[0].names if noted else None)
+    return Meaning(found)
+
+
+def arrival(kind: Any) -> Arrival:
+    """How a value annotated with this type arrives."""
+    if isinstance(kind, Applied):
+        if kind.head is typing.Union:
+            arms = [arm for arm in kind.arguments if arm is not None and arm is not types.NoneType]
+            return arrival(arms[0]) if len(arms) == 1 else "auto"
+        if kind.head is list and kind.arguments:
+            inner = arrival(kind.arguments[0])
+            return "paths" if inner == "path" else "rows" if returns_rows(kind) else "object"
+        return arrival(kind.head)
+    if kind is Any or kind is object or kind is None:
+        return "auto"
+    if isinstance(kind, Named):
+        return _SPELT.get(kind.path) or _ARRIVALS.get(_ends(kind.path), "auto")
+    if isinstance(kind, type):
+        if issubclass(kind, pathlib.PurePath):
+            return "path"
+        module = kind.__module__.split(".")[0]
+        return _ARRIVALS.get((module, kind.__qualname__), "object")
+    return "object" if callable(kind) else "auto"
+
+
+def returns_rows(kind: Any) -> bool:
+    """Is this `list[dict]`, a table written as rows?"""
+    if not isinstance(kind, Applied) or kind.head is not list or len(kind.arguments) != 1:
+        return False
+    row = kind.arguments[0]
+    head = row.head if isinstance(row, Applied) else row
+    return isinstance(head, type) and issubclass(head, dict)
+
+
+def is_folder(kind: Any) -> bool:
+    """Does the annotation ask for an empty folder to write into?"""
+    return kind is Folder or kind in (Named("Folder"), Named("lineal.Folder"))
+
+
+_ARRIVALS: Mapping[tuple[str, str], Arrival] = types.MappingProxyType(
+    {
+        ("pandas", "DataFrame"): "pandas",
+        ("pyarrow", "Table"): "arrow",
+        ("pyarrow", "RecordBatchReader"): "batches",
+        ("duckdb", "DuckDBPyRelation"): "relation",
+        ("_duckdb", "DuckDBPyRelation"): "relation",
+        ("polars", "DataFrame"): "polars",
+        ("numpy", "ndarray"): "array",
+        ("numpy", "NDArray"): "array",
+        ("pathlib", "Path"): "path",
+    }
+)
+# Names that mean one thing even without their module. A bare `DataFrame` could be anyone's.
+_SPELT: Mapping[str, Arrival] = types.MappingProxyType(
+    {
+        "DuckDBPyRelation": "relation",
+        "RecordBatchReader": "batches",
+        "NDArray": "array",
+        "ndarray": "array",
+        "Path": "path",
+    }
+)
+_CUSTOM = types.MappingProxyType(
+    {"pd": "pandas", "pa": "pyarrow", "np": "numpy", "npt": "numpy.typing", "pl": "polars",
+     "t": "typing"}
+)  # fmt: skip
+_TYPING = ("Annotated", "Any", "Dict", "List", "Literal", "Optional", "Set", "Tuple", "Union")
+
+
+def _ends(path: str) -> tuple[str, str]:
+    first, _, rest = path.partition(".")
+    return first, rest.rpartition(".")[2]
+
+
+class _Noted(NamedTuple):
+    """`Annotated[type, *notes]`."""
+
+    type: Any
+    notes: tuple[Any, ...]
+
+
+class _Reading:
+    """Brings annotations of one namespace, objects and text, into one form."""
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self.namespace = namespace
+
+    def normal(self, annotation: Any) -> Any:
+        """A type, Named, Applied or _Noted."""
+        if isinstance(annotation, typing.ForwardRef):
+            annotation = annotation.__forward_arg__
+        if isinstance(annotation, str):
+            try:
+                return self._node(ast.parse(annotation.strip(), mode="eval").body)
+            except SyntaxError:
+                return Named(annotation)
+        notes = getattr(annotation, "__metadata__", None)
+        if notes is not None and typing.get_origin(annotation) is typing.Annotated:
+            return _Noted(self.normal(annotation.__origin__), tuple(notes))
+        head = typing.get_origin(annotation)
+        if head is None:
+            return annotation
+        arguments = typing.get_args(annotation)
+        if head is typing.Literal:
+            return Applied(head, arguments)
+        return _applied(head, tuple(self.normal(each) for each in arguments))
+
+    def _node(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Constant):
+            return self.normal(node.value) if isinstance(node.value, str) else node.value
+        if isinstance(node, ast.Name | ast.Attribute):
+            return self._dotted(node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return _applied(typing.Union, (self._node(node.left), self._node(node.right)))
+        if isinstance(node, ast.Subscript):
+            return self._subscript(node)
+        return Named(ast.unparse(node))
+
+    def _subscript(self, node: ast.Subscript) -> Any:
+        inside = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        head = self._node(node.value)
+        if head is typing.Annotated:
+            notes = (self._note(each) for each in inside[1:])
+            return _Noted(self._node(inside[0]), tuple(notes))
+        if head is typing.Literal:
+            return Applied(head, tuple(self._value(each) for each in inside))
+        arguments = tuple(self._node(each) for each in inside)
+        return head if isinstance(head, Named) else _applied(head, arguments)
+
+    def _dotted(self, node: ast.expr) -> Any:
+        found = self._look_up(node)
+        return Named(found) if isinstance(found, str) else self.normal(found)
+
+    def _look_up(self, node: ast.expr) -> Any:
+        path: list[str] = []
+        while isinstance(node, ast.Attribute):
+            path.insert(0, node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return Named(ast.unparse(node))
+        found = self.namespace.get(node.id, _MISSING)
+        if found is _MISSING:
+            return self._out_of_reach(node.id, path)
+        spelt = node.id
+        for name in path:
+            if isinstance(found, types.ModuleType):
+                spelt = found.__name__
+            # Static: no module's `__getattr__` is asked, for that may import.
+            found = inspect.getattr_static(found, name, _MISSING)
+            if found is _MISSING:
+                return Named(".".join([spelt, name]))
+            spelt = f"{spelt}.{name}"
+        return found
+
+    def _out_of_reach(self, root: str, path: list[str]) -> Any:
+        spelt = ".".join([_CUSTOM.get(root, root), *path])
+        if not path and hasattr(builtins, root):
+            return getattr(builtins, root)
+        name = spelt.removeprefix("typing.")
+        if name in _TYPING:
+            return getattr(typing, name)
+        return Named(spelt)
+
+    def _note(self, node: ast.expr) -> Any:
+        """One note of an `Annotated`: the Columns it makes or names, anything else is nobody's."""
+        if not isinstance(node, ast.Call):
+            return self._value(node)
+        maker = self._look_up(node.func)
+        if maker is not columns and maker not in (Named("columns"), Named("lineal.columns")):
+            return None
+        names: list[Any] = []
+        for argument in node.args:
+            if isinstance(argument, ast.Starred):
+                several = self._value(argument.value)
+                names.extend(several if isinstance(several, list | tuple) else [None])
+            else:
+                names.append(self._value(argument))
+        if node.keywords or not all(isinstance(name, str) for name in names):
+            raise UnreadColumns(ast.unparse(node))
+        return Columns(tuple(names))
+
+    def _value(self, node: ast.expr) -> Any:
+        """A literal, or a value by its name; None for anything that would have to be run."""
+        if isinstance(node, ast.Name | ast.Attribute):
+            return self._look_up(node)
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            return None
+
+
+def _applied(head: Any, arguments: tuple[Any, ...]) -> Applied:
+    if head is typing.Optional:
+        head, arguments = typing.Union, (*arguments, None)
+    if head is types.UnionType:
+        head = typing.Union
+    if head is typing.Union:
+        flat: list[Any] = []
+        for arm in arguments:
+            nested = isinstance(arm, Applied) and arm.head is typing.Union
+            flat.extend(arm.arguments if nested else (arm,))
+        return Applied(head, tuple(flat))
+    return Applied(typing.get_origin(head) or head, arguments)

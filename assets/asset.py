@@ -1,0 +1,294 @@
+"""Declarations: what should exist. An asset is a frozen value; it does nothing by itself.
+
+Everything constructed while a definitions module is imported counts: `gathering()` collects it in a
+context-local list, so assets made in loops and factories are never lost, and there is no registry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from lineal.assets.errors import DefinitionError
+
+
+class Where(NamedTuple):
+    """A place in the user's files."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def place(file: str, line: int) -> Where:
+    """A place; a file that Python knows by a relative path gets its absolute one."""
+    # Not `resolve`: a link stays as it is written, and the disk is not asked.
+    return Where(file if file.startswith("<") else os.path.abspath(file), line)  # noqa: PTH100
+
+
+def caller() -> Where:
+    """The user's line that is declaring something: the first frame outside `lineal.assets`."""
+    frame = sys._getframe(1)
+    while frame.f_back and str(frame.f_globals.get("__name__")).startswith("lineal.assets."):
+        frame = frame.f_back
+    return place(frame.f_code.co_filename, frame.f_lineno)
+
+
+# How an input arrives in the function; `auto` is pandas for tables, else the object itself.
+Arrival = Literal[
+    "auto", "pandas", "arrow", "batches", "relation", "polars", "rows", "array", "object",
+    "path", "paths",
+]  # fmt: skip
+
+
+class Columns(NamedTuple):
+    """`columns("id", "delay")` in an annotation: the only columns handed over, in order."""
+
+    names: tuple[str, ...]
+
+
+def columns(*names: str) -> Columns:
+    """Declare the columns a function reads: only those are handed over and decide its staleness."""
+    return Columns(names)
+
+
+class Folder:
+    """Annotation of a parameter that receives an empty folder to write into; return it as output.
+
+    In a task it arrives as a `pathlib.Path`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of an asset: the parameter it arrives as, and how.
+
+    `asset` is None until the graph finds the asset of that name (`raw_orders` ↔ `raw/orders`).
+    """
+
+    parameter: str
+    asset: str | None = None
+    arrival: Arrival = "auto"
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What the output promises: format, key, order and schema. Part of the fingerprint."""
+
+    format: str | None = None  # None: chosen by the type of the value
+    primary_key: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = ()
+    keep_order: bool = False
+    schema: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the files of a source become a table: `csv(types=…, nulls=…)`, `parquet()`, `json()`."""
+
+    format: str  # "auto" | "csv" | "parquet" | "json"
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files a source watches: a path or glob relative to the folder of the file saying it."""
+
+    pattern: str
+    base: str  # absolute folder
+    reader: Reader = Reader("auto")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A source that a function fetches; `refetch` seconds after which it is due again."""
+
+    refetch: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The text of a SQL asset and where it is written."""
+
+    text: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """A test of a new version before it is published; an error check blocks publication.
+
+    Exactly one of `function` and `rule` is set. A rule is a ready-made check: (kind, arguments).
+    """
+
+    name: str
+    where: Where
+    severity: Literal["error", "warn"] = "error"
+    function: Callable[..., Any] | None = None
+    rule: tuple[str, tuple[tuple[str, Any], ...]] | None = None
+    asset: str | None = None  # the asset it tests, for `@check(asset)`
+    inputs: tuple[Input, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.function is None:
+            raise TypeError(f"the ready-made check `{self.name}` is not callable")
+        return self.function(*args, **kwargs)
+
+
+AssetKind = Literal["python", "sql", "files", "fetch"]
+
+
+class _Docstring:
+    """The class's own text on the class, the user's docstring on an instance."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __get__(self, instance: Asset | None, owner: type) -> str | None:
+        if instance is None:
+            return self.text
+        return getattr(instance.function, "__doc__", None) or instance.description or None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asset:
+    __doc__ = _Docstring(  # a descriptor, which `type.__doc__` honours
+        """A declaration: name, inputs, how to compute it, parameters, checks, metadata.
+
+    `outputs` names what it makes: itself, or the several outputs of one function. `kind` says how
+    it is computed; exactly one of `function` (python, fetch), `query` (sql), `files` is set.
+    """
+    )
+
+    name: str
+    kind: AssetKind
+    where: Where
+    outputs: tuple[str, ...]
+    function: Callable[..., Any] | None = None
+    query: Query | None = None
+    files: Files | None = None
+    fetch: Fetch | None = None
+    inputs: tuple[Input, ...] = ()
+    takes_rest: bool = False  # `**inputs` in the signature
+    folder_parameter: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # those with a default
+    # Every parameter, by name; one that is not in `parameters` must be set in the settings.
+    parameter_types: Mapping[str, Any] = field(default_factory=dict)
+    returns_rows: bool = False  # annotated `-> list[dict]`: a table
+    contract: Contract = Contract()
+    checks: tuple[Check, ...] = ()
+    version: str | None = None
+    ignore: tuple[Any, ...] = ()
+    volatile: bool = False
+    variables: tuple[str, ...] = ()  # environment variables it is declared to read
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    description: str = ""
+
+    @property
+    def several(self) -> bool:
+        return self.outputs != (self.name,)
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The plain function: what `inspect.signature`, doctest and IDEs look through."""
+        if self.function is None:
+            raise AttributeError("__wrapped__")
+        return self.function
+
+    @property
+    def __name__(self) -> str:
+        return str(getattr(self.function, "__name__", self.name))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.function is None:
+            raise TypeError(f"`{self.name}` is a {self.kind} asset, not a function")
+        return self.function(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A value and what to record beside it: metrics (numbers) and metadata (plain values)."""
+
+    value: Any
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------------------------- gathering
+
+
+class Texts(Protocol):
+    """The text files that a declaration names: the loader's, which remembers the bytes it gave."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file, read once; raises OSError."""
+        ...
+
+    def below(self, folder: str, suffix: str) -> Sequence[str]:
+        """The absolute paths of all files below a folder with that suffix, sorted."""
+        ...
+
+
+Declaration = Asset | Check | DefinitionError
+_D = TypeVar("_D", Asset, Check)
+
+
+class _Gathering(NamedTuple):
+    found: list[Declaration]
+    texts: Texts | None
+
+
+_current: contextvars.ContextVar[_Gathering | None] = contextvars.ContextVar(
+    "lineal_gathering", default=None
+)
+
+
+@contextlib.contextmanager
+def gathering(texts: Texts | None = None) -> Iterator[list[Declaration]]:
+    """Collect every asset and check constructed inside the block, in order.
+
+    A declaration that can't be right is collected too, as its DefinitionError, so that all are told
+    at once: whoever gathers raises them before building a graph. `texts` reads SQL files.
+    """
+    found: list[Declaration] = []
+    token = _current.set(_Gathering(found, texts))
+    try:
+        yield found
+    finally:
+        _current.reset(token)
+
+
+def declared(thing: _D) -> _D:
+    """Note a declaration if one is being gathered; returns it."""
+    current = _current.get()
+    if current is not None:
+        current.found.append(thing)
+    return thing
+
+
+def refused(error: DefinitionError) -> None:
+    """Note a declaration that can't be right; raises the error when nothing is being gathered."""
+    current = _current.get()
+    if current is None:
+        raise error
+    current.found.append(error)
+
+
+def is_gathering() -> bool:
+    return _current.get() is not None
+
+
+def texts_of_the_load() -> Texts | None:
+    """Who reads text files for the declarations being gathered."""
+    current = _current.get()
+    return current.texts if current is not None else None

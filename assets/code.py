@@ -1,0 +1,225 @@
+"""Recipes: the identity of the code a step runs, over all that it can reach in the project."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lineal.assets.captured import Encoder, NoForm, Opaque, opaque
+from lineal.assets.components import components
+from lineal.assets.digest import SCHEME, digest_bytes
+from lineal.assets.reach import ModuleSource, Node, Project, Reach, short
+from lineal.assets.records import Recipe, RecipePart
+
+__all__ = ["ModuleSource", "Opaque", "Walker", "opaque"]
+
+
+class Walker:
+    """Finds the recipe of every function of one loaded project; what they share is walked once.
+
+    Args:
+        sources: the loaded project modules by name; may grow while walking.
+        is_project: whether a module name is the project's; by default, if it is in `sources`.
+        root: the project's folder; paths inside it are taken relative to it.
+        load: imports a project module by name, or None; by default looks at what is loaded.
+        every: all project modules below the root, for code that may reach any of them.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, ModuleSource],
+        is_project: Callable[[str], bool] | None = None,
+        root: str = "",
+        *,
+        load: Callable[[str], types.ModuleType | None] | None = None,
+        every: Callable[[], Mapping[str, ModuleSource]] | None = None,
+    ):
+        def belongs(name: str) -> bool:
+            return name in sources
+
+        self._project = Project(
+            sources,
+            is_project or belongs,
+            root,
+            load or sys.modules.get,
+            every or (lambda: sources),
+        )
+        self._reach = {full: Reach(self._project, full=full) for full in (False, True)}
+        self._digests: dict[tuple[bool, frozenset[int]], dict[Node, str]] = {}
+        self._externals: dict[str, RecipePart] = {}
+
+    def recipe(
+        self,
+        function: Any,
+        *,
+        version: str | None = None,
+        ignore: Iterable[Any] = (),
+        parameters: Iterable[str] = (),
+    ) -> Recipe:
+        """The recipe of a function.
+
+        Args:
+            function: what a declaration computes with.
+            version: a hand-kept part.
+            ignore: functions and classes left out, with what only they reach.
+            parameters: names whose defaults don't count, because their values do elsewhere.
+
+        Raises:
+            DefinitionError: when something captured has no canonical form, or code has no source.
+        """
+        ignored = frozenset(id(_plain(thing)) for thing in ignore)
+        root, reached, full = self._reached(function, frozenset(parameters), ignored)
+        pieces = [SCHEME, "recipe", self._digest(root, full, ignored)]
+        parts = [replace(node.part, via=via) if via else node.part for node, via in reached]
+        if version is not None:
+            digest = digest_bytes(version.encode())
+            parts.append(RecipePart("version", "version", digest, short("version", version)))
+            pieces += ["version", version]
+        nodes = [node for node, _ in reached]
+        if any(node.names for node in nodes):
+            pieces += ["names", *(node.part.name for node in nodes if node.part.kind != "constant")]
+        return Recipe(
+            digest=_digest_of(pieces),
+            parts=(*parts, *self._external_parts(reached)),
+            opaque=_merged(node.opaque for node in nodes),
+            imports=tuple(sorted({name for node in nodes for name in node.imports})),
+            variables=tuple(sorted({name for node in nodes for name in node.environ})),
+            impure=_merged(node.impure for node in nodes),
+            watched=_merged(node.watched for node in nodes),
+        )
+
+    def drifted(self, function: Any) -> RecipePart | None:
+        """The first constant reached that has another value than when it was loaded, as it is now."""
+        _, reached, _ = self._reached(function, frozenset(), frozenset())
+        for node, _ in reached:
+            if node.fetch is None:
+                continue
+            part, now = node.part, node.fetch()
+            encoder = Encoder(self._project.is_project, self._project.root)
+            try:
+                digest = digest_bytes(encoder.form(now, part.name).data)
+            except NoForm:
+                digest = ""
+            if digest != part.digest:
+                return replace(part, digest=digest, value=short(part.name, now))
+        return None
+
+    def identify(self, module: str, qualname: str) -> str | None:
+        """The digest of a class or function that a pickle names; None if not the project's."""
+        if not self._project.is_project(module):
+            return None
+        found: Any = self._project.load(module)
+        for name in qualname.split("."):
+            found = getattr(found, name, None)
+        if found is None:
+            return None
+        root, _, full = self._reached(found, frozenset(), frozenset())
+        return _digest_of(
+            [SCHEME, "named", module, qualname, self._digest(root, full, frozenset())]
+        )
+
+    # ------------------------------------------------------------------ inside
+
+    def _reached(
+        self, function: Any, parameters: frozenset[str], ignored: frozenset[int]
+    ) -> tuple[Node, list[tuple[Node, str]], bool]:
+        """The root, every node it reaches with its user's name, and whether docstrings count."""
+        root = self._reach[False].root(function, parameters)
+        reached = _breadth_first(root, ignored)
+        if not any(node.introspects for node, _ in reached):
+            return root, reached, False
+        root = self._reach[True].root(function, parameters)
+        return root, _breadth_first(root, ignored), True
+
+    def _digest(self, root: Node, full: bool, ignored: frozenset[int]) -> str:
+        """The Merkle digest of a node over all it reaches; mutual recursion is one component."""
+        known = self._digests.setdefault((full, ignored), {})
+        if root not in known:
+            edges = _Edges(ignored)
+            for component in components(root, edges, known):
+                members = frozenset(component)
+                found = {node: _component_digest(node, members, edges, known) for node in component}
+                known.update(found)
+        return known[root]
+
+    def _external_parts(self, reached: list[tuple[Node, str]]) -> list[RecipePart]:
+        users: dict[str, str] = {}
+        for node, _ in reached:
+            for path in sorted(node.externals):
+                users.setdefault(path, node.part.name)
+        return [replace(self._external_part(path), via=users[path]) for path in sorted(users)]
+
+    def _external_part(self, path: str) -> RecipePart:
+        part = self._externals.get(path)
+        if part is None:
+            standard = path.partition(".")[0] in sys.stdlib_module_names
+            kind: Any = "builtin" if standard else "external"
+            part = self._externals[path] = RecipePart(path, kind, digest_bytes(path.encode()))
+        return part
+
+
+class _Edges:
+    """The edges of a node in a fixed order, without what is ignored."""
+
+    def __init__(self, ignored: frozenset[int]):
+        self.ignored = ignored
+
+    def __call__(self, node: Node) -> list[tuple[str, Node]]:
+        edges = sorted(node.edges.items(), key=lambda edge: edge[0])
+        if not self.ignored:
+            return edges
+        return [(label, inner) for label, inner in edges if id(inner.subject) not in self.ignored]
+
+
+def _component_digest(
+    start: Node, members: frozenset[Node], edges: _Edges, known: Mapping[Node, str]
+) -> str:
+    """One member's digest: its component read from it, members numbered in the order of meeting."""
+    numbers = {start: 0}
+    waiting = deque([start])
+    pieces: list[str] = []
+    while waiting:
+        node = waiting.popleft()
+        pieces += ["node", node.part.kind, node.part.digest]
+        for path in sorted(node.externals):
+            pieces += ["external", path]
+        for label, inner in edges(node):
+            if inner in members:
+                if inner not in numbers:
+                    numbers[inner] = len(numbers)
+                    waiting.append(inner)
+                pieces += ["within", label, str(numbers[inner])]
+            else:
+                pieces += ["edge", label, known[inner]]
+    return _digest_of(pieces)
+
+
+def _breadth_first(root: Node, ignored: frozenset[int]) -> list[tuple[Node, str]]:
+    edges = _Edges(ignored)
+    found = {root: ""}
+    waiting = deque([root])
+    while waiting:
+        node = waiting.popleft()
+        for _, inner in edges(node):
+            if inner not in found:
+                found[inner] = node.part.name
+                waiting.append(inner)
+    return list(found.items())
+
+
+def _plain(thing: Any) -> Any:
+    """The function behind a declaration."""
+    return getattr(thing, "function", None) or thing
+
+
+def _digest_of(pieces: Iterable[str]) -> str:
+    encoded = [piece.encode("utf-8", "surrogatepass") for piece in pieces]
+    return digest_bytes(b"".join(len(e).to_bytes(4, "little") + e for e in encoded))
+
+
+def _merged(several: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(item for items in several for item in items))

@@ -1,0 +1,253 @@
+"""The words people declare SQL assets with: one by its text or file, or a whole folder of files.
+
+SQL files are code, and a load reads each once, through the `Texts` that `gathering` was given: the
+bytes declared are the bytes run. Outside of a load (a unit test that imports the module) nothing is
+read: an asset from a file has an empty text then, a folder gives no assets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from lineal.assets.asset import (
+    Asset,
+    Check,
+    Query,
+    Texts,
+    Where,
+    caller,
+    declared,
+    is_gathering,
+    refused,
+    texts_of_the_load,
+)
+from lineal.assets.checks import make_check, parse_check
+from lineal.assets.declare import folder_of
+from lineal.assets.errors import DefinitionError, did_you_mean
+from lineal.assets.names import check_name
+from lineal.assets.options import CONTRACT, DESCRIPTIVE, contract, read_options
+
+SQL_OPTIONS = (*CONTRACT, *DESCRIPTIVE, "parameters")
+_HEADER = re.compile(r"\s*/\*\s*lineal\b(.*?)\*/", re.DOTALL)
+_BUILT_IN = frozenset({"partition", "start", "end"})
+
+
+def sql_asset(
+    name: str,
+    text: str | None = None,
+    *,
+    path: str | None = None,
+    primary_key: str | Sequence[str] | None = None,
+    order_by: str | Sequence[str] | None = None,
+    keep_order: bool | None = None,
+    schema: Mapping[str, str] | None = None,
+    checks: Sequence[Check] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    tags: str | Sequence[str] | None = None,
+    owner: str | None = None,
+    description: str | None = None,
+    **unknown: Any,
+) -> Asset:
+    """Declare a table by a SQL query over other assets.
+
+    `raw/orders` is written `raw.orders`, `raw_orders` or `"raw/orders"`; `$name` stands for a
+    parameter, which is bound, never pasted.
+
+    Args:
+        name: of the asset.
+        text: the query; or
+        path: its file, relative to the folder of the file that says it. A header in it counts,
+            and what is said here counts before the header.
+        parameters: names and values; settings can change them.
+        primary_key, order_by, keep_order, schema, checks, tags, owner, description: as for `asset`.
+    """
+    where = caller()
+    given = {
+        "primary_key": primary_key, "order_by": order_by, "keep_order": keep_order,
+        "schema": schema, "checks": checks, "parameters": parameters, "tags": tags,
+        "owner": owner, "description": description, **unknown,
+    }  # fmt: skip
+    try:
+        check_name(name)
+        if (text is None) == (path is None):
+            raise DefinitionError(
+                f"the SQL asset `{name}` needs its text or its path",
+                advice='write sql_asset("name", "select …") or sql_asset("name", path="x.sql")',
+            )
+        options = read_options(given, SQL_OPTIONS, "sql_asset")
+        if path is not None:
+            return _from_file(name, str(Path(folder_of(where), path)), options, where)
+        if not isinstance(text, str) or not text.strip():
+            raise DefinitionError(f"the text of the SQL asset `{name}` is empty")
+        return _declare(name, Query(text, where), options, where)
+    except DefinitionError as error:
+        return _refuse(name, error, where)
+
+
+def sql_assets(folder: str, **unknown: Any) -> tuple[Asset, ...]:
+    """Declare every `*.sql` file below a folder: `sql/stg/orders.sql` is `stg/orders` for "sql".
+
+    Options stand at the top of a file, as TOML in a comment:
+
+        /* lineal
+        primary_key = "id"
+        checks = ["not_null(origin)", "rows(minimum=1)"]
+        [parameters]
+        minimum = 5
+        */
+
+    Args:
+        folder: relative to the folder of the file that says it.
+    """
+    where = caller()
+    try:
+        read_options(unknown, (), "sql_assets")
+        if not isinstance(folder, str) or not folder:
+            raise DefinitionError(f"sql_assets needs a folder, not {folder!r}")
+        if not is_gathering():
+            return ()
+        root = str(Path(folder_of(where), folder))
+        files = _texts(where).below(root, ".sql")
+        if not files:
+            raise DefinitionError(f"no .sql file below `{folder}`", advice=f"looked in {root}")
+    except DefinitionError as error:
+        refused(_placed(error, where))
+        return ()
+    made: list[Asset] = []
+    for file in files:
+        name = PurePath(file).relative_to(root).with_suffix("").as_posix()
+        try:
+            made.append(_from_file(check_name(name), file, {}, Where(file, 1)))
+        except DefinitionError as error:
+            made.append(_refuse(name, error, Where(file, 1)))
+    return tuple(made)
+
+
+def _from_file(name: str, file: str, options: Mapping[str, Any], where: Where) -> Asset:
+    if not is_gathering():
+        return _declare(name, Query("", Where(file, 1)), options, Where(file, 1))
+    try:
+        text = _texts(where).read(file).decode()
+    except OSError as error:
+        raise DefinitionError(
+            f"the file of `{name}` can't be read: {file}: {error.strerror}", where=str(where)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"the file of `{name}` is not UTF-8", where=file) from error
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise DefinitionError("the file is empty", where=file)
+    top = Where(file, 1)
+    return _declare(name, Query(text, top), {**_header(text, top), **options}, top)
+
+
+def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) -> Asset:
+    parameters = options.get("parameters", {})
+    for parameter in parameters:
+        if not parameter.isidentifier() or parameter in _BUILT_IN:
+            raise DefinitionError(f"`{parameter}` can't be the name of a parameter")
+    return declared(
+        Asset(
+            name=name,
+            kind="sql",
+            where=where,
+            outputs=(name,),
+            query=query,
+            parameters=parameters,
+            parameter_types={
+                key: Any if value is None else type(value) for key, value in parameters.items()
+            },
+            contract=contract(options),
+            **{key: options[key] for key in DESCRIPTIVE if key in options},
+        )
+    )
+
+
+def _texts(where: Where) -> Texts:
+    found = texts_of_the_load()
+    if found is None:
+        raise DefinitionError(
+            "SQL files can't be read here: nothing that reads them was given", where=str(where)
+        )
+    return found
+
+
+def _refuse(name: Any, error: DefinitionError, where: Where) -> Asset:
+    refused(_placed(error, where))
+    shown = name if isinstance(name, str) else "invalid"
+    return declared(Asset(shown, "sql", where, (shown,), query=Query("select 1 as refused", where)))
+
+
+def _placed(error: DefinitionError, where: Where) -> DefinitionError:
+    if error.where is None:
+        error.where = str(where)
+    return error
+
+
+# --------------------------------------------------------------------------------------- header
+
+
+def _header(text: str, top: Where) -> dict[str, Any]:
+    """The options in the comment at the top of a SQL file.
+
+    Raises:
+        DefinitionError: with the line of what is wrong.
+    """
+    matched = _HEADER.match(text)
+    if matched is None:
+        return {}
+    import tomllib
+
+    body = matched[1]
+    first = text.count("\n", 0, matched.start(1)) + 1
+    try:
+        given = tomllib.loads(body)
+    except tomllib.TOMLDecodeError as error:
+        inside = re.search(r"at line (\d+)", str(error))
+        line = first + (int(inside[1]) - 1 if inside else 0)
+        raise DefinitionError(
+            f"the header is not TOML: {error}",
+            where=str(Where(top.file, line)),
+            advice='write lines such as primary_key = "id"',
+        ) from error
+    options: dict[str, Any] = {}
+    for option, value in given.items():
+        where = Where(top.file, first + _line_of(option, body))
+        try:
+            said = _checks(value, where) if option == "checks" else value
+            options.update(read_options({option: said}, SQL_OPTIONS, "a header"))
+        except DefinitionError as error:
+            raise _placed(error, where) from None
+    return options
+
+
+def _line_of(option: str, body: str) -> int:
+    """How many lines below the start of the header an option stands."""
+    pattern = rf"^\s*(?:\[\s*)?[\"']?{re.escape(option)}\b"
+    matched = re.search(pattern, body, re.MULTILINE)
+    return body.count("\n", 0, matched.end()) if matched else 0
+
+
+def _checks(given: Any, where: Where) -> list[Check]:
+    """Checks as texts, or as tables: `[[checks]]` with `kind` and its arguments."""
+    if not isinstance(given, list):
+        raise DefinitionError("`checks` is no list", advice='write checks = ["not_null(id)"]')
+    return [_check(each, where) for each in given]
+
+
+def _check(given: Any, where: Where) -> Check:
+    if isinstance(given, str):
+        return parse_check(given, where)
+    if not isinstance(given, dict) or not isinstance(given.get("kind"), str):
+        near = did_you_mean("kind", given) if isinstance(given, dict) else ""
+        raise DefinitionError(
+            f"{given!r} is not a check{near}",
+            advice='write "not_null(id)" or {kind = "not_null", columns = ["id"]}',
+        )
+    arguments = {key: value for key, value in given.items() if key != "kind"}
+    columns = arguments.pop("columns", ())
+    spread = [columns] if isinstance(columns, str | dict) else columns
+    return make_check(given["kind"], spread, arguments, where)

@@ -1,0 +1,101 @@
+"""Facts: the immutable snapshot of what is known when planning begins, the clock included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from lineal.assets.asset import Asset, Contract
+from lineal.assets.digest import SCHEME, digest_of
+from lineal.assets.ports import Archive, History
+from lineal.assets.records import (
+    Content,
+    EnvironmentFacts,
+    Observation,
+    Recipe,
+)
+
+
+class Past(History, Archive, Protocol):
+    """History with its explanations: one object in practice."""
+
+
+class CheckId(NamedTuple):
+    """A check of one output."""
+
+    asset: str
+    check: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known when planning begins; the run decides over the very same snapshot.
+
+    Attributes:
+        past: what the journal says.
+        recipes: by asset name; for file sources the recipe of the reader.
+        check_recipes: of each check of each output.
+        environments: by asset name; check_environments likewise for checks.
+        parameters: resolved values by asset name (defaults, settings, `-p`).
+        observations: file sources as seen now, by asset name.
+        present: does every object of a content exist? Asked once a content, then remembered: an
+            object that a run brings back does not change what was decided.
+        file_digest: digest of a project file now, or None; remembered likewise.
+        now: UTC seconds since 1970.
+        forced: assets the person asked to make whatever the verdict.
+    """
+
+    past: Past
+    recipes: Mapping[str, Recipe]
+    check_recipes: Mapping[CheckId, Recipe]
+    environments: Mapping[str, EnvironmentFacts]
+    check_environments: Mapping[CheckId, EnvironmentFacts]
+    parameters: Mapping[str, Mapping[str, Any]]
+    observations: Mapping[str, Observation]
+    present: Callable[[Content], bool]
+    file_digest: Callable[[str], str | None]
+    now: float
+    forced: frozenset[str] = field(default_factory=frozenset)
+
+
+def remembered(
+    ask: Callable[[Content], bool], known: Mapping[str, bool]
+) -> Callable[[Content], bool]:
+    """Presence that is asked at most once for a content digest, beginning with what is known."""
+    memory = dict(known)
+
+    def present(content: Content) -> bool:
+        key = content.format + content.digest
+        if key not in memory:
+            memory[key] = ask(content)
+        return memory[key]
+
+    return present
+
+
+@lru_cache(maxsize=4096)
+def contract_digest(contract: Contract, kind: str) -> str:
+    """The digest of what an output promises. `kind` separates a table from files left in place."""
+    return digest_of(
+        (
+            SCHEME,
+            kind,
+            contract.format,
+            contract.primary_key,
+            contract.order_by,
+            contract.keep_order,
+            contract.schema,
+        )
+    )
+
+
+def parameter_texts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Parameters as recorded: (name, JSON text), sorted by name; other types by their repr."""
+    return tuple((name, json.dumps(values[name], default=repr)) for name in sorted(values))
+
+
+def parameters_of(asset: Asset, facts: Facts) -> Mapping[str, Any]:
+    return facts.parameters.get(asset.name, asset.parameters)

@@ -1,0 +1,288 @@
+"""The graph: the validated, immutable DAG of assets, with one deterministic topological order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lineal.assets.asset import Asset, Check, Input
+from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
+from lineal.assets.names import identifier
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """What exists: assets by name with their inputs found, in an order where inputs come first.
+
+    `maker` maps every output to the asset that makes it (itself, unless a function makes several).
+    `checks` maps every output to its checks. `upstream` and `downstream` are between assets' names
+    and hold direct edges only, those of checks included.
+    """
+
+    assets: Mapping[str, Asset]
+    order: tuple[str, ...]
+    maker: Mapping[str, str]
+    checks: Mapping[str, tuple[Check, ...]]
+    upstream: Mapping[str, tuple[str, ...]]
+    downstream: Mapping[str, tuple[str, ...]]
+
+    @staticmethod
+    def build(declared: Iterable[Asset | Check | DefinitionError]) -> Graph:
+        """Bind declarations to each other; all errors at once.
+
+        Raises:
+            DefinitionErrors: names that clash, inputs that don't exist, cycles.
+        """
+        return _Builder(declared).build()
+
+    def needed_by(self, names: Iterable[str]) -> set[str]:
+        """These assets and all they need."""
+        return _closure(names, self.upstream)
+
+    def fed_by(self, names: Iterable[str]) -> set[str]:
+        """These assets and all they feed."""
+        return _closure(names, self.downstream)
+
+    def reads_as_table(self, source: str) -> bool:
+        """Does anything read this file source as a table (rather than as paths)?
+
+        A source without readers is read as a table: it is there to be looked at. So is one with
+        checks or a contract, which speak of rows and columns.
+        """
+        asset = self.assets[source]
+        if self.checks.get(source) or asset.contract.primary_key or asset.contract.schema:
+            return True
+        arrivals = [
+            given.arrival
+            for reader in self.downstream[source]
+            for given in self._all_inputs(reader)
+            if given.asset == source
+        ]
+        return not arrivals or any(a not in ("path", "paths") for a in arrivals)
+
+    def _all_inputs(self, name: str) -> list[Input]:
+        asset = self.assets[name]
+        found = list(asset.inputs)
+        for output in asset.outputs:
+            for check in self.checks.get(output, ()):
+                found.extend(check.inputs)
+        return found
+
+
+def _closure(names: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges[name])
+    return seen
+
+
+class _Spellings(NamedTuple):
+    exact: Mapping[str, str]
+    by_identifier: Mapping[str, tuple[str, ...]]
+
+
+class _Builder:
+    """Binds declarations step by step, keeping every error it meets."""
+
+    def __init__(self, declared: Iterable[Asset | Check | DefinitionError]) -> None:
+        self.errors: list[DefinitionError] = []
+        assets: dict[int, Asset] = {}
+        checks: dict[int, Check] = {}
+        for thing in declared:
+            if isinstance(thing, DefinitionError):
+                self.errors.append(thing)
+            elif isinstance(thing, Asset):
+                assets.setdefault(id(thing), thing)
+            else:
+                checks.setdefault(id(thing), thing)
+        self.declared = list(assets.values())
+        self.free_checks = [c for c in checks.values() if c.asset is not None]
+
+    def build(self) -> Graph:
+        assets = self._unique_names()
+        maker = {output: a.name for a in assets.values() for output in a.outputs}
+        spellings = _spell(maker)
+        bound = {name: self._bind(asset, spellings) for name, asset in assets.items()}
+        checks = self._bind_checks(bound, maker, spellings)
+        upstream = {name: _direct(asset, checks, maker) for name, asset in bound.items()}
+        order = self._order(list(bound), upstream, bound)
+        if self.errors:
+            raise DefinitionErrors(self.errors)
+        downstream: dict[str, list[str]] = {name: [] for name in bound}
+        for name in order:
+            for needed in upstream[name]:
+                downstream[needed].append(name)
+        return Graph(
+            assets=bound,
+            order=tuple(order),
+            maker=maker,
+            checks=checks,
+            upstream=upstream,
+            downstream={name: tuple(found) for name, found in downstream.items()},
+        )
+
+    def _unique_names(self) -> dict[str, Asset]:
+        taken: dict[str, Asset] = {}
+        assets: dict[str, Asset] = {}
+        for asset in self.declared:
+            clash = None
+            for name in dict.fromkeys((asset.name, *asset.outputs)):
+                other = taken.setdefault(name.casefold(), asset)
+                if other is not asset:
+                    clash = (name, other)
+            if clash is None:
+                assets[asset.name] = asset
+                continue
+            name, other = clash
+            self.errors.append(
+                DefinitionError(
+                    f"two assets are called `{name}`: here and at {other.where}",
+                    where=str(asset.where),
+                    advice="give one of them another name (name=…)",
+                )
+            )
+        return assets
+
+    def _bind(self, asset: Asset, names: _Spellings) -> Asset:
+        where = f"{asset.where}"
+        found = [self._find(given, names, f"`{asset.name}`", where) for given in asset.inputs]
+        bound = tuple(given for given in found if given is not None)
+        for given in bound:
+            if given.asset in asset.outputs:
+                self.errors.append(
+                    DefinitionError(f"`{asset.name}` takes itself as an input", where=where)
+                )
+        return replace(asset, inputs=bound)
+
+    def _find(self, given: Input, names: _Spellings, who: str, where: str) -> Input | None:
+        if given.asset is not None:
+            exact = names.exact.get(given.asset.casefold())
+            if exact is not None:
+                return replace(given, asset=exact)
+            self._unknown(given.asset, names, who, where)
+            return None
+        matches = names.by_identifier.get(given.parameter.casefold(), ())
+        if len(matches) == 1:
+            return replace(given, asset=matches[0])
+        if not matches:
+            self._unknown(given.parameter, names, who, where)
+        else:
+            both = " and ".join(f"`{m}`" for m in matches)
+            self.errors.append(
+                DefinitionError(
+                    f"the input `{given.parameter}` of {who} could be {both}",
+                    where=where,
+                    advice=f'say which: inputs={{"{given.parameter}": "{matches[0]}"}}',
+                )
+            )
+        return None
+
+    def _unknown(self, name: str, names: _Spellings, who: str, where: str) -> None:
+        spelt = [*names.exact.values(), *names.by_identifier]
+        self.errors.append(
+            DefinitionError(
+                f"no asset `{name}`, an input of {who}{did_you_mean(name, spelt)}",
+                where=where,
+                advice="an input is a parameter with the name of an asset; "
+                "a parameter with a default is a setting",
+            )
+        )
+
+    def _bind_checks(
+        self, assets: Mapping[str, Asset], maker: Mapping[str, str], names: _Spellings
+    ) -> dict[str, tuple[Check, ...]]:
+        found: dict[str, list[Check]] = {output: [] for output in maker}
+        for asset in assets.values():
+            for check in asset.checks:
+                for output in asset.outputs if check.asset is None else (check.asset,):
+                    self._attach(replace(check, asset=output), found, names)
+        for check in self.free_checks:
+            self._attach(check, found, names)
+        return {output: tuple(checks) for output, checks in found.items() if checks}
+
+    def _attach(self, check: Check, found: dict[str, list[Check]], names: _Spellings) -> None:
+        who, where = f"check `{check.name}`", str(check.where)
+        target = names.exact.get((check.asset or "").casefold())
+        if target is None:
+            self._unknown(check.asset or "", names, who, where)
+            return
+        if any(other.name == check.name for other in found[target]):
+            self.errors.append(
+                DefinitionError(
+                    f"`{target}` has two checks called `{check.name}`",
+                    where=where,
+                    advice="give one of them another name (name=…)",
+                )
+            )
+            return
+        inputs = [self._find(given, names, who, where) for given in check.inputs]
+        bound = tuple(given for given in inputs if given is not None)
+        found[target].append(replace(check, asset=target, inputs=bound))
+
+    def _order(
+        self, names: list[str], upstream: Mapping[str, Sequence[str]], assets: Mapping[str, Asset]
+    ) -> list[str]:
+        """Inputs first, else in the order of declaration."""
+        place = {name: i for i, name in enumerate(names)}
+        missing = {name: len(upstream[name]) for name in names}
+        feeds: dict[str, list[str]] = {name: [] for name in names}
+        for name in names:
+            for needed in upstream[name]:
+                feeds[needed].append(name)
+        ready = [place[name] for name in names if not missing[name]]
+        heapq.heapify(ready)
+        order: list[str] = []
+        while ready:
+            name = names[heapq.heappop(ready)]
+            order.append(name)
+            for fed in feeds[name]:
+                missing[fed] -= 1
+                if not missing[fed]:
+                    heapq.heappush(ready, place[fed])
+        if len(order) < len(names):
+            left = [name for name in names if name not in set(order)]
+            cycle = _cycle(left, upstream)
+            self.errors.append(
+                DefinitionError(f"a cycle: {' → '.join(cycle)}", where=str(assets[cycle[0]].where))
+            )
+        return order
+
+
+def _spell(outputs: Iterable[str]) -> _Spellings:
+    by_identifier: dict[str, list[str]] = {}
+    for name in outputs:
+        by_identifier.setdefault(identifier(name).casefold(), []).append(name)
+    return _Spellings(
+        exact={name.casefold(): name for name in outputs},
+        by_identifier={key: tuple(found) for key, found in by_identifier.items()},
+    )
+
+
+def _direct(
+    asset: Asset, checks: Mapping[str, tuple[Check, ...]], maker: Mapping[str, str]
+) -> tuple[str, ...]:
+    inputs = list(asset.inputs)
+    for output in asset.outputs:
+        for check in checks.get(output, ()):
+            inputs.extend(given for given in check.inputs if given.asset != check.asset)
+    return tuple(dict.fromkeys(maker[given.asset] for given in inputs if given.asset))
+
+
+def _cycle(names: Sequence[str], upstream: Mapping[str, Sequence[str]]) -> list[str]:
+    """One whole cycle among names that lie on or behind cycles: `a → b → a`, as data flows."""
+    among = set(names)
+    path: list[str] = [names[0]]
+    seen = {names[0]: 0}
+    while True:
+        following = next(n for n in upstream[path[-1]] if n in among)
+        if following in seen:
+            cycle = [*path[seen[following] :], following]
+            return cycle[::-1]
+        seen[following] = len(path)
+        path.append(following)

@@ -1,0 +1,763 @@
+"""The loop: decide each step over the facts of the plan, perform what is stale, record it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol
+
+from lineal.assets.asset import Asset
+from lineal.assets.errors import (
+    InputsChanged,
+    LinealError,
+    QueryError,
+    SourceMissing,
+    StepError,
+    UserCodeError,
+)
+from lineal.assets.facts import CheckId, Facts, contract_digest, parameter_texts, parameters_of
+from lineal.assets.graph import Graph
+from lineal.assets.names import Step, identifier
+from lineal.assets.perform import Made, Outcome, Task, Workshop, perform, run_checks
+from lineal.assets.plan import (
+    Decision,
+    Known,
+    Pending,
+    Plan,
+    Stale,
+    current_versions,
+    decide,
+    fetched_fingerprints,
+    fingerprints,
+    inputs_used,
+    kind_of,
+    known_of,
+    outcome_known,
+    planned_checks,
+)
+from lineal.assets.ports import Canonical, Clock, Journal, Observer
+from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
+    CheckResult,
+    Content,
+    EnvironmentFacts,
+    ErrorFacts,
+    Fact,
+    Materialization,
+    Observation,
+    Publication,
+    Reason,
+    Recipe,
+    RunEnded,
+    StepOutcome,
+    Used,
+)
+from lineal.assets.scribe import Page, Scribe
+
+
+class StepReport(NamedTuple):
+    """What became of one step, for people: told when it is durable."""
+
+    step: Step
+    maker: str
+    outcome: StepOutcome
+    reasons: tuple[Reason, ...] = ()
+    version: str | None = None  # content digest
+    seconds: float = 0.0
+    summary: str = ""
+    metrics: tuple[tuple[str, float], ...] = ()
+    error: LinealError | None = None
+    checks: tuple[CheckResult, ...] = ()
+    because: tuple[str, ...] = ()  # of a skipped step: the inputs that failed or were blocked
+    unwatched: tuple[tuple[str, str, str], ...] = ()
+    current: str | None = None  # what stays current where nothing was published
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation: what it did to each selected step. `id` is None when nothing was to do."""
+
+    id: str | None
+    outcome: Literal["done", "failed", "cancelled"]
+    steps: tuple[StepReport, ...]
+    seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        words = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
+        return {word: sum(s.outcome == word for s in self.steps) for word in words}
+
+
+class Announcer(Protocol):
+    """Whoever wants to hear of steps as they start and settle."""
+
+    def started(self, asset: Asset, decision: Decision) -> None: ...
+
+    def settled(self, reports: Sequence[StepReport]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the loop speaks to: ports only."""
+
+    workshop: Workshop
+    journal: Journal
+    observer: Observer
+    clock: Clock
+    announcer: Announcer
+    start: Callable[[str, Facts], Sequence[Fact]]  # the facts that open a run, given its id
+    paths: Callable[[Observation], Sequence[str]]  # the files of an observation, absolute
+    strict: bool = False
+
+
+def materialize(graph: Graph, plan: Plan, facts: Facts, around: Surroundings) -> Run:
+    """Make what is stale. One failure never stops independent branches.
+
+    Raises:
+        StoreError: the disk said no; what was told as made is kept.
+        KeyboardInterrupt: passed on after what was made is recorded.
+    """
+    began = time.perf_counter()
+    loop = _Loop(graph, plan, facts, around)
+    if not plan.has_work:
+        reports = loop.idle()
+        outcome: Literal["done", "failed"] = "failed" if _bad(reports) else "done"
+        return Run(None, outcome, tuple(reports), time.perf_counter() - began)
+    return loop.run(began)
+
+
+def _bad(reports: Iterable[StepReport]) -> bool:
+    return any(r.outcome in ("failed", "blocked", "skipped") for r in reports)
+
+
+@dataclass(slots=True)
+class _Loop:
+    graph: Graph
+    plan: Plan
+    facts: Facts
+    around: Surroundings
+    run_id: str = ""
+    position: int = 0
+    known: dict[str, Known] = field(default_factory=dict)
+    held: dict[str, Canonical] = field(default_factory=dict)
+    broken: dict[str, StepOutcome] = field(default_factory=dict)  # by asset: failed, blocked, …
+    reports: list[StepReport] = field(default_factory=list)
+    readers_left: dict[str, int] = field(default_factory=dict)
+    checked: dict[str, CheckResult] = field(default_factory=dict)
+    recorded: set[str] = field(default_factory=set)  # recipes and environments told in this run
+
+    # ---------------------------------------------------------------------------- the whole run
+
+    def idle(self) -> list[StepReport]:
+        """Nothing to do: what is fresh, and what stays blocked."""
+        for name in self.plan.selected:
+            self._settle_without_work(self.graph.assets[name], self.plan.decisions[name])
+        return self.reports
+
+    def run(self, began: float) -> Run:
+        around = self.around
+        self.run_id = around.journal.start_run(lambda run: around.start(run, self.facts))
+        self._begin()
+        outcome: Literal["done", "failed", "cancelled"] = "cancelled"
+        with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
+            try:
+                for name in self.plan.selected:
+                    self._one(self.graph.assets[name], scribe)
+                outcome = "failed" if _bad(self.reports) else "done"
+            except KeyboardInterrupt:
+                self._cancel_rest()
+            scribe.finish()
+        run = Run(self.run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        ended = RunEnded(self.run_id, outcome, run.counts, around.clock())
+        around.journal.append([ended])
+        return run
+
+    def _begin(self) -> None:
+        for name in self.plan.excluded:
+            self.known.update(current_versions(self.graph.assets[name], self.facts))
+        for name in self.plan.selected:
+            for needed in self.graph.upstream[name]:
+                for output in self.graph.assets[needed].outputs:
+                    self.readers_left[output] = self.readers_left.get(output, 0) + 1
+
+    def _ordered(self) -> list[StepReport]:
+        place = {step.step: i for i, step in enumerate(self.plan.steps)}
+        return sorted(self.reports, key=lambda r: place[r.step])
+
+    def _cancel_rest(self) -> None:
+        told = {r.step for r in self.reports}
+        for planned in self.plan.steps:
+            if planned.step not in told:
+                self.reports.append(StepReport(planned.step, planned.maker, "cancelled"))
+
+    # -------------------------------------------------------------------------------- one asset
+
+    def _one(self, asset: Asset, scribe: Scribe) -> None:
+        decision = self.plan.decisions[asset.name]
+        because = self._broken_inputs(asset)
+        if because:
+            self._skip(asset, decision, because)
+        else:
+            if decision.action == "wait":
+                # The same function over the same facts; only the inputs are known by now.
+                decision = decide(self.graph, asset, self.known, self.facts)
+            self._act(asset, decision, scribe)
+        self._release(asset)
+
+    def _broken_inputs(self, asset: Asset) -> tuple[str, ...]:
+        return tuple(n for n in self.graph.upstream[asset.name] if n in self.broken)
+
+    def _act(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
+        if decision.action in ("none", "blocked"):
+            self._settle_without_work(asset, decision)
+        elif decision.action == "reuse":
+            self._reuse(asset, decision, (), scribe)
+        elif decision.action == "recheck":
+            self._attempt(asset, decision, scribe, self._recheck)
+        elif decision.action == "wait":
+            missing = tuple(n for n in self._missing_inputs(asset))
+            self._skip(asset, decision, missing)
+        else:
+            self._attempt(asset, decision, scribe, self._compute)
+
+    def _missing_inputs(self, asset: Asset) -> list[str]:
+        """Inputs that were left out of the run and never made."""
+        return [g.asset or g.parameter for g in asset.inputs if g.asset not in self.known]
+
+    def _release(self, asset: Asset) -> None:
+        """Forget values in memory that no later step reads."""
+        for needed in self.graph.upstream[asset.name]:
+            for output in self.graph.assets[needed].outputs:
+                self.readers_left[output] -= 1
+                if not self.readers_left[output]:
+                    self.held.pop(output, None)
+
+    def _skip(self, asset: Asset, decision: Decision, because: tuple[str, ...]) -> None:
+        self.broken[asset.name] = "skipped"
+        for output in asset.outputs:
+            self.reports.append(
+                StepReport(
+                    Step(output),
+                    asset.name,
+                    "skipped",
+                    _reasons(decision),
+                    because=because,
+                    current=self._current_digest(output),
+                )
+            )
+        self.around.announcer.settled(self.reports[-len(asset.outputs) :])
+
+    def _settle_without_work(self, asset: Asset, decision: Decision) -> None:
+        """Fresh, blocked again, or behind something blocked: nothing is written."""
+        if decision.action == "wait":
+            self._skip(asset, decision, self._broken_inputs(asset) or _waiting(decision))
+            return
+        self.known.update(outcome_known(asset, decision, self.facts))
+        blocked = decision.action == "blocked"
+        if blocked:
+            self.broken[asset.name] = "blocked"
+        for output in asset.outputs:
+            kept = (decision.kept or {}).get(output)
+            content = kept.content if kept is not None else None
+            own = tuple(f for f in decision.failing if f.asset == output)
+            self.reports.append(
+                StepReport(
+                    Step(output),
+                    asset.name,
+                    "blocked" if blocked else "fresh",
+                    _reasons(decision),
+                    content.digest if content else None,
+                    summary=content.summary if content else "",
+                    checks=own,
+                    current=self._current_digest(output),
+                )
+            )
+        self.around.announcer.settled(self.reports[-len(asset.outputs) :])
+
+    def _current_digest(self, output: str) -> str | None:
+        current = self.facts.past.current(output, None)
+        return current.content.digest if current is not None and current.content else None
+
+    def _attempt(
+        self,
+        asset: Asset,
+        decision: Decision,
+        scribe: Scribe,
+        work: Callable[[Asset, Decision, Scribe], None],
+    ) -> None:
+        self.around.announcer.started(asset, decision)
+        started = self.around.clock()
+        began = time.perf_counter()
+        try:
+            work(asset, decision, scribe)
+        except (StepError, QueryError, SourceMissing) as error:
+            seconds = time.perf_counter() - began
+            self._fail(asset, decision, error, started, seconds, scribe)
+
+    # ---------------------------------------------------------------------------------- compute
+
+    def _compute(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
+        started = self.around.clock()
+        for attempt in (1, 2):
+            try:
+                self._compute_once(asset, decision, started, scribe)
+            except InputsChanged:
+                if attempt == 2:
+                    raise
+                decision = self._look_again(asset, decision)
+                if decision.action != "compute":
+                    self._act(asset, decision, scribe)
+                    return
+            else:
+                return
+
+    def _look_again(self, asset: Asset, decision: Decision) -> Decision:
+        """A source's files moved since the plan: observe them again, and decide on that."""
+        observer = self.around.observer
+        observations = dict(self.facts.observations)
+        for source in self._sources_read(asset):
+            files = self.graph.assets[source].files
+            if files is not None and not observer.unchanged(observations[source]):
+                seen = observer.observe(source, files)
+                observations[source] = seen
+                if source != asset.name:
+                    raise StepError(
+                        f"the files of `{source}` changed during the run",
+                        where=str(asset.where),
+                        advice="run again when they are quiet",
+                    )
+        self.facts = replace(self.facts, observations=observations)
+        return decide(self.graph, asset, self.known, self.facts)
+
+    def _sources_read(self, asset: Asset) -> list[str]:
+        """The file sources whose files this computation itself opens."""
+        read = [asset.name] if asset.kind == "files" else []
+        for given in asset.inputs:
+            maker = self.graph.maker.get(given.asset or "", "")
+            if maker in self.facts.observations and given.arrival in ("path", "paths"):
+                read.append(maker)
+        return read
+
+    def _compute_once(
+        self, asset: Asset, decision: Decision, started: float, scribe: Scribe
+    ) -> None:
+        used, _ = inputs_used(self.graph, asset, self.known, self.facts)
+        in_place = kind_of(self.graph, asset) == "files in place"
+        task = self._task(asset, scribe)
+        outcome = Outcome({}, 0.0) if in_place else perform(task, self.around.workshop)
+        for source in self._sources_read(asset):
+            if not self.around.observer.unchanged(self.facts.observations[source]):
+                raise InputsChanged(f"the files of `{source}` changed while they were read")
+        if outcome.unwatched and self.around.strict:
+            path, _, place = outcome.unwatched[0]
+            raise StepError(
+                f"`{asset.name}` reads {path}, which no source declares",
+                where=place,
+                advice="declare it with source(…) and take it as a parameter",
+            )
+        prints = decision.fingerprints or fingerprints(self.graph, asset, used, self.facts)
+        if asset.kind == "fetch":
+            prints = fetched_fingerprints(self.graph, asset, self.facts, self.run_id)
+        drafts = self._drafts(asset, decision, used, outcome, prints, started)
+        contents = {o: m.canonical.content for o, m in outcome.made.items()}
+        if in_place:
+            contents = {asset.name: _in_place(self.facts.observations[asset.name])}
+        judged = self._judge(asset, contents, outcome.made, task)
+        self._record(asset, decision, drafts, contents, outcome, judged, scribe)
+
+    def _task(self, asset: Asset, scribe: Scribe) -> Task:
+        inputs: dict[str, Known] = {}
+        for given in asset.inputs:
+            name = given.asset or given.parameter
+            if given.arrival in ("path", "paths") and name in self.held:
+                self._put_down(name, scribe)
+            inputs[given.parameter] = self.known[name]
+        observed = self.facts.observations
+        if asset.kind == "files":
+            inputs["files"] = Known(asset.name, None, None, "", observed[asset.name])
+        paths = {s: self.around.paths(observed[s]) for s in self._sources_read(asset)}
+        return Task(
+            asset=asset,
+            recipe=self.facts.recipes[asset.name],
+            parameters=parameters_of(asset, self.facts),
+            inputs=inputs,
+            held=self.held,
+            paths=paths,
+            as_table=kind_of(self.graph, asset) != "files in place",
+            log=f"{self.run_id}/{identifier(asset.outputs[0])}",
+        )
+
+    def _put_down(self, output: str, scribe: Scribe) -> None:
+        """A reader wants the file itself: wait until it is written."""
+        scribe.finish()
+        content = scribe.written(output)
+        if content is not None:
+            self.known[output] = replace(self.known[output], content=content)
+            self.held.pop(output, None)
+
+    def _drafts(
+        self,
+        asset: Asset,
+        decision: Decision,
+        used: Sequence[Used],
+        outcome: Outcome,
+        prints: Mapping[str, str],
+        started: float,
+    ) -> dict[str, Materialization]:
+        """The records of this computation, but for their content and verdicts."""
+        names = {output: self._next_id() for output in asset.outputs}
+        observation = self.facts.observations.get(asset.name)
+        drafts = {}
+        for output in asset.outputs:
+            made = outcome.made.get(output)
+            drafts[output] = Materialization(
+                id=names[output],
+                run=self.run_id,
+                asset=output,
+                partition=None,
+                outcome="made",
+                kind=asset.kind,
+                fingerprint=prints[output],
+                recipe=self.facts.recipes[asset.name].digest,
+                environment=self.facts.environments[asset.name].digest,
+                contract=contract_digest(asset.contract, kind_of(self.graph, asset)),
+                parameters=parameter_texts(parameters_of(asset, self.facts)),
+                inputs=tuple(used),
+                files=observation.files if observation is not None else (),
+                unwatched=outcome.unwatched,
+                metrics=tuple(sorted(made.metrics.items())) if made else (),
+                metadata=made.metadata if made else {},
+                reasons=_reasons(decision),
+                origin=names[output],
+                started_at=started,
+                seconds=outcome.seconds,
+            )
+        return drafts
+
+    def _next_id(self) -> str:
+        self.position += 1
+        return f"{self.run_id}.{self.position}"
+
+    # ----------------------------------------------------------------------------------- checks
+
+    def _judge(
+        self,
+        asset: Asset,
+        contents: Mapping[str, Content],
+        made: Mapping[str, Made],
+        task: Task,
+    ) -> dict[str, tuple[tuple[CheckResult, bool], ...]]:
+        """The verdict of every check on every output: (result, is it new)."""
+        judged = {}
+        for output, content in contents.items():
+            planned, pending = planned_checks(self.graph, output, content, self.known, self.facts)
+            if pending:
+                raise StepError(
+                    f"a check of `{output}` needs {', '.join(pending)}, which was never made",
+                    where=str(asset.where),
+                )
+            results: dict[str, tuple[CheckResult, bool]] = {}
+            for one in planned:
+                before = self.facts.past.check(one.fingerprint) or self.checked.get(one.fingerprint)
+                if before is not None:
+                    results[one.fingerprint] = (replace(before, asset=output), False)
+            unknown = [p for p in planned if p.fingerprint not in results]
+            if unknown:
+                for result in self._run_checks(unknown, output, content, made.get(output), task):
+                    results[result.fingerprint] = (result, True)
+                    self.checked[result.fingerprint] = result
+            judged[output] = tuple(results[p.fingerprint] for p in planned)
+        return judged
+
+    def _run_checks(
+        self,
+        unknown: Sequence[Any],
+        output: str,
+        content: Content,
+        made: Made | None,
+        task: Task,
+    ) -> list[CheckResult]:
+        current = self.facts.past.current(output, None)
+        needed = {g.asset or "" for p in unknown for g in p.check.inputs if g.asset != output}
+        return run_checks(
+            unknown,
+            output,
+            made.canonical if made is not None else content,
+            replace(task, inputs={name: self.known[name] for name in needed}),
+            current.content if current is not None else None,
+            self.around.workshop,
+        )
+
+    def _recheck(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
+        """A kept version is judged again; nothing is recomputed."""
+        kept = decision.kept or {}
+        contents = {o: m.content for o, m in kept.items() if m.content is not None}
+        judged = self._judge(asset, contents, {}, self._task(asset, scribe))
+        failing = _failing(judged)
+        if not failing:
+            self._reuse(asset, decision, judged, scribe)
+            return
+        new = [r for results in judged.values() for r, is_new in results if is_new]
+        reports = self._blocked_reports(asset, decision, contents, judged, 0.0)
+        self.broken[asset.name] = "blocked"
+        told = [*self._recipes(asset, new), *new]
+        self._post(asset, scribe, {}, lambda _: told, reports)
+
+    def _reuse(
+        self,
+        asset: Asset,
+        decision: Decision,
+        judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]] | tuple[()],
+        scribe: Scribe,
+    ) -> None:
+        """Publish a version that was made before; or only keep what its checks said."""
+        kept = decision.kept or {}
+        results = dict(judged) if judged else {}
+        new: list[Fact] = [r for found in results.values() for r, is_new in found if is_new]
+        facts: list[Fact] = [*self._recipes(asset, new), *new]
+        reports: list[StepReport] = []
+        for output, before in kept.items():
+            current = self.facts.past.current(output, None)
+            made = before
+            if current is not before:
+                made = self._reused(asset, decision, output, before, results.get(output, ()))
+                facts.extend((made, self._publication(made)))
+            self.known[output] = known_of(made, self.facts.observations.get(asset.name))
+            content = made.content
+            reports.append(
+                StepReport(
+                    Step(output),
+                    asset.name,
+                    "reused",
+                    _reasons(decision),
+                    content.digest if content else None,
+                    summary=content.summary if content else "",
+                    metrics=made.metrics,
+                    checks=tuple(r for r, _ in results.get(output, ())),
+                )
+            )
+        self._post(asset, scribe, {}, lambda _: facts, reports)
+
+    def _reused(
+        self,
+        asset: Asset,
+        decision: Decision,
+        output: str,
+        before: Materialization,
+        results: Sequence[tuple[CheckResult, bool]],
+    ) -> Materialization:
+        observation = self.facts.observations.get(asset.name)
+        return replace(
+            before,
+            id=self._next_id(),
+            run=self.run_id,
+            asset=output,
+            outcome="reused",
+            kind=asset.kind,
+            inputs=inputs_used(self.graph, asset, self.known, self.facts)[0],
+            files=observation.files if observation is not None else before.files,
+            checks=tuple(r.fingerprint for r, _ in results) or before.checks,
+            reasons=_reasons(decision),
+            started_at=self.around.clock(),
+            seconds=0.0,
+        )
+
+    # ------------------------------------------------------------------------------------ record
+
+    def _record(
+        self,
+        asset: Asset,
+        decision: Decision,
+        drafts: Mapping[str, Materialization],
+        contents: Mapping[str, Content],
+        outcome: Outcome,
+        judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]],
+        scribe: Scribe,
+    ) -> None:
+        blocked = bool(_failing(judged))
+        canonicals = {o: m.canonical for o, m in outcome.made.items()}
+        new = [r for results in judged.values() for r, is_new in results if is_new]
+        finished = {
+            o: replace(
+                draft,
+                outcome="blocked" if blocked else "made",
+                content=contents[o],
+                checks=tuple(r.fingerprint for r, _ in judged[o]),
+            )
+            for o, draft in drafts.items()
+        }
+
+        named = [*self._recipes(asset, new), *new]
+
+        def facts(written: Mapping[str, Content]) -> list[Fact]:
+            found: list[Fact] = list(named)
+            for output, made in finished.items():
+                durable = replace(made, content=written.get(output, made.content))
+                found.append(durable)
+                if not blocked:
+                    found.append(self._publication(durable))
+            return found
+
+        if blocked:
+            self.broken[asset.name] = "blocked"
+            reports = self._blocked_reports(asset, decision, contents, judged, outcome.seconds)
+        else:
+            self._take_up(asset, finished, canonicals)
+            reports = [
+                StepReport(
+                    Step(output),
+                    asset.name,
+                    "made",
+                    made.reasons,
+                    contents[output].digest,
+                    outcome.seconds,
+                    contents[output].summary,
+                    made.metrics,
+                    checks=tuple(r for r, _ in judged[output]),
+                    unwatched=made.unwatched,
+                )
+                for output, made in finished.items()
+            ]
+        self._post(asset, scribe, canonicals, facts, reports)
+
+    def _take_up(
+        self,
+        asset: Asset,
+        finished: Mapping[str, Materialization],
+        canonicals: Mapping[str, Canonical],
+    ) -> None:
+        """Later steps read what was just made; from memory while someone will."""
+        observation = self.facts.observations.get(asset.name)
+        for output, made in finished.items():
+            self.known[output] = known_of(made, observation)
+            if output in canonicals and self.readers_left.get(output):
+                self.held[output] = canonicals[output]
+
+    def _blocked_reports(
+        self,
+        asset: Asset,
+        decision: Decision,
+        contents: Mapping[str, Content],
+        judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]],
+        seconds: float,
+    ) -> list[StepReport]:
+        return [
+            StepReport(
+                Step(output),
+                asset.name,
+                "blocked",
+                _reasons(decision),
+                content.digest,
+                seconds,
+                content.summary,
+                checks=tuple(r for r, _ in judged[output]),
+                current=self._current_digest(output),
+            )
+            for output, content in contents.items()
+        ]
+
+    def _publication(self, made: Materialization) -> Publication:
+        digest = made.content.digest if made.content is not None else ""
+        return Publication(
+            DEFAULT_ENVIRONMENT, made.asset, made.partition, made.id, digest, self.run_id
+        )
+
+    def _recipes(self, asset: Asset, checks: Iterable[Fact]) -> list[Fact]:
+        """The recipes and environments that these facts name; the journal keeps each once."""
+        named: list[Recipe | EnvironmentFacts] = [
+            self.facts.recipes[asset.name],
+            self.facts.environments[asset.name],
+        ]
+        judged = [r for r in checks if isinstance(r, CheckResult)]
+        named += [self.facts.check_recipes[CheckId(r.asset, r.name)] for r in judged]
+        found: list[Fact] = []
+        for one in named:
+            if one.digest not in self.recorded and not self.facts.past.knows(one.digest):
+                found.append(one)
+            self.recorded.add(one.digest)
+        return found
+
+    def _post(
+        self,
+        asset: Asset,
+        scribe: Scribe,
+        canonicals: Mapping[str, Canonical],
+        facts: Callable[[Mapping[str, Content]], Sequence[Fact]],
+        reports: Sequence[StepReport],
+    ) -> None:
+        self.reports.extend(reports)
+        scribe.post(Page(canonicals, facts, lambda: self.around.announcer.settled(reports)))
+
+    def _fail(
+        self,
+        asset: Asset,
+        decision: Decision,
+        error: LinealError,
+        started: float,
+        seconds: float,
+        scribe: Scribe,
+    ) -> None:
+        self.broken[asset.name] = "failed"
+        used, _ = inputs_used(self.graph, asset, self.known, self.facts)
+        outcome = Outcome({}, seconds)
+        prints = decision.fingerprints or dict.fromkeys(asset.outputs, "")
+        drafts = self._drafts(asset, decision, used, outcome, prints, started)
+        told = _error_facts(error)
+        failed = [replace(d, outcome="failed", error=told, origin="") for d in drafts.values()]
+        reports = [
+            StepReport(
+                Step(made.asset),
+                asset.name,
+                "failed",
+                made.reasons,
+                None,
+                seconds,
+                error=error,
+                current=self._current_digest(made.asset),
+            )
+            for made in failed
+        ]
+        facts = [*self._recipes(asset, ()), *failed]
+        self._post(asset, scribe, {}, lambda _: facts, reports)
+
+
+def _waiting(decision: Decision) -> tuple[str, ...]:
+    return decision.verdict.inputs if isinstance(decision.verdict, Pending) else ()
+
+
+def _reasons(decision: Decision) -> tuple[Reason, ...]:
+    return decision.verdict.reasons if isinstance(decision.verdict, Stale) else ()
+
+
+def _failing(judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]]) -> list[CheckResult]:
+    return [
+        result
+        for results in judged.values()
+        for result, _ in results
+        if not result.passed and result.severity == "error"
+    ]
+
+
+def _in_place(observation: Observation) -> Content:
+    size = sum(f.bytes for f in observation.files)
+    count = len(observation.files)
+    return Content(
+        digest=observation.digest,
+        format="files",
+        summary=f"{count} file{'s' if count != 1 else ''}, {_size(size)}",
+    )
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.0f} B"
+
+
+def _error_facts(error: LinealError) -> ErrorFacts:
+    if isinstance(error, UserCodeError):
+        return ErrorFacts(error.error_type, str(error.message), error.where or "", error.line or "")
+    return ErrorFacts(error.kind, error.message, error.where or "", "")

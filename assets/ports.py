@@ -1,0 +1,184 @@
+"""The seams: what the core asks of storage, lineage and the machine. Five members at most each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from lineal.assets.asset import Arrival, Check, Contract, Files, Query
+from lineal.assets.records import (
+    CheckResult,
+    Content,
+    EnvironmentFacts,
+    Fact,
+    Materialization,
+    Observation,
+    Recipe,
+)
+
+
+class Canonical(Protocol):
+    """A value in canonical form, held in memory: digested, not yet written."""
+
+    @property
+    def content(self) -> Content:
+        """Digests, rows, columns and summary; `objects` is empty until written."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it holds."""
+        ...
+
+
+class Vault(Protocol):
+    """The memory of bytes: values in, values out. Implemented by storage.vault.Vault."""
+
+    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Canonical:
+        """Bring a returned value into canonical form and digest it.
+
+        `rows`: the function says it returns `list[dict]` as a table. `name`: for messages.
+        Raises ContentError naming the type or the column.
+        """
+        ...
+
+    def write(self, canonical: Canonical) -> Content:
+        """Stage and link its objects durably-on-sync; returns the content with its objects."""
+        ...
+
+    def sync(self) -> None:
+        """Make everything written since the last sync durable: files, then folders."""
+        ...
+
+    def load(
+        self,
+        content: Content | Canonical,
+        arrival: Arrival,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """A reader's own copy of a version; equal whether it comes from memory or disk."""
+        ...
+
+    def present(self, contents: Iterable[Content]) -> frozenset[str]:
+        """The byte digests among these contents' objects that exist now, with the right size."""
+        ...
+
+
+class Engine(Protocol):
+    """Work done by DuckDB and the readers of files. Implemented by storage.engine.Engine."""
+
+    def query(
+        self,
+        query: Query,
+        inputs: Mapping[str, Content | Canonical],
+        parameters: Mapping[str, Any],
+        contract: Contract,
+    ) -> Any:
+        """Run a SQL asset over its inputs (asset name → version); an Arrow table, ordered."""
+        ...
+
+    def ingest(self, files: Files, observation: Observation) -> Any:
+        """Read the observed files of a source as one table (Arrow)."""
+        ...
+
+    def audit(
+        self,
+        checks: Sequence[Check],
+        version: Content | Canonical,
+        others: Mapping[str, Content | Canonical],
+        previous: Content | None,
+    ) -> Sequence[Verdict]:
+        """Run ready-made checks over a version in one scan; one (failing rows, sample) each."""
+        ...
+
+    def judge(self, returned: Callable[[], Any], name: str) -> Verdict:
+        """What a user's check found: calls it and reads a bool, a table of failing rows, a raise.
+
+        UserCodeError from the call is a failed check; other errors go through.
+        """
+        ...
+
+
+class Verdict(Protocol):
+    """What one check found."""
+
+    @property
+    def passed(self) -> bool: ...
+    @property
+    def failing_rows(self) -> int | None: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def sample(self) -> tuple[tuple[str, ...], ...]: ...
+
+
+class Observer(Protocol):
+    """Eyes on the files of sources. Implemented by storage.sources.Observer."""
+
+    def observe(self, source: str, files: Files) -> Observation:
+        """List and digest the files of a source now; raises SourceMissing."""
+        ...
+
+    def unchanged(self, observation: Observation) -> bool:
+        """Do the files still have the identity under which they were observed?"""
+        ...
+
+    def digest(self, path: str) -> str | None:
+        """Byte digest of one project file, or None when it is not there."""
+        ...
+
+
+class Journal(Protocol):
+    """The memory of facts, append-only. Implemented by lineage.journal.Journal."""
+
+    def append(self, facts: Sequence[Fact]) -> int:
+        """Write one durable entry; returns its number."""
+        ...
+
+    def start_run(self, facts: Callable[[str], Sequence[Fact]]) -> str:
+        """Append the entry that starts a run: its number names the run. Returns the run's id."""
+        ...
+
+
+class History(Protocol):
+    """What the journal says about the past, frozen at planning. Implemented by lineage.facts."""
+
+    def current(self, asset: str, partition: str | None) -> Materialization | None:
+        """The materialization behind the current publication of a step."""
+        ...
+
+    def last(self, asset: str, partition: str | None) -> Materialization | None:
+        """The last attempt at a step, whatever its outcome."""
+        ...
+
+    def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
+        """Successful or blocked materializations of a computation, newest first."""
+        ...
+
+    def check(self, fingerprint: str) -> CheckResult | None:
+        """The result of a check, if it was ever run."""
+        ...
+
+    def accepted(self, asset: str, old_recipe: str, new_recipe: str) -> bool:
+        """Did a person say these two recipes are equivalent?"""
+        ...
+
+
+class Archive(Protocol):
+    """The same past, for explanations: what a digest or an id stood for."""
+
+    def knows(self, digest: str) -> bool:
+        """Is a recipe or an environment of this digest in the journal?"""
+        ...
+
+    def recipe(self, digest: str) -> Recipe | None: ...
+
+    def environment_facts(self, digest: str) -> EnvironmentFacts | None: ...
+
+    def materialization(self, materialization: str) -> Materialization | None: ...
+
+
+class Clock(Protocol):
+    def __call__(self) -> float:
+        """UTC seconds since 1970."""
+        ...

@@ -1,0 +1,282 @@
+"""Why a step is stale: one small predicate a reason, each naming its culprit.  PURE"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lineal.assets.asset import Asset, Check
+from lineal.assets.facts import Facts, contract_digest, parameter_texts, parameters_of
+from lineal.assets.records import (
+    CheckResult,
+    Content,
+    EnvironmentFacts,
+    Materialization,
+    Reason,
+    Recipe,
+    SourceFile,
+    Used,
+)
+
+# Reached only if a fingerprint moved and no part of it did: said, and recomputed.
+UNEXPLAINED = (Reason("unproved", "its fingerprint differs, and no part of it explains why"),)
+
+Currents = Mapping[str, Materialization | None]
+
+
+def distinct(found: Iterable[Reason]) -> tuple[Reason, ...]:
+    return tuple(dict.fromkeys(found))
+
+
+def own(asset: Asset, current: Currents, facts: Facts, *, kind: str) -> tuple[Reason, ...]:
+    """The reasons that need no input: known even while inputs are pending."""
+    found: list[Reason] = []
+    for output, made in current.items():
+        past = made or _any_success(output, facts)
+        if past is None:
+            found.append(Reason("never_made"))
+            continue
+        found.extend(code(asset, past, facts))
+        found.extend(parameters(asset, past, facts))
+        found.extend(environment(asset, past, facts))
+        if past.contract != contract_digest(asset.contract, kind):
+            found.append(Reason("contract_changed", "format, key, order or schema"))
+        if made is None and not found:
+            found.append(Reason("never_made", "never published"))
+    found.extend(never_reuse(asset, current, facts))
+    return distinct(found)
+
+
+def _any_success(output: str, facts: Facts) -> Materialization | None:
+    last = facts.past.last(output, None)
+    return last if last is not None and last.content is not None else None
+
+
+def never_reuse(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
+    """Reasons that ask for a computation even if this very one was made before."""
+    found: list[Reason] = []
+    if asset.name in facts.forced:
+        found.append(Reason("forced"))
+    if asset.volatile:
+        found.append(Reason("volatile"))
+    for made in current.values():
+        if made is not None:
+            found.extend(unproved(made, facts))
+    return distinct(found)
+
+
+def unproved(made: Materialization, facts: Facts) -> Iterable[Reason]:
+    """A file that the step read without declaring it has another content now."""
+    for path, digest, place in made.unwatched:
+        now = facts.file_digest(path)
+        if now != digest:
+            yield Reason("unproved", path, place, _short(digest), _short(now) or "gone")
+
+
+def code(asset: Asset, past: Materialization, facts: Facts) -> Iterable[Reason]:
+    now = facts.recipes[asset.name]
+    if past.recipe == now.digest or facts.past.accepted(asset.name, past.recipe, now.digest):
+        return
+    before = facts.past.recipe(past.recipe)
+    if before is None:
+        yield Reason("code_changed", "what it was is no longer known")
+        return
+    yield from recipe_difference(before, now)
+
+
+def recipe_difference(before: Recipe, now: Recipe) -> Iterable[Reason]:
+    """The parts that differ, constants with their values."""
+    old = {(p.kind, p.name): p for p in before.parts}
+    new = {(p.kind, p.name): p for p in now.parts}
+    told = False
+    for key, part in new.items():
+        was = old.get(key)
+        if was is None or was.digest != part.digest:
+            told = True
+            yield Reason(
+                "code_changed",
+                part.name,
+                part.where,
+                "" if was is None else was.value,
+                part.value or ("" if was is not None else "new"),
+            )
+    for key, part in old.items():
+        if key not in new:
+            told = True
+            yield Reason("code_changed", part.name, part.where, part.value, "gone")
+    if not told:
+        yield Reason("code_changed", "how its parts use each other")
+
+
+def parameters(asset: Asset, past: Materialization, facts: Facts) -> Iterable[Reason]:
+    old = dict(past.parameters)
+    new = dict(parameter_texts(parameters_of(asset, facts)))
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield Reason(
+                "parameter_changed", name, "", old.get(name, "unset"), new.get(name, "unset")
+            )
+
+
+def environment(asset: Asset, past: Materialization, facts: Facts) -> Iterable[Reason]:
+    now = facts.environments[asset.name]
+    if past.environment == now.digest:
+        return
+    before = facts.past.environment_facts(past.environment)
+    if before is None:
+        yield Reason("environment_changed", "what it was is no longer known")
+        return
+    yield from _environment_difference(before, now)
+
+
+def _environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> Iterable[Reason]:
+    old = {"python": before.python, **dict(before.packages)}
+    new = {"python": now.python, **dict(now.packages)}
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            change = (old.get(name, "absent"), new.get(name, "absent"))
+            yield Reason("environment_changed", name, "", *change)
+    if before.variables != now.variables:
+        was, is_ = dict(before.variables), dict(now.variables)
+        for name in sorted({*was, *is_}):
+            if was.get(name) != is_.get(name):
+                # The value itself may be a secret: only that it differs is told.
+                yield Reason("environment_changed", f"variable {name}")
+    if old == new and before.variables == now.variables:
+        yield Reason("environment_changed", "how it is looked at")
+
+
+def inputs(
+    current: Currents, used: Sequence[Used], facts: Facts, partial: bool = False
+) -> tuple[Reason, ...]:
+    """Which inputs differ from those of the version at hand, and in which columns or files.
+
+    Args:
+        partial: some inputs are pending: those not in `used` are not called gone.
+    """
+    found: list[Reason] = []
+    for output, made in current.items():
+        past = made or _any_success(output, facts)
+        if past is None:
+            continue
+        old = {u.parameter: u for u in past.inputs}
+        for now in used:
+            was = old.pop(now.parameter, None)
+            if was is None:
+                found.append(Reason("input_changed", now.asset, "", "", "new"))
+            elif (was.mode, was.digest) != (now.mode, now.digest):
+                found.append(_input_difference(was, now, past, facts))
+        if not partial:
+            found.extend(Reason("input_changed", u.asset, "", "", "gone") for u in old.values())
+    return distinct(found)
+
+
+def _input_difference(was: Used, now: Used, past: Materialization, facts: Facts) -> Reason:
+    if now.mode == "files":
+        return _files_difference(was, now, past, facts)
+    before, after = _content(was, facts), _content_named(now, facts)
+    what = ""
+    if before is not None and after is not None:
+        what = columns_difference(before, after, now.columns)
+    culprit = f"{now.asset}{f' ({what})' if what else ''}"
+    return Reason("input_changed", culprit, "", _short(was.content), _short(now.content))
+
+
+def _content(used: Used, facts: Facts) -> Content | None:
+    made = facts.past.materialization(used.materialization)
+    return made.content if made is not None else None
+
+
+def _content_named(used: Used, facts: Facts) -> Content | None:
+    found = _content(used, facts)
+    return found if found is not None and found.digest == used.content else None
+
+
+def columns_difference(before: Content, after: Content, read: Sequence[str] = ()) -> str:
+    """`column a, b` or `3 rows more`, in a few words; only of the columns read, if given."""
+    old = {c.name: c for c in before.columns}
+    new = {c.name: c for c in after.columns}
+    names = [n for n in dict.fromkeys((*old, *new)) if not read or n in read]
+    changed = [n for n in names if old.get(n) != new.get(n)]
+    if before.rows != after.rows and before.rows is not None and after.rows is not None:
+        return f"{after.rows - before.rows:+,} rows"
+    if not changed:
+        return "order of columns" if list(old) != list(new) else ""
+    shown = ", ".join(changed[:4]) + (", …" if len(changed) > 4 else "")
+    return f"column{'s' if len(changed) > 1 else ''} {shown}"
+
+
+def _files_difference(was: Used, now: Used, past: Materialization, facts: Facts) -> Reason:
+    seen = facts.observations.get(now.asset)
+    before = past.files
+    if not before and was.materialization:
+        made = facts.past.materialization(was.materialization)
+        before = made.files if made is not None else ()
+    if seen is None or not before:
+        return Reason("input_changed", now.asset, "", _short(was.digest), _short(now.digest))
+    return Reason("input_changed", _changed_files(before, seen.files), "", "", "")
+
+
+def _changed_files(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> str:
+    old, new = {f.path: f.digest for f in before}, {f.path: f.digest for f in after}
+    told = [f"{p} is new" for p in new if p not in old]
+    told += [f"{p} is gone" for p in old if p not in new]
+    told += [f"{p} has new content" for p in new if p in old and old[p] != new[p]]
+    if not told:
+        return "the order of its files"
+    return told[0] if len(told) == 1 else f"{told[0]}, and {len(told) - 1} more"
+
+
+def lost(current: Currents, facts: Facts) -> tuple[Reason, ...]:
+    """The object of the current version is not there any more."""
+    return tuple(
+        Reason("object_missing", _object_names(made.content))
+        for made in current.values()
+        if made is not None and made.content is not None and not facts.present(made.content)
+    )
+
+
+def _object_names(content: Content) -> str:
+    first = content.objects[0] if content.objects else None
+    return f"objects/{first.digest[:2]}/{first.digest[:12]}….{first.suffix}" if first else "files"
+
+
+def fetch(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
+    """Why a source must be fetched: never, lost, due, forced, or another contract."""
+    found: list[Reason] = []
+    if asset.name in facts.forced:
+        found.append(Reason("forced"))
+    if asset.volatile:
+        found.append(Reason("volatile"))
+    for output, made in current.items():
+        if made is None or made.content is None:
+            found.append(Reason("never_made"))
+            continue
+        if not facts.present(made.content):
+            found.append(Reason("object_missing", _object_names(made.content)))
+        if made.contract != contract_digest(asset.contract, "fetch"):
+            found.append(Reason("contract_changed", "format, key, order or schema"))
+        if is_due(asset, made, facts):
+            found.append(Reason("due", f"refetch every {_duration(asset)}"))
+    return distinct(found)
+
+
+def is_due(asset: Asset, made: Materialization, facts: Facts) -> bool:
+    every = asset.fetch.refetch if asset.fetch is not None else None
+    return every is not None and facts.now - made.started_at >= every
+
+
+def _duration(asset: Asset) -> str:
+    seconds = asset.fetch.refetch if asset.fetch is not None else None
+    return f"{seconds:g} s" if seconds is not None else ""
+
+
+def check_failed(result: CheckResult) -> Reason:
+    return Reason("check_failed", result.name, "", "", result.message)
+
+
+def check_changed(check: Check) -> Reason:
+    return Reason("check_changed", check.name, str(check.where))
+
+
+def _short(digest: str | None) -> str:
+    return f"@{digest[:6]}" if digest else ""

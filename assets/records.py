@@ -1,0 +1,277 @@
+"""The facts: immutable records of what was observed, made, checked and published.
+
+Each record goes to the journal as one JSON line and comes back equal (`to_json`, `from_json` in
+lineage/journal). Digests are hex; times are UTC seconds since 1970; nothing here holds data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from lineal.assets.names import Step
+
+DEFAULT_ENVIRONMENT = "default"
+
+
+class Column(NamedTuple):
+    """A column of a version: its name, its canonical type and the digest of its values."""
+
+    name: str
+    type: str
+    digest: str
+
+
+class StoredObject(NamedTuple):
+    """One immutable file in the store, named by its byte digest. `path`: its place in a folder."""
+
+    digest: str
+    suffix: str
+    bytes: int
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a version: what any reader of it sees, by digest."""
+
+    digest: str
+    format: str  # parquet, joblib, pickle, json, array, figure, file, folder, files (of a source)
+    objects: tuple[StoredObject, ...] = ()
+    rows: int | None = None
+    columns: tuple[Column, ...] = ()
+    summary: str = ""  # `178 rows × 14`, `Pipeline`, `figure, 14 kB`
+
+    @property
+    def bytes(self) -> int:
+        return sum(o.bytes for o in self.objects)
+
+
+class SourceFile(NamedTuple):
+    """One file of a source as observed: path, byte digest, identity on disk.
+
+    `identity`: device, inode, size, mtime_ns, ctime_ns.
+    """
+
+    path: str
+    digest: str
+    bytes: int
+    identity: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a file source looked like at planning: its files in the order of their paths."""
+
+    source: str
+    files: tuple[SourceFile, ...]
+    digest: str  # over the sorted (relative path, byte digest)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePart:
+    """One piece of the code a step reaches: a function, class, constant, package, SQL text."""
+
+    name: str  # `helpers.RATE`, `features.add_rush_hour`
+    kind: str  # function | class | constant | module | builtin | external | sql | version | opaque
+    digest: str
+    value: str = ""  # short value of a constant; first line of code otherwise
+    where: str = ""  # `features.py:14`
+    via: str = ""  # the part that uses it: `add_rush_hour`
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The identity of code: one digest over all its parts, and what it could not see."""
+
+    digest: str
+    parts: tuple[RecipePart, ...] = ()
+    opaque: tuple[str, ...] = ()  # sentences: what could not be followed, where
+    imports: tuple[str, ...] = ()  # top-level third-party modules the code reaches
+    variables: tuple[str, ...] = ()  # environment variables read by a literal name
+    impure: tuple[str, ...] = ()  # clock and unseeded randomness found in reached code
+    watched: tuple[tuple[str, str], ...] = ()  # (path literal that names a project file, place)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentFacts:
+    """The environment a step runs in, by policy: Python, distributions, variables."""
+
+    digest: str
+    python: str
+    packages: tuple[tuple[str, str], ...]  # (distribution, version as the policy shows it)
+    variables: tuple[tuple[str, str], ...]  # (name, digest of the value: never the value)
+
+
+class Used(NamedTuple):
+    """What one reader reads of one input: version, columns, and the digest of just that."""
+
+    parameter: str
+    asset: str
+    partition: str | None
+    mode: str  # all | columns | files
+    digest: str  # used digest
+    content: str  # content digest of the version it comes from
+    materialization: str  # id of the source materialization
+    columns: tuple[str, ...] = ()  # read columns, when mode is columns
+
+
+ReasonKind = Literal[
+    "never_made", "code_changed", "parameter_changed", "environment_changed", "input_changed",
+    "contract_changed", "check_changed", "check_failed", "object_missing", "unproved", "volatile",
+    "due", "forced",
+]  # fmt: skip
+
+
+class Reason(NamedTuple):
+    """Why a step is stale: kind · culprit · place · old → new."""
+
+    kind: ReasonKind
+    culprit: str = ""
+    where: str = ""
+    old: str = ""
+    new: str = ""
+
+    @property
+    def detail(self) -> str:
+        change = f"{self.old} → {self.new}" if self.old or self.new else ""
+        return "  ".join(part for part in (self.where, self.culprit, change) if part)
+
+
+class ErrorFacts(NamedTuple):
+    """An error as recorded: type, message, the user's own line."""
+
+    type: str
+    message: str
+    where: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome of one check on one content, known by recipe and what it read."""
+
+    fingerprint: str
+    name: str
+    asset: str
+    partition: str | None
+    content: str
+    severity: str
+    passed: bool
+    recipe: str
+    failing_rows: int | None = None
+    message: str = ""
+    sample: tuple[tuple[str, ...], ...] = ()  # header row, then a few failing rows as text
+    seconds: float = 0.0
+
+
+StepOutcome = Literal[
+    "fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Materialization:
+    """The immutable record of one attempt at a step.
+
+    `id` is `<run>.<position>`; `origin` is the materialization whose computation made the bytes
+    (itself, unless reused). `content` is None when it failed.
+    """
+
+    id: str
+    run: str
+    asset: str
+    partition: str | None
+    outcome: Literal["made", "reused", "failed", "blocked"]
+    kind: str  # the asset's kind: python | sql | files | fetch
+    fingerprint: str
+    recipe: str
+    environment: str  # digest of its EnvironmentFacts
+    contract: str  # digest
+    parameters: tuple[tuple[str, str], ...] = ()  # (name, canonical JSON text of the value)
+    inputs: tuple[Used, ...] = ()
+    content: Content | None = None
+    files: tuple[SourceFile, ...] = ()  # of a file source
+    checks: tuple[str, ...] = ()  # fingerprints of the check results that judged it
+    unwatched: tuple[tuple[str, str, str], ...] = ()  # (path, digest, place) read, not declared
+    metrics: tuple[tuple[str, float], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
+    error: ErrorFacts | None = None
+    origin: str = ""
+    started_at: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def step(self) -> Step:
+        return Step(self.asset, self.partition)
+
+
+class Publication(NamedTuple):
+    """The act that makes a version the one an environment shows for a step."""
+
+    environment: str
+    asset: str
+    partition: str | None
+    materialization: str
+    content: str
+    run: str
+
+
+class RunStarted(NamedTuple):
+    run: str
+    environment: str
+    who: str
+    host: str
+    command: tuple[str, ...]
+    started_at: float
+    python: str
+    lineal: str
+    git_commit: str = ""
+    git_dirty: bool = False
+    planned: int = 0
+
+
+class RunEnded(NamedTuple):
+    run: str
+    outcome: Literal["done", "failed", "cancelled"]
+    counts: Mapping[str, int]
+    ended_at: float
+
+
+class Acceptance(NamedTuple):
+    """A person's word that two recipes of an asset are equivalent."""
+
+    asset: str
+    old_recipe: str
+    new_recipe: str
+    reason: str
+    who: str
+    at: float
+
+
+class AssetFacts(NamedTuple):
+    """How an asset was declared in a run; written when it differs from the last one known."""
+
+    asset: str
+    kind: str
+    description: str
+    owner: str
+    tags: tuple[str, ...]
+    where: str
+    columns_declared: tuple[str, ...] = ()
+
+
+# What one journal entry may hold, in this order within an entry.
+Fact = (
+    RunStarted
+    | AssetFacts
+    | Recipe
+    | EnvironmentFacts
+    | CheckResult
+    | Materialization
+    | Publication
+    | Acceptance
+    | RunEnded
+)

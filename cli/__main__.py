@@ -1,0 +1,5 @@
+"""`python -m lineal.cli`."""
+
+from lineal.cli import main
+
+main()

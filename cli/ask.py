@@ -1,0 +1,209 @@
+"""The verbs that ask: status, why, show, path, lineage, sql, runs, logs. Nothing runs, ever."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lineal.cli import render
+from lineal.cli.documents import dumps, planned_step, rows_document
+from lineal.cli.make import JSON
+
+
+@click.command()
+@click.option("-v", "--verbose", is_flag=True, help="One line an asset.")
+@JSON
+def status(verbose: bool, as_json: bool) -> None:
+    """Say how the whole project stands: what is fresh, stale, blocked or failed.
+
+    \b
+    Example:  lineal status -v
+    """
+    import lineal.project
+    from lineal.cli.describe import status_lines
+
+    project = lineal.project.open()
+    found = project.status()
+    if as_json:
+        click.echo(dumps({"steps": [planned_step(s) for s in found.plan.steps]}))
+        return
+    for row in status_lines(render.Style.of_terminal(), project, found, verbose):
+        click.echo(row)
+
+
+@click.command()
+@click.argument("step")
+@JSON
+def why(step: str, as_json: bool) -> None:
+    """Explain why STEP is stale or fresh: code, parameters, packages, inputs, down to the columns.
+
+    \b
+    Example:  lineal why features
+    """
+    import lineal.project
+    from lineal.cli.describe import why_document, why_lines
+
+    project = lineal.project.open()
+    found = project.why(step)
+    if as_json:
+        click.echo(dumps(why_document(found)))
+        return
+    for row in why_lines(render.Style.of_terminal(), found):
+        click.echo(row)
+
+
+@click.command()
+@click.argument("asset")
+@click.option("-v", "--verbose", is_flag=True, help="All columns and versions.")
+@JSON
+def show(asset: str, verbose: bool, as_json: bool) -> None:
+    """Describe ASSET, or a version of it (ASSET@DIGEST): columns, checks, versions.
+
+    \b
+    Example:  lineal show flights
+    """
+    import lineal.project
+    from lineal.cli.describe import show_document, show_lines
+
+    project = lineal.project.open()
+    found = project.show(asset)
+    if as_json:
+        click.echo(dumps(show_document(found)))
+        return
+    for row in show_lines(render.Style.of_terminal(), found, verbose):
+        click.echo(row)
+
+
+@click.command()
+@click.argument("asset")
+def path(asset: str) -> None:
+    """Print the absolute paths of the current objects of ASSET, one a line, nothing else.
+
+    \b
+    Example:  python -c "import pandas; print(pandas.read_parquet('$(lineal path flights)'))"
+    """
+    import lineal.project
+
+    for found in lineal.project.open().path(asset):
+        click.echo(str(found))
+
+
+@click.command()
+@click.argument("asset")
+@click.option("--up", "direction", flag_value="up", default="up", help="What it was made from.")
+@click.option("--down", "direction", flag_value="down", help="What was made from it.")
+@click.option("--columns", is_flag=True, help="Show the columns that were read.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tree", "mermaid", "dot", "json"]),
+    default="tree",
+    help="How to draw it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def lineage(asset: str, direction: str, columns: bool, form: str, as_json: bool) -> None:
+    """Draw the lineage of the current version of ASSET (or of ASSET@DIGEST).
+
+    \b
+    Examples:
+      lineal lineage delay_model
+      lineal lineage raw/weather --down
+      lineal lineage delay_model --format mermaid
+    """
+    import lineal.project
+
+    project = lineal.project.open()
+    drawn = project.lineage(
+        asset, down=direction == "down", columns=columns, form="json" if as_json else form
+    )
+    style = render.Style.of_terminal()
+    click.echo(style.text(drawn) if form == "tree" and not as_json else drawn)
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "markdown"]),
+    help="Default: a table on a terminal, CSV when piped.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def sql(query: str | None, form: str | None, as_json: bool) -> None:
+    """Ask tables and lineage in SQL, read-only; a shell without QUERY.
+
+    Every table asset is a view: raw/orders is raw.orders, raw_orders or "raw/orders"; an old or
+    refused version is "orders@e41c77". `lineage.*` has the history (docs/lineage-schema.md).
+
+    \b
+    Examples:
+      lineal sql "select origin, count(*) from flights group by all"
+      lineal sql "select asset, outcome, seconds from lineage.materialization" --format csv
+    """
+    import lineal.project
+    from lineal.cli.shell import answer_text, shell
+
+    project = lineal.project.open()
+    chosen = "json" if as_json else form or ("table" if sys.stdout.isatty() else "csv")
+    if query is None and not sys.stdin.isatty():
+        query = sys.stdin.read()
+    if query is None:
+        shell(project)
+        return
+    answer = project.sql(query)
+    if answer.note:
+        click.echo(answer.note, err=True)
+    if chosen == "json":
+        click.echo(dumps(rows_document(answer.columns, answer.rows)))
+        return
+    click.echo(answer_text(render.Style.of_terminal(), answer, chosen), nl=False)
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("-n", "most", type=click.IntRange(1), default=20, help="How many to list.")
+@JSON
+def runs(run: str | None, most: int, as_json: bool) -> None:
+    """List the latest runs, or tell what RUN made and why.
+
+    \b
+    Example:  lineal runs r12
+    """
+    import lineal.project
+    from lineal.cli.describe import run_lines, runs_document, runs_lines
+
+    project = lineal.project.open()
+    style = render.Style.of_terminal()
+    if run is not None:
+        told = project.run(run)
+        if as_json:
+            click.echo(dumps(runs_document([told])[0]))
+            return
+        for row in run_lines(style, told):
+            click.echo(row)
+        return
+    found = project.runs()[-most:]
+    if as_json:
+        click.echo(dumps(runs_document(found)))
+        return
+    for row in runs_lines(style, found):
+        click.echo(row)
+
+
+@click.command()
+@click.argument("step")
+@click.option("--run", "run", metavar="RUN", help="Of that run, not the last attempt.")
+def logs(step: str, run: str | None) -> None:
+    """Show what STEP printed and raised, whole traceback included.
+
+    \b
+    Example:  lineal logs train
+    """
+    import lineal.project
+
+    text = lineal.project.open().log(step, run)
+    if not text:
+        click.echo(f"`{step}` printed nothing.", err=True)
+        return
+    click.echo(text, nl=not text.endswith("\n"))

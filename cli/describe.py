@@ -1,0 +1,458 @@
+"""What the asking verbs say: status, why, show, runs; as lines for people and values for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lineal.assets.plan import PlannedStep, Stale
+from lineal.assets.records import CheckResult, Materialization, Reason
+from lineal.cli.documents import planned_step, reasons
+from lineal.cli.render import (
+    Style,
+    cell,
+    duration,
+    line,
+    moment,
+    name_column,
+    plural,
+    reason_lines,
+    sample_table,
+    shorten,
+)
+from lineal.project import Explanation, Project, RunStory, Shown, Status
+
+# ---------------------------------------------------------------------------------------- status
+
+
+def status_lines(style: Style, project: Project, found: Status, verbose: bool) -> list[str]:
+    steps = found.plan.steps
+    makers = {s.maker for s in steps}
+    whole = f"{plural(len(makers), 'asset')}, {plural(len(steps), 'step')}"
+    groups = _by_state(steps)
+    if set(groups) == {"fresh"} and not verbose:
+        return [style.text(f"{whole}: all fresh.")]
+    lines = [f"{project.name} · {whole}", ""]
+    if verbose:
+        lines.extend(_every_step(style, steps, found))
+    else:
+        lines.extend(_state(name, group, found) for name, group in groups.items())
+    count, size = found.usage
+    shown = project.store.relative_to(project.root) if _inside(project) else project.store
+    lines.extend(("", f"store    {shown}  {_size(size)}, {plural(count, 'object')}"))
+    if any(name != "fresh" for name in groups):
+        lines.extend(("", "  lineal plan"))
+    return [style.text(row) for row in lines]
+
+
+def _inside(project: Project) -> bool:
+    return project.store.is_relative_to(project.root)
+
+
+def _by_state(steps: Iterable[PlannedStep]) -> dict[str, list[PlannedStep]]:
+    found: dict[str, list[PlannedStep]] = {}
+    for step in steps:
+        found.setdefault(_state_of(step), []).append(step)
+    order = ("fresh", "stale", "due", "pending", "blocked", "failed")
+    return {name: found[name] for name in order if name in found}
+
+
+def _state_of(step: PlannedStep) -> str:
+    if step.action == "blocked":
+        return "blocked"
+    if step.last == "failed" and step.verdict.name != "fresh":
+        return "failed"
+    if isinstance(step.verdict, Stale) and {r.kind for r in step.verdict.reasons} == {"due"}:
+        return "due"
+    return step.verdict.name
+
+
+def _state(name: str, group: Sequence[PlannedStep], found: Status) -> str:
+    told = f"  {name:<8} {len(group):>3}"
+    if name == "fresh":
+        return told
+    names = ", ".join(str(s.step) for s in group[:4]) + (", …" if len(group) > 4 else "")
+    return f"{told}    {names}{_because(name, group[0], found)}"
+
+
+def _because(name: str, step: PlannedStep, found: Status) -> str:
+    last = found.lasts.get(step.step)
+    if name == "failed" and last is not None and last.error is not None:
+        return f" ← {last.error.type}, since {moment(last.started_at)}"
+    if isinstance(step.verdict, Stale) and step.verdict.reasons:
+        return f" ← {reason_lines(step.verdict.reasons, 1)[0]}"
+    return ""
+
+
+def _every_step(style: Style, steps: Sequence[PlannedStep], found: Status) -> list[str]:
+    width = name_column(str(s.step) for s in steps)
+    rows = []
+    for step in steps:
+        state = _state_of(step)
+        current = found.currents.get(step.step)
+        content = current.content if current is not None else None
+        what = content.summary if content is not None else "never published"
+        version = f"@{content.digest[:6]}" if content is not None else ""
+        rows.append(line(style, " ", str(step.step), width, f"{state:<8} {what:<18} {version}"))
+    return rows
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+# ------------------------------------------------------------------------------------------- why
+
+
+def why_lines(style: Style, found: Explanation) -> list[str]:
+    step = found.step
+    name = str(step.step)
+    verdict = step.verdict
+    lines: list[str] = []
+    if isinstance(verdict, Stale):
+        lines.append(f"{name} is stale: {_headline(verdict.reasons, found)}")
+        lines.append("")
+        for reason in verdict.reasons:
+            lines.extend(_reason(reason))
+    elif verdict.name == "pending":
+        waits = ", ".join(getattr(verdict, "inputs", ()))
+        lines.append(f"{name} is pending: it will be made if what it reads of {waits} changes.")
+        lines.extend(_upstream(found))
+    else:
+        lines.append(f"{name} is fresh: nothing it reads has changed{_since(found)}.")
+    lines.extend(("", *_rest(found)))
+    if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:
+        lines.extend(
+            ("", f'  Same result, you are sure?   lineal accept {step.step.asset} --reason "…"')
+        )
+    return [style.text(row) for row in lines]
+
+
+def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
+    kinds = list(dict.fromkeys(r.kind for r in found))
+    if kinds == ["never_made"]:
+        return "it was never made."
+    if kinds == ["code_changed"]:
+        parts = len(explanation.recipe.parts)
+        return f"its code changed in {len(found)} of {plural(parts, 'part')}."
+    words = {
+        "code_changed": "its code changed",
+        "parameter_changed": "a parameter changed",
+        "environment_changed": "its environment changed",
+        "input_changed": "an input changed",
+        "contract_changed": "its contract changed",
+        "check_changed": "a check is new or changed",
+        "check_failed": "an error check refuses this version",
+        "object_missing": "its object is missing from the store",
+        "unproved": "it read a file that no source declares, and that file changed",
+        "volatile": "it is volatile, so stale in every run",
+        "due": "it is due to be fetched again",
+        "forced": "it was forced",
+        "never_made": "it was never published",
+    }
+    return " and ".join(words[k] for k in kinds) + "."
+
+
+def _reason(reason: Reason) -> list[str]:
+    if reason.old or reason.new:
+        head = f"  {reason.where or reason.kind.replace('_', ' ')}   {reason.culprit}"
+        return [head.rstrip(), f"    - {reason.old or '(none)'}", f"    + {reason.new or '(none)'}"]
+    return [f"  {reason.kind.replace('_', ' ')}   {reason.detail}".rstrip()]
+
+
+def _upstream(found: Explanation) -> list[str]:
+    rows = [
+        f"  {step.step}   {reason_lines(step.verdict.reasons, 1)[0]}"
+        for step in found.upstream
+        if isinstance(step.verdict, Stale)
+    ]
+    return ["", *rows] if rows else []
+
+
+def _since(found: Explanation) -> str:
+    if found.made is None:
+        return ""
+    return f" since {moment(found.made.started_at)} (run {found.made.run})"
+
+
+def _rest(found: Explanation) -> list[str]:
+    made = found.made
+    cost = f", {duration(made.seconds)}" if made is not None and made.seconds else ""
+    past = f"compared with {moment(made.started_at)} (run {made.run}{cost})" if made else "now"
+    rows = [f"  what it rests on, {past}:"]
+    code = [p.name for p in found.recipe.parts]
+    shown = ", ".join(code[:4]) + (", …" if len(code) > 4 else "")
+    rows.append(f"    {'code':<13} {plural(len(code), 'part'):<10}  {shown}")
+    packages = dict(found.environment.packages)
+    main = [f"{n} {packages[n]}" for n in ("pandas", "scikit-learn", "duckdb") if n in packages]
+    told = ", ".join([f"python {found.environment.python}", *main[:2]])
+    rows.append(f"    {'packages':<13} {len(packages):<10}  {told}")
+    given = ", ".join(f"{n}={v}" for n, v in found.parameters) or "none"
+    rows.append(f"    {'parameters':<13} {given}")
+    for i, (used, content) in enumerate(found.inputs):
+        rows.append(f"    {'inputs' if not i else '':<13} {_input(used, content)}")
+    rows.append(f"    {'not followed':<13} {'; '.join(found.recipe.opaque) or 'nothing'}")
+    if found.recipe.impure:
+        rows.append(f"    {'impure':<13} {'; '.join(found.recipe.impure)}")
+    return rows
+
+
+def _input(used: Any, content: Any) -> str:
+    whole = len(content.columns) if content is not None and content.columns else 0
+    if used.mode == "columns":
+        read = f"{len(used.columns)} of {plural(whole, 'column')} read"
+    elif used.mode == "files":
+        read = "its files, by their bytes"
+    else:
+        read = f"{whole} of {plural(whole, 'column')} read" if whole else "read whole"
+    return f"{used.asset:<17} {read:<26} @{used.content[:6]}"
+
+
+def why_document(found: Explanation) -> dict[str, Any]:
+    """One step as in `plan`, with its inputs and recipe parts."""
+    return {
+        **planned_step(found.step),
+        "parameters": dict(found.parameters),
+        "environment": {
+            "python": found.environment.python,
+            "packages": dict(found.environment.packages),
+        },
+        "inputs": [
+            {
+                "parameter": used.parameter,
+                "asset": used.asset,
+                "partition": used.partition,
+                "mode": used.mode,
+                "columns": list(used.columns),
+                "version": used.content,
+                "used": used.digest,
+            }
+            for used, _ in found.inputs
+        ],
+        "recipe": {
+            "digest": found.recipe.digest,
+            "parts": [
+                {
+                    "name": p.name,
+                    "kind": p.kind,
+                    "digest": p.digest,
+                    "value": p.value,
+                    "where": p.where,
+                    "via": p.via,
+                }
+                for p in found.recipe.parts
+            ],
+            "opaque": list(found.recipe.opaque),
+            "impure": list(found.recipe.impure),
+        },
+    }
+
+
+# ------------------------------------------------------------------------------------------ show
+
+
+def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
+    made = found.made
+    content = made.content
+    told = found.told
+    head = [str(made.step)]
+    if told is not None and told.description:
+        head.append(f'"{told.description.splitlines()[0]}"')
+    if told is not None and told.where:
+        head.append(told.where)
+    if content is not None:
+        head.append(content.summary)
+        if content.bytes:
+            head.append(_size(content.bytes))
+    lines = ["   ".join(head)]
+    if content is not None and content.columns:
+        lines.extend(_columns(found.value, content, verbose))
+    elif content is not None and content.format == "json":
+        lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
+    if made.metrics:
+        lines.append("metrics  " + "   ".join(f"{n} {v:.4g}" for n, v in made.metrics))
+    if made.parameters:
+        lines.append("set      " + "   ".join(f"{n}={v}" for n, v in made.parameters))
+    if found.checks:
+        lines.append("checks   " + "  ".join(_check(style, c) for c in found.checks))
+        for check in found.checks:
+            lines.extend(f"         {row}" for row in sample_table(check))
+    if found.feeds:
+        lines.append("feeds    " + ", ".join(found.feeds))
+    lines.append("versions " + "   ".join(_versions(found, verbose)))
+    return [style.text(row) for row in lines]
+
+
+def _columns(value: Any, content: Any, verbose: bool) -> list[str]:
+    most = len(content.columns) if verbose else 8
+    names = [c.name for c in content.columns]
+    width = name_column(names)
+    rows = [
+        f"  {shorten(column.name, width):<{width}}  {column.type:<16} {_range(value, column)}"
+        for column in content.columns[:most]
+    ]
+    if len(content.columns) > most:
+        rows.append(f"  … {len(content.columns) - most} more (-v)")
+    return [row.rstrip() for row in rows]
+
+
+def _range(value: Any, column: Any) -> str:
+    """Least and greatest, or how many values, and how many are missing."""
+    try:
+        series = value[column.name]
+        missing = float(series.isna().mean())
+        if column.type.startswith(("int", "uint", "float", "double", "timestamp", "date")):
+            told = f"{cell(series.min())} … {cell(series.max())}"
+        else:
+            told = plural(int(series.nunique()), "value")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ""
+    return f"{told}   {missing:.1%} null" if missing else told
+
+
+def _check(style: Style, check: CheckResult) -> str:
+    from lineal.cli.render import GLYPHS
+
+    glyph, twin, _ = GLYPHS["made" if check.passed else "failed"]
+    return f"{check.name} {twin if style.ascii else glyph}"
+
+
+def _versions(found: Shown, verbose: bool) -> list[str]:
+    seen: dict[str, Materialization] = {}
+    for made in found.versions:
+        if made.content is not None:
+            seen.setdefault(made.content.digest, made)
+    current = next((m for m in found.versions if m.id == found.current), None)
+    now = current.content.digest if current is not None and current.content else None
+    rows = []
+    for digest, made in list(seen.items())[: None if verbose else 4]:
+        mark = " ●" if digest == now else (" blocked" if made.outcome == "blocked" else "")
+        rows.append(f"{digest[:6]} {moment(made.started_at)}{mark}")
+    return rows
+
+
+def show_document(found: Shown) -> dict[str, Any]:
+    made, content, told = found.made, found.made.content, found.told
+    return {
+        "asset": made.asset,
+        "partition": made.partition,
+        "kind": made.kind,
+        "description": told.description if told is not None else "",
+        "where": told.where if told is not None else "",
+        "version": content.digest if content is not None else None,
+        "format": content.format if content is not None else None,
+        "rows": content.rows if content is not None else None,
+        "columns": [
+            {"name": c.name, "type": c.type, "digest": c.digest}
+            for c in (content.columns if content is not None else ())
+        ],
+        "metrics": dict(made.metrics),
+        "metadata": dict(made.metadata),
+        "parameters": dict(made.parameters),
+        "checks": [
+            {
+                "name": c.name,
+                "severity": c.severity,
+                "passed": c.passed,
+                "failing_rows": c.failing_rows,
+                "message": c.message,
+            }
+            for c in found.checks
+        ],
+        "feeds": list(found.feeds),
+        "versions": [
+            {
+                "version": m.content.digest,
+                "run": m.run,
+                "outcome": m.outcome,
+                "current": m.id == found.current,
+            }
+            for m in found.versions
+            if m.content is not None
+        ],
+    }
+
+
+# ------------------------------------------------------------------------------------------ runs
+
+
+def runs_lines(style: Style, stories: Sequence[RunStory]) -> list[str]:
+    if not stories:
+        return ["No run yet.", "", "  lineal materialize"]
+    rows = [_run_line(story) for story in stories]
+    return [style.text(row) for row in (*rows, "", f"  lineal runs {stories[-1].started.run}")]
+
+
+def _run_line(story: RunStory) -> str:
+    started, ended = story.started, story.ended
+    if ended is None:
+        return f"{started.run:<6} {moment(started.started_at):<13} not ended   {_words(story)}"
+    counts = ", ".join(f"{n} {w}" for w, n in ended.counts.items() if n and w != "fresh")
+    took = duration(ended.ended_at - started.started_at)
+    return (
+        f"{started.run:<6} {moment(started.started_at):<13} {ended.outcome:<9} "
+        f"{took:>9}   {counts or 'nothing'}"
+    )
+
+
+def _words(story: RunStory) -> str:
+    return shorten(" ".join(story.started.command), 40)
+
+
+def run_lines(style: Style, story: RunStory) -> list[str]:
+    """The story of a run: what it made and why, what failed where."""
+    started = story.started
+    commit = f" · git {started.git_commit[:7]}" if started.git_commit else ""
+    state = " (with changes)" if started.git_dirty else (" (clean)" if commit else "")
+    with_what = f"python {started.python} · lineal {started.lineal}{commit}{state}"
+    lines = [
+        _run_line(story),
+        f"  by {started.who} on {started.host} · {with_what}",
+        f"  {_words(story)}",
+        "",
+    ]
+    width = name_column(str(m.step) for m in story.made)
+    for made in story.made:
+        summary = made.content.summary if made.content is not None else ""
+        if made.error is not None:
+            summary = f"{made.error.type}: {made.error.message}".splitlines()[0]
+        glyph = style.glyph(made.outcome)
+        right = duration(made.seconds) if made.seconds else ""
+        lines.append(line(style, glyph, str(made.step), width, summary, right))
+        pad = " " * (width + 7)
+        if made.error is not None and made.error.where:
+            lines.append(f"{pad}{made.error.where}   {made.error.line}".rstrip())
+        lines.extend(pad + row for row in reason_lines(made.reasons, 2) if made.reasons)
+    return [style.text(row) for row in lines]
+
+
+def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": s.started.run,
+            "outcome": s.ended.outcome if s.ended is not None else None,
+            "started_at": s.started.started_at,
+            "ended_at": s.ended.ended_at if s.ended is not None else None,
+            "who": s.started.who,
+            "host": s.started.host,
+            "command": list(s.started.command),
+            "git_commit": s.started.git_commit or None,
+            "counts": dict(s.ended.counts) if s.ended is not None else {},
+            "steps": [
+                {
+                    "asset": m.asset,
+                    "partition": m.partition,
+                    "outcome": m.outcome,
+                    "reasons": reasons(m.reasons),
+                    "version": m.content.digest if m.content is not None else None,
+                    "seconds": round(m.seconds, 6),
+                }
+                for m in s.made
+            ],
+        }
+        for s in stories
+    ]

@@ -1,0 +1,69 @@
+"""The verbs that keep: accept, settings, rebuild."""
+
+from __future__ import annotations
+
+import click
+
+from lineal.cli import render
+from lineal.cli.documents import dumps
+from lineal.cli.make import JSON
+
+
+@click.command()
+@click.argument("asset")
+@click.option("--reason", required=True, help="Why the change is equivalent; it is recorded.")
+def accept(asset: str, reason: str) -> None:
+    """Record that the code of ASSET changed without changing its result: it becomes fresh.
+
+    lineal takes your word for it and keeps it in the lineage. Undo it by editing the code.
+
+    \b
+    Example:  lineal accept features --reason "renamed a variable"
+    """
+    import lineal.project
+
+    told = lineal.project.open().accept(asset, reason)
+    style = render.Style.of_terminal()
+    click.echo(
+        style.text(
+            f"{told.asset}: code {told.new_recipe[:6]} counts as {told.old_recipe[:6]} from now "
+            f"on, said {told.who}.\n  lineal plan"
+        )
+    )
+
+
+@click.command()
+@JSON
+def settings(as_json: bool) -> None:
+    """Show every setting, its value, and where it comes from.
+
+    \b
+    Example:  lineal settings
+    """
+    import lineal.project
+
+    rows = lineal.project.open().settings.as_rows()
+    if as_json:
+        keys = ("setting", "value", "source")
+        click.echo(dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+        return
+    widths = [max(len(str(row[i])) for row in rows) for i in (0, 1)]
+    for name, value, source in rows:
+        click.echo(f"{name!s:<{widths[0]}}   {value!s:<{min(widths[1], 40)}}   {source}".rstrip())
+
+
+@click.command()
+def rebuild() -> None:
+    """Make catalog.duckdb anew from the journal. Nothing else is touched; nothing can be lost.
+
+    \b
+    Example:  lineal rebuild
+    """
+    import lineal.project
+
+    through = lineal.project.open().rebuild()
+    click.echo(
+        f"catalog.duckdb is rebuilt from {render.plural(through, 'journal entry')}.".replace(
+            "entrys", "entries"
+        )
+    )

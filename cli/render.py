@@ -1,0 +1,458 @@
+"""How lineal speaks on a terminal: the only place with colour, glyphs and tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from lineal.assets.errors import (
+    DefinitionErrors,
+    LinealError,
+    UserCodeError,
+)
+from lineal.assets.materialize import Run, StepReport
+from lineal.assets.plan import Pending, Plan, PlannedStep, Stale
+from lineal.assets.records import CheckResult, Reason
+
+NAME_WIDTH = 24  # the widest a column of names gets; longer ones shorten in the middle
+GLYPHS: Mapping[str, tuple[str, str, str]] = {
+    # outcome: (glyph, its ASCII twin, colour)
+    "made": ("✓", "ok", "green"),
+    "fresh": ("=", "=", "bright_black"),
+    "reused": ("=", "=", "cyan"),
+    "failed": ("✗", "x", "red"),
+    "blocked": ("■", "#", "red"),
+    "skipped": ("·", "-", "bright_black"),
+    "cancelled": ("·", "-", "bright_black"),
+    "pending": ("?", "?", "yellow"),
+    "stale": (" ", " ", "yellow"),
+    "warning": ("!", "!", "yellow"),
+}
+
+
+class Style(NamedTuple):
+    """What the terminal can show."""
+
+    width: int
+    ascii: bool
+
+    @staticmethod
+    def of_terminal() -> Style:
+        encoding = (getattr(sys.stdout, "encoding", "") or "").lower()
+        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+        width = shutil.get_terminal_size((80, 24)).columns
+        return Style(max(40, min(width, 100)), plain or "utf" not in encoding)
+
+    def glyph(self, outcome: str) -> str:
+        shape, twin, colour = GLYPHS[outcome]
+        return click.style(twin if self.ascii else shape, fg=colour)
+
+    def text(self, text: str) -> str:
+        """The text with the typography this terminal can show, places relative to this folder."""
+        text = text.replace(str(Path.cwd()) + os.sep, "")
+        if not self.ascii:
+            return text
+        for shape, twin in (("→", "->"), ("×", "x"), ("…", "..."), ("·", "-"), ("│", "|"),
+                            ("├─", "|-"), ("└─", "`-"), ("≤", "<="), ("●", "*")):  # fmt: skip
+            text = text.replace(shape, twin)
+        return text
+
+
+def shorten(name: str, width: int) -> str:
+    """A name that fits: shortened in the middle."""
+    if len(name) <= width:
+        return name
+    head = (width - 1) // 2
+    return name[:head] + "…" + name[-(width - 1 - head) :]
+
+
+def duration(seconds: float) -> str:
+    if seconds < 0.095:
+        return f"{seconds:.2f} s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def moment(seconds: float) -> str:
+    """A time of recording in local time: `21 Nov 18:02`, with the year when it is another one."""
+    then = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone()
+    now = dt.datetime.now(tz=dt.UTC).astimezone()
+    form = "%d %b %H:%M" if then.year == now.year else "%d %b %Y %H:%M"
+    return then.strftime(form).lstrip("0")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def name_column(names: Iterable[str]) -> int:
+    return min(NAME_WIDTH, max((len(n) for n in names), default=4))
+
+
+def line(style: Style, glyph: str, name: str, width: int, what: str, right: str = "") -> str:
+    """One step a line: glyph, name, what came out, time at the right."""
+    left = f"  {glyph} {shorten(name, width):<{width}}   {what}"
+    if not right:
+        return style.text(left.rstrip())
+    gap = style.width - len(click.unstyle(left)) - len(right)
+    if gap >= 2:
+        return style.text(f"{left}{' ' * gap}{right}")
+    room = style.width - len(right) - 2
+    return style.text(f"{_cut(left, room)}  {right}")
+
+
+def _cut(text: str, room: int) -> str:
+    extra = len(click.unstyle(text)) - room
+    return text if extra <= 0 else text[: -(extra + 1)] + "…"
+
+
+# ------------------------------------------------------------------------------------ materialize
+
+
+def group_name(reports: Sequence[StepReport]) -> str:
+    return ", ".join(str(r.step) for r in reports)
+
+
+def settled(style: Style, reports: Sequence[StepReport], width: int) -> list[str]:
+    """The lines of one asset that has settled: made, reused, failed or blocked."""
+    first = reports[0]
+    name = group_name(reports)
+    if first.outcome == "failed":
+        return _failed(style, first, name, width)
+    if first.outcome == "blocked":
+        return _blocked(style, reports, name, width)
+    glyph = style.glyph(first.outcome)
+    what = _summary(reports)
+    if first.outcome == "reused":
+        what = f"{what}   as made before".strip()
+        lines = [line(style, glyph, name, width, what)]
+    else:
+        lines = [line(style, glyph, name, width, what, duration(first.seconds))]
+    for report in reports:
+        lines.extend(_warnings(style, report, width))
+    lines.extend(_unwatched(style, first, name))
+    return lines
+
+
+def _summary(reports: Sequence[StepReport]) -> str:
+    first = reports[0]
+    tables = [r.summary.split(" × ")[0] for r in reports if " × " in r.summary]
+    if len(reports) > 1 and len(tables) == len(reports):
+        return " + ".join(t.removesuffix(" rows") for t in tables) + " rows"
+    parts = [" + ".join(r.summary for r in reports)]
+    shown = [f"{name} {_number(value)}" for name, value in first.metrics[:2]]
+    passed = sum(c.passed for r in reports for c in r.checks)
+    if passed:
+        shown.append(f"{plural(passed, 'check')} passed")
+    return "   ".join([f"{parts[0]:<16}", *shown]) if shown else parts[0]
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) >= 10:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def _failed(style: Style, report: StepReport, name: str, width: int) -> list[str]:
+    error = report.error
+    message = error.message if error is not None else "failed"
+    first, *rest = message.splitlines() or [""]
+    lines = [
+        line(style, style.glyph("failed"), name, width, first, duration(report.seconds)),
+    ]
+    pad = " " * (width + 7)
+    lines.extend(pad + more for more in rest[:12])
+    if error is None:
+        return lines
+    if error.where:
+        lines.append(pad + error.where)
+    if error.excerpt:
+        lines.extend(f"{pad}  {row}" for row in error.excerpt.splitlines())
+    if error.advice:
+        lines.extend(_wrapped(error.advice, pad, style.width))
+    return [style.text(row) for row in lines]
+
+
+def _wrapped(text: str, pad: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(
+        text, max(width, len(pad) + 30), initial_indent=pad, subsequent_indent=pad
+    ) or [pad]
+
+
+def _blocked(style: Style, reports: Sequence[StepReport], name: str, width: int) -> list[str]:
+    lines: list[str] = []
+    pad = " " * (width + 7)
+    for report in reports:
+        failing = [c for c in report.checks if not c.passed and c.severity == "error"]
+        for check in failing:
+            what = f"blocked by check `{check.name}`: {check.message}"
+            right = duration(report.seconds) if report.seconds else ""
+            row = line(style, style.glyph("blocked"), str(report.step), width, what, right)
+            lines.append(row)
+            lines.extend(pad + "  " + row for row in sample_table(check))
+        if failing and report.current and report.current != report.version:
+            lines.append(f"{pad}not published: {report.step} stays at @{report.current[:6]}")
+        elif failing and report.current:
+            lines.append(f"{pad}it stays current: the check is newer than the version")
+        elif failing:
+            lines.append(f"{pad}not published: {report.step} has no current version yet")
+    return [style.text(row) for row in lines]
+
+
+def sample_table(check: CheckResult) -> list[str]:
+    """A few failing rows, in columns."""
+    if not check.sample:
+        return []
+    widths = [
+        min(18, max(len(row[i]) if i < len(row) else 0 for row in check.sample))
+        for i in range(len(check.sample[0]))
+    ]
+    rows = []
+    for row in check.sample:
+        cells = [f"{shorten(cell, w):<{w}}" for cell, w in zip(row, widths, strict=False)]
+        rows.append("  ".join(cells[:6]).rstrip())
+    return rows
+
+
+def _warnings(style: Style, report: StepReport, width: int) -> list[str]:
+    return [
+        line(
+            style,
+            style.glyph("warning"),
+            str(report.step),
+            width,
+            f"check {check.name}: {check.message} (warning)",
+        )
+        for check in report.checks
+        if not check.passed and check.severity == "warn"
+    ]
+
+
+def _unwatched(style: Style, report: StepReport, name: str) -> list[str]:
+    lines = []
+    for path, _, place in report.unwatched:
+        stem = path.rpartition("/")[2].partition(".")[0]
+        word = "".join(c if c.isalnum() else "_" for c in stem) or "data"
+        lines.append(
+            f"  {style.glyph('warning')} {name} reads {path} ({place}), "
+            "which no source declares: its staleness can't be proved."
+        )
+        lines.append(
+            f'      {word} = source("raw/{word}", "{path}")'
+            f"      then take raw_{word} as a parameter"
+        )
+    return [style.text(row) for row in lines]
+
+
+def skipped(style: Style, reports: Sequence[StepReport], width: int) -> list[str]:
+    """Skipped steps, told together by what they wait for."""
+    broken = {r.maker: r.because for r in reports if r.outcome == "skipped"}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for report in reports:
+        if report.outcome == "skipped":
+            roots = tuple(dict.fromkeys(_roots(report.because, broken)))
+            groups.setdefault(roots, []).append(str(report.step))
+    lines = []
+    for roots, names in groups.items():
+        shown = ", ".join(names[:6]) + (f", … ({len(names)})" if len(names) > 6 else "")
+        need = ", ".join(roots)
+        kept = any(r.current for r in reports if str(r.step) in names)
+        tail = "; they keep their current versions" if kept else ""
+        lines.append(style.text(f"  {style.glyph('skipped')} {shown}   skipped: need {need}{tail}"))
+    return lines
+
+
+def _roots(because: Sequence[str], broken: Mapping[str, tuple[str, ...]]) -> list[str]:
+    found: list[str] = []
+    for name in because:
+        found.extend(_roots(broken[name], broken) if broken.get(name) else [name])
+    return found
+
+
+def run_summary(style: Style, run: Run) -> list[str]:
+    """The last lines of `materialize`: the answer, then what to type next."""
+    counts = run.counts
+    if run.id is None and run.outcome == "done":
+        done = counts["fresh"]
+        return [f"Nothing to do: {done:,} fresh, checked in {run.seconds:.2f} s."]
+    order = ("failed", "blocked", "made", "reused", "skipped", "cancelled", "fresh")
+    told = ", ".join(f"{counts[w]:,} {w}" for w in order if counts[w])
+    if run.outcome == "done":
+        lines = [f"{told or 'nothing'} in {duration(run.seconds)} · run {run.id}"]
+    elif run.outcome == "cancelled":
+        lines = [f"Stopped: {told} · run {run.id} · exit 130"]
+    else:
+        name = f" · run {run.id}" if run.id else ""
+        lines = [f"{told}{name} · exit 1"]
+    return [style.text(row) for row in (*lines, *_advice(run))]
+
+
+def _advice(run: Run) -> list[str]:
+    failed = next((r for r in run.steps if r.outcome == "failed"), None)
+    if failed is not None:
+        kept = run.counts["made"] + run.counts["reused"]
+        carries = f"; the {kept} are kept" if kept > 1 else ""
+        rows = [("lineal materialize", f"carries on from here{carries}")]
+        if isinstance(failed.error, UserCodeError):
+            rows.insert(0, (f"lineal logs {failed.step.asset}", "the whole traceback"))
+        wide = max(len(command) for command, _ in rows)
+        return [f"  {command:<{wide}}    {what}" for command, what in rows]
+    blocked = next((r for r in run.steps if r.outcome == "blocked" and r.version), None)
+    if blocked is not None and blocked.version:
+        view = f'"{blocked.step.asset}@{blocked.version[:6]}"'
+        return [f"  lineal sql 'from {view}'      look at the refused version"]
+    if run.outcome == "cancelled":
+        return ["  lineal materialize    carries on"]
+    return []
+
+
+# ------------------------------------------------------------------------------------------ plan
+
+
+def plan_lines(style: Style, plan: Plan) -> list[str]:
+    """What `plan` prints: one sentence, the evidence, what stays fresh."""
+    stale, pending, fresh = (plan.named(v) for v in ("stale", "pending", "fresh"))
+    if not stale and not pending:
+        return [f"Nothing to do: {plural(len(fresh), 'step')}, all fresh."]
+    lines = [_plan_sentence(stale, pending, fresh), ""]
+    groups = _by_maker(plan.steps)
+    width = name_column(", ".join(s.step.asset for s in g) for g in groups)
+    for group in groups:
+        lines.extend(_plan_group(style, group, width))
+    if fresh:
+        names = ", ".join(str(s.step) for s in fresh[:8]) + (", …" if len(fresh) > 8 else "")
+        lines.extend(("", f"  {style.glyph('fresh')} {names}: fresh"))
+    return [style.text(row) for row in lines]
+
+
+def _plan_sentence(
+    stale: Sequence[PlannedStep], pending: Sequence[PlannedStep], fresh: Sequence[PlannedStep]
+) -> str:
+    total = len(stale) + len(pending) + len(fresh)
+    follow = f" and up to {len(pending)} more may follow" if pending else ""
+    verb = "is" if len(stale) == 1 else "are"
+    stay = f" {len(fresh)} {'stays' if len(fresh) == 1 else 'stay'} fresh." if fresh else ""
+    past = [s.seconds for s in (*stale, *pending) if s.seconds is not None]
+    most = f": at most {duration(sum(past))}" if len(past) == len(stale) + len(pending) else ""
+    return f"{len(stale)} of {plural(total, 'step')} {verb} stale{follow}{most}.{stay}"
+
+
+def _by_maker(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
+    groups: dict[str, list[PlannedStep]] = {}
+    for step in steps:
+        groups.setdefault(step.maker, []).append(step)
+    return list(groups.values())
+
+
+def _plan_group(style: Style, group: Sequence[PlannedStep], width: int) -> list[str]:
+    first = group[0]
+    name = ", ".join(s.step.asset for s in group)
+    if isinstance(first.verdict, Pending):
+        needs = ", ".join(first.verdict.inputs)
+        verb = "changes" if len(first.verdict.inputs) == 1 else "change"
+        return [line(style, style.glyph("pending"), name, width, f"if {needs} {verb}")]
+    if not isinstance(first.verdict, Stale):
+        return []
+    again = {"reuse": "   (kept from before: no computation)", "blocked": "   (blocked again)"}
+    told = reason_lines(first.verdict.reasons)
+    rows = [line(style, " ", name, width, told[0] + again.get(first.action, ""))]
+    rows.extend(" " * (width + 7) + more for more in told[1:])
+    return rows
+
+
+def reason_lines(reasons: Sequence[Reason], most: int = 4) -> list[str]:
+    """Reasons as `kind   place  culprit  old → new`, a few of them."""
+    if not reasons:
+        return ["stale"]
+    rows = [f"{r.kind.replace('_', ' ')}   {r.detail}".rstrip() for r in reasons[:most]]
+    if len(reasons) > most:
+        rows.append(f"and {len(reasons) - most} more reasons")
+    return rows
+
+
+# ---------------------------------------------------------------------------------------- errors
+
+
+def error_lines(style: Style, error: LinealError) -> list[str]:
+    """An error as a person reads it: what, which, where, how to mend."""
+    if isinstance(error, DefinitionErrors):
+        lines = [f"{click.style('error', fg='red')}: {error.message}, nothing was run", ""]
+        for one in error.errors:
+            lines.extend(_one_error(one, "  "))
+        return [style.text(row) for row in lines]
+    lines = [f"{click.style('error', fg='red')}: {error.message}"]
+    if error.where:
+        lines.append(f"  {error.where}")
+    if error.excerpt:
+        lines.extend(f"    {row}" for row in error.excerpt.splitlines())
+    if error.advice:
+        lines.append(f"  {error.advice}")
+    return [style.text(row) for row in lines]
+
+
+def _one_error(error: LinealError, pad: str) -> list[str]:
+    rows = [f"{pad}{error.where}  {error.message}" if error.where else f"{pad}{error.message}"]
+    if error.excerpt:
+        rows.extend(f"{pad}    {row}" for row in error.excerpt.splitlines())
+    if error.advice:
+        rows.append(f"{pad}    {error.advice}")
+    return rows
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def table(style: Style, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A framed table for a terminal; wide ones fold columns, and say how many."""
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = _columns_that_fit(columns, rows, style.width)
+    grid = Table(box=box.ASCII if style.ascii else box.SQUARE, show_edge=True)
+    for i in shown:
+        number = any(isinstance(row[i], int | float) for row in rows)
+        grid.add_column(columns[i], justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell(row[i]) for i in shown))
+    out = io.StringIO()
+    Console(file=out, width=style.width, no_color=True, markup=False, highlight=False).print(grid)
+    hidden = len(columns) - len(shown)
+    more = f"… {plural(hidden, 'more column')}; --format csv shows all\n" if hidden else ""
+    return out.getvalue() + more
+
+
+def _columns_that_fit(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int
+) -> list[int]:
+    shown: list[int] = []
+    used = 1
+    for i, name in enumerate(columns):
+        widest = max([len(name), *(min(30, len(cell(row[i]))) for row in rows[:50])])
+        used += widest + 3
+        if shown and used > width:
+            break
+        shown.append(i)
+    return shown
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,44 @@
+"""Two models of a late arrival, and how to judge them."""
+
+import pandas as pd
+from features import CATEGORIES, NUMBERS
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+FEATURES = CATEGORIES + NUMBERS
+
+
+def boosted(learning_rate: float, leaves: int) -> HistGradientBoostingClassifier:
+    """Trees that take categories and missing values as they are."""
+    return HistGradientBoostingClassifier(
+        learning_rate=learning_rate,
+        max_leaf_nodes=leaves,
+        categorical_features="from_dtype",
+        early_stopping=False,
+        random_state=0,
+    )
+
+
+def logistic(strength: float) -> Pipeline:
+    """A line through everything: what the trees have to beat."""
+    prepare = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore", min_frequency=100), CATEGORIES),
+        (make_pipeline(SimpleImputer(), StandardScaler()), NUMBERS),
+    )
+    return make_pipeline(prepare, LogisticRegression(C=strength, max_iter=500))
+
+
+def score(name: str, late: pd.Series, chance: pd.Series) -> dict[str, str | float]:
+    """One row of the table of scores."""
+    riskiest = late[chance >= chance.quantile(0.9)]
+    return {
+        "model": name,
+        "auc": roc_auc_score(late, chance),
+        "brier": brier_score_loss(late, chance),
+        "late_among_riskiest_tenth": riskiest.mean(),
+    }

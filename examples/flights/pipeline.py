@@ -1,0 +1,118 @@
+"""Will this flight come late? From the files of 2013 to two models and their scores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from features import CATEGORIES, add_age, add_calendar, add_label, minutes
+from matplotlib.figure import Figure
+from models import FEATURES, boosted, logistic, score
+from sklearn.metrics import roc_curve
+
+from lineal import Result, asset, check, checks, columns, source, sql_assets
+
+# Ingest. Sources are watched by content; a CSV arrives as a table, unless its readers take a Path.
+source("raw/flights_zip", "data/flights.csv.zip")
+source("raw/weather", "data/weather.csv")
+source("raw/planes", "data/planes.csv")
+source("raw/airports", "data/airports.csv")
+source("raw/airlines", "data/airlines.csv")
+
+FLIGHT = ("time_hour", "carrier", "flight")  # local dates won't do: a number can fly twice a day
+
+
+# Validate. A version that fails a check never becomes current: nothing downstream sees it.
+@asset(
+    primary_key=FLIGHT,
+    checks=[
+        checks.not_null("origin", "dest", "sched_dep_time"),
+        checks.between("distance", 1, 5000),
+        checks.references("carrier", "raw/airlines"),
+    ],
+)
+def flights(raw_flights_zip: Path) -> pd.DataFrame:
+    """Every flight that should have left New York City in 2013."""
+    return pd.read_csv(raw_flights_zip, parse_dates=["time_hour"])
+
+
+Clock = Annotated[pd.DataFrame, columns(*FLIGHT, "dep_time", "sched_dep_time", "dep_delay")]
+
+
+@check(flights)
+def clock_and_delay_agree(flights: Clock) -> pd.DataFrame:
+    """The flights whose delay is not what the clock says, give or take whole days."""
+    left = flights[flights["dep_time"].notna()]
+    away = minutes(left["dep_time"]) - minutes(left["sched_dep_time"]) - left["dep_delay"]
+    return left[away % (24 * 60) != 0]
+
+
+# Transform: each file of sql/ is an asset, its name is the file's.
+sql_assets("sql")
+
+
+@asset(primary_key=FLIGHT, checks=[checks.between("age", 0, 60)])
+def features(trips: pd.DataFrame) -> pd.DataFrame:
+    """What is known of a flight an hour before it leaves, and whether it came late."""
+    return add_label(add_age(add_calendar(trips))).astype(dict.fromkeys(CATEGORIES, "category"))
+
+
+@asset(outputs=["train", "test"])
+def split(features: pd.DataFrame, test_from: str = "2013-10-01"):
+    """January to September to learn from; October to December to be judged by."""
+    later = features["time_hour"] >= pd.Timestamp(test_from, tz="America/New_York")
+    return features[~later], features[later]
+
+
+# Train. Only these columns are handed over, so only they can make a model stale.
+Examples = Annotated[pd.DataFrame, columns(*FEATURES, "late")]
+
+
+@asset
+def delay_model(train: Examples, learning_rate: float = 0.1, leaves: int = 15):
+    """Boosted trees."""
+    model = boosted(learning_rate, leaves).fit(train[FEATURES], train["late"])
+    return Result(model, metrics={"train_rows": len(train)})
+
+
+@asset
+def baseline(train: Examples, strength: float = 1.0):
+    """A logistic regression."""
+    model = logistic(strength).fit(train[FEATURES], train["late"])
+    return Result(model, metrics={"train_rows": len(train)})
+
+
+# Evaluate, on flights that no model has seen.
+@asset
+def predictions(delay_model, baseline, test: Examples) -> pd.DataFrame:
+    """Each test flight's chance of coming late, by both models."""
+    models = {"delay_model": delay_model, "baseline": baseline}
+    chances = {name: model.predict_proba(test[FEATURES])[:, 1] for name, model in models.items()}
+    return pd.DataFrame({"late": test["late"], **chances})
+
+
+@asset
+def scores(predictions: pd.DataFrame) -> Result:
+    """How well each model tells the late flights from the others."""
+    models = predictions.drop(columns="late")
+    table = pd.DataFrame([score(name, predictions["late"], models[name]) for name in models])
+    return Result(table, metrics=dict(zip(table["model"] + "_auc", table["auc"], strict=True)))
+
+
+@check(scores)
+def better_than_chance(scores: pd.DataFrame) -> pd.DataFrame:
+    """The models that a coin could replace."""
+    return scores[scores["auc"] < 0.6]
+
+
+@asset
+def roc(predictions: pd.DataFrame) -> Figure:
+    """Late flights found against false alarms, for both models."""
+    figure = Figure(figsize=(5, 5))
+    axes = figure.subplots()
+    for model in predictions.drop(columns="late"):
+        false_alarms, found, _ = roc_curve(predictions["late"], predictions[model])
+        axes.plot(false_alarms, found, label=model)
+    axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="a coin")
+    axes.set(xlabel="share of punctual flights called late", ylabel="share of late flights found")
+    axes.legend()
+    return figure

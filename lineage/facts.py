@@ -1,0 +1,217 @@
+"""History: what the journal says about the past, frozen at the entry it was opened at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from lineal.assets.errors import IntegrityError
+from lineal.assets.names import Step
+from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
+    AssetFacts,
+    CheckResult,
+    EnvironmentFacts,
+    Fact,
+    Materialization,
+    Recipe,
+    RunEnded,
+    RunStarted,
+)
+from lineal.lineage.checkpoint import State, catch_up
+from lineal.lineage.index import Index, Kind, Place, keys_of
+from lineal.lineage.journal import Journal, from_json
+
+_ENTRIES_KEPT = 64  # journal entries kept in memory for point look-ups
+
+
+class History:
+    """The past as one environment sees it; nothing appended after `open` is in it."""
+
+    def __init__(self, journal: Journal, index: Index, state: State, environment: str):
+        self._journal = journal
+        self._index = index
+        self._state = state
+        self.environment = environment
+        self._decoded: dict[bytes, Fact] = {}
+        self._entries: dict[int, tuple[bytes, ...]] = {}
+        self._accepted: dict[tuple[str, str], frozenset[str]] = {}
+
+    @classmethod
+    def open(
+        cls, journal: Journal, cache_dir: Path, environment: str = DEFAULT_ENVIRONMENT
+    ) -> History:
+        """Fold what is new in the journal into the checkpoint below `cache_dir`, and look at it.
+
+        Raises IntegrityError when the journal does not hold together.
+        """
+        state = catch_up(journal, cache_dir)
+        return cls(journal, Index(journal, cache_dir), state, environment)
+
+    @property
+    def through(self) -> int:
+        """The number of the last journal entry that is in it."""
+        return self._state.entry
+
+    def close(self) -> None:
+        """Let go of the index; asking again opens it again."""
+        self._index.close()
+
+    # ------------------------------------------------------------ the port, assets.ports.History
+
+    def current(self, asset: str, partition: str | None) -> Materialization | None:
+        """The materialization behind the current publication of a step."""
+        shown = self._state.current.get((self.environment, asset, partition))
+        if shown is None:
+            return None
+        if shown.line is None:
+            return self.materialization(shown.materialization)
+        return self._decode_materialization(shown.line)
+
+    def last(self, asset: str, partition: str | None) -> Materialization | None:
+        """The last attempt at a step in this environment, whatever its outcome."""
+        line = self._state.last.get((self.environment, asset, partition))
+        return None if line is None else self._decode_materialization(line)
+
+    def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
+        """Materializations of a computation that have a content, newest first; any environment."""
+        return self._materializations("fingerprint", fingerprint)
+
+    def check(self, fingerprint: str) -> CheckResult | None:
+        """The newest result of a check, if it was ever run."""
+        line = self._state.checks.get(fingerprint)
+        found = self._newest("check", fingerprint) if line is None else self._decode(line)
+        return cast("CheckResult | None", found)
+
+    def accepted(self, asset: str, old_recipe: str, new_recipe: str) -> bool:
+        """Did people say that these recipes are equivalent? In either direction, and by steps."""
+        return old_recipe == new_recipe or new_recipe in self._equivalent(asset, old_recipe)
+
+    # ----------------------------------------------------------------------------------- all steps
+
+    def currents(self) -> Mapping[Step, Materialization]:
+        """Every step that has a current version in this environment."""
+        steps = [Step(a, p) for e, a, p in self._state.current if e == self.environment]
+        found = {step: self.current(*step) for step in steps}
+        return {step: m for step, m in found.items() if m is not None}
+
+    def lasts(self) -> Mapping[Step, Materialization]:
+        """The last attempt of every step ever attempted in this environment."""
+        return {
+            Step(asset, partition): self._decode_materialization(line)
+            for (environment, asset, partition), line in self._state.last.items()
+            if environment == self.environment
+        }
+
+    # ------------------------------------------------------------------------------ point look-ups
+
+    def materialization(self, name: str) -> Materialization | None:
+        """The materialization of that id."""
+        return cast("Materialization | None", self._newest("materialization", name))
+
+    def knows(self, digest: str) -> bool:
+        """Is a recipe or an environment of this digest in the journal?"""
+        return self.known_recipe(digest) or self.known_environment(digest)
+
+    def known_recipe(self, digest: str) -> bool:
+        """Is the recipe in the journal?"""
+        return bool(self._index.find("recipe", digest, self.through))
+
+    def recipe(self, digest: str) -> Recipe | None:
+        """The parts of a recipe as recorded."""
+        return cast("Recipe | None", self._newest("recipe", digest))
+
+    def known_environment(self, digest: str) -> bool:
+        """Are these environment facts in the journal?"""
+        return bool(self._index.find("environment", digest, self.through))
+
+    def environment_facts(self, digest: str) -> EnvironmentFacts | None:
+        """Python, packages and variables under which a materialization ran."""
+        return cast("EnvironmentFacts | None", self._newest("environment", digest))
+
+    def asset_facts(self, name: str) -> AssetFacts | None:
+        """How an asset was last declared."""
+        return cast("AssetFacts | None", self._newest("asset", name))
+
+    def runs(self) -> Sequence[tuple[RunStarted, RunEnded | None]]:
+        """All runs, oldest first; one that crashed or still goes on has no end."""
+        started: dict[str, RunStarted] = {}
+        ended: dict[str, RunEnded] = {}
+        for place in reversed(self._index.find_prefix("run", "r", self.through)):
+            fact = self._fact(place)
+            if isinstance(fact, RunStarted):
+                started[fact.run] = fact
+            elif isinstance(fact, RunEnded):
+                ended[fact.run] = fact
+        return [(start, ended.get(run)) for run, start in started.items()]
+
+    def run_materializations(self, run: str) -> Sequence[Materialization]:
+        """What a run attempted, oldest first."""
+        return self._materializations("of_run", run)[::-1]
+
+    def versions(self, asset: str, prefix: str = "") -> Sequence[Materialization]:
+        """Materializations of an asset whose content digest begins so, newest first."""
+        places = self._index.find_prefix("version", f"{asset}@{prefix}", self.through)
+        return self._all_materializations(places)
+
+    def readers(self, materialization: str) -> Sequence[Materialization]:
+        """The materializations that read the version this one made or reused, newest first."""
+        return self._materializations("read_from", materialization)
+
+    def reuses(self, materialization: str) -> Sequence[Materialization]:
+        """The materializations that took over the bytes this one made, newest first."""
+        return self._materializations("reuse_of", materialization)
+
+    # ----------------------------------------------------------------------------------- machinery
+
+    def _materializations(self, kind: Kind, key: str) -> Sequence[Materialization]:
+        return self._all_materializations(self._index.find(kind, key, self.through))
+
+    def _all_materializations(self, places: Sequence[Place]) -> Sequence[Materialization]:
+        facts = [self._fact(place) for place in places]
+        return [fact for fact in facts if isinstance(fact, Materialization)]
+
+    def _newest(self, kind: Kind, key: str) -> Fact | None:
+        places = self._index.find(kind, key, self.through)
+        if not places:
+            return None
+        fact = self._fact(places[0])
+        raw = json.loads(self._line(places[0]))
+        if (kind, key) not in keys_of(raw):
+            raise IntegrityError(
+                f"the index of the journal points to another fact than {kind} {key}",
+                advice="delete the folder `cache` of the store; it is built anew",
+            )
+        return fact
+
+    def _fact(self, place: Place) -> Fact:
+        return self._decode(self._line(place))
+
+    def _line(self, place: Place) -> bytes:
+        if place.entry not in self._entries:
+            if len(self._entries) >= _ENTRIES_KEPT:
+                self._entries.pop(next(iter(self._entries)))
+            self._entries[place.entry] = self._journal.entry(place.entry).lines
+        return self._entries[place.entry][place.line]
+
+    def _decode(self, line: bytes) -> Fact:
+        fact = self._decoded.get(line)
+        if fact is None:
+            fact = self._decoded[line] = from_json(json.loads(line))
+        return fact
+
+    def _decode_materialization(self, line: bytes) -> Materialization:
+        return cast("Materialization", self._decode(line))
+
+    def _equivalent(self, asset: str, recipe: str) -> frozenset[str]:
+        """All recipes of an asset that people's words connect with this one."""
+        known = self._accepted.get((asset, recipe))
+        if known is None:
+            pairs = [{old, new} for of, old, new in self._state.accepted if of == asset]
+            reached = {recipe}
+            while joined := [p for p in pairs if p & reached and not p <= reached]:
+                reached.update(*joined)
+            known = self._accepted[asset, recipe] = frozenset(reached)
+        return known

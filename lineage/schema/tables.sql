@@ -1,0 +1,249 @@
+-- The tables of schema `lineage`: an index of the journal. `entry` and `position` say where a row's fact
+-- stands there. Times are UTC. A version is named `asset@digest` or `asset partition@digest`.
+
+create table ingested (
+    schema_version integer not null,
+    schema_digest varchar not null,
+    entry bigint not null,
+    digest varchar not null
+);
+
+create table run (
+    id varchar not null,
+    number bigint not null,
+    environment varchar not null,
+    who varchar,
+    host varchar,
+    command varchar[],
+    python varchar,
+    lineal varchar,
+    git_commit varchar,
+    git_dirty boolean,
+    planned integer,
+    started_at timestamp,
+    ended_at timestamp,
+    outcome varchar,
+    fresh integer,
+    made integer,
+    reused integer,
+    failed integer,
+    skipped integer,
+    blocked integer,
+    closed integer,
+    cancelled integer
+);
+
+create table asset (
+    name varchar not null,
+    kind varchar not null,
+    description varchar,
+    owner varchar,
+    tags varchar[],
+    place varchar,
+    columns_declared varchar[],
+    entry bigint not null,
+    position integer not null
+);
+
+create table code (
+    digest varchar not null,
+    opaque varchar[],
+    imports varchar[],
+    variables varchar[],
+    impure varchar[],
+    watched struct(path varchar, place varchar)[]
+);
+
+create table code_part (
+    code varchar not null,
+    position integer not null,
+    name varchar not null,
+    kind varchar not null,
+    digest varchar not null,
+    value varchar,
+    place varchar,
+    via varchar
+);
+
+create table package (
+    environment varchar not null,
+    kind varchar not null,
+    name varchar not null,
+    version varchar not null
+);
+
+create table materialization (
+    id varchar not null,
+    run varchar not null,
+    entry bigint not null,
+    position integer not null,
+    asset varchar not null,
+    partition varchar,
+    outcome varchar not null,
+    kind varchar not null,
+    version varchar,
+    content varchar,
+    format varchar,
+    origin varchar,
+    fingerprint varchar not null,
+    code varchar not null,
+    environment varchar not null,
+    contract varchar not null,
+    checks varchar[],
+    reasons struct(kind varchar, culprit varchar, place varchar, old varchar, new varchar)[],
+    unwatched struct(path varchar, digest varchar, place varchar)[],
+    metadata varchar,
+    error_type varchar,
+    error_message varchar,
+    error_place varchar,
+    error_line varchar,
+    started_at timestamp,
+    seconds double
+);
+
+create table input (
+    materialization varchar not null,
+    position integer not null,
+    parameter varchar not null,
+    asset varchar not null,
+    partition varchar,
+    mode varchar not null,
+    digest varchar not null,
+    columns varchar[],
+    version varchar,
+    source_materialization varchar not null,
+    source_version varchar not null
+);
+
+create table derivation (
+    materialization varchar not null,
+    source_materialization varchar not null
+);
+
+create table version (
+    id varchar not null,
+    asset varchar not null,
+    partition varchar,
+    digest varchar not null,
+    format varchar not null,
+    rows bigint,
+    bytes bigint,
+    summary varchar,
+    objects struct(digest varchar, suffix varchar, bytes bigint, path varchar)[],
+    materialization varchar not null
+);
+
+create table version_column (
+    version varchar not null,
+    position integer not null,
+    name varchar not null,
+    type varchar not null,
+    digest varchar not null
+);
+
+create table parameter (
+    materialization varchar not null,
+    name varchar not null,
+    value varchar not null
+);
+
+create table metric (
+    materialization varchar not null,
+    name varchar not null,
+    value double
+);
+
+create table check_result (
+    fingerprint varchar not null,
+    name varchar not null,
+    asset varchar not null,
+    partition varchar,
+    version varchar not null,
+    severity varchar not null,
+    passed boolean not null,
+    code varchar not null,
+    failing_rows bigint,
+    message varchar,
+    sample varchar[][],
+    seconds double,
+    entry bigint not null,
+    position integer not null
+);
+
+create table source_file (
+    materialization varchar not null,
+    version varchar,
+    asset varchar not null,
+    position integer not null,
+    path varchar not null,
+    digest varchar not null,
+    bytes bigint,
+    modified_at timestamp
+);
+
+create table column_edge (
+    materialization varchar not null,
+    name varchar not null,
+    source_version varchar not null,
+    source_name varchar not null,
+    type varchar not null,
+    subtype varchar,
+    known varchar not null
+);
+
+create table publication (
+    environment varchar not null,
+    asset varchar not null,
+    partition varchar,
+    materialization varchar not null,
+    version varchar not null,
+    run varchar not null,
+    run_number bigint not null,
+    entry bigint not null,
+    position integer not null
+);
+
+create table registered_version (
+    registry varchar not null,
+    version integer not null,
+    asset varchar not null,
+    materialization varchar not null,
+    content varchar not null,
+    run varchar not null,
+    registered_at timestamp,
+    entry bigint not null,
+    position integer not null
+);
+
+create table promotion (
+    id varchar not null,
+    registry varchar not null,
+    alias varchar not null,
+    version integer not null,
+    previous integer,
+    environment varchar not null,
+    run varchar not null,
+    who varchar,
+    reason varchar,
+    promoted_at timestamp,
+    entry bigint not null,
+    position integer not null
+);
+
+create table acceptance (
+    asset varchar not null,
+    old_code varchar not null,
+    new_code varchar not null,
+    reason varchar,
+    who varchar,
+    accepted_at timestamp,
+    entry bigint not null,
+    position integer not null
+);
+
+-- Which observations of sources each model comes from, written once when the model is: a closure over
+-- every model at each question would cost as much as the whole history.
+create table model_source (
+    materialization varchar not null,
+    source_materialization varchar not null
+);

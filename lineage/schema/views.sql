@@ -1,0 +1,45 @@
+-- The views of schema `lineage`.
+
+create view input_column as
+select i.materialization, i.position as input_position, i.parameter, i.asset, i.source_version,
+    c.position, c.name, c.type, c.digest
+from lineage.input i
+join lineage.version_column c on c.version = i.source_version
+where i.mode = 'all' or (i.mode = 'columns' and list_contains(i.columns, c.name));
+
+create view current as
+select p.environment, p.asset, p.partition, p.materialization, p.version, v.digest, v.format, v.rows,
+    v.bytes, v.summary, p.run, p.entry, p.position
+from (
+    select unnest(arg_max(publication, row(run_number, entry, position)))
+    from lineage.publication
+    group by environment, asset, partition
+) p
+join lineage.version v on v.id = p.version;
+
+create view table_lineage as
+select i.asset as source_asset, i.partition as source_partition, i.source_version,
+    i.source_materialization, m.asset as target_asset, m.partition as target_partition,
+    m.version as target_version, m.id as materialization, i.parameter, i.mode, i.columns, m.outcome, m.run,
+    m.started_at
+from lineage.input i
+join lineage.materialization m on m.id = i.materialization;
+
+create view column_lineage as
+select s.asset as source_asset, s.partition as source_partition, e.source_version,
+    e.source_name, m.asset as target_asset, m.partition as target_partition,
+    m.version as target_version, e.name as target_name, e.type, e.subtype, e.known,
+    m.id as materialization, m.run, m.started_at
+from lineage.column_edge e
+join lineage.materialization m on m.id = e.materialization
+join lineage.version s on s.id = e.source_version;
+
+create view model_training_data as
+select r.registry, r.version, s.asset, f.path, coalesce(f.digest, s.content) as digest, f.bytes, s.partition,
+    m.asset as model, m.partition as model_partition, m.id as materialization, m.content,
+    s.id as source_materialization, s.version as source_version, m.run
+from lineage.model_source t
+join lineage.materialization m on m.id = t.materialization
+join lineage.materialization s on s.id = t.source_materialization
+left join lineage.source_file f on f.materialization = s.id
+left join lineage.registered_version r on r.materialization = m.id;

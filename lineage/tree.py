@@ -1,0 +1,221 @@
+"""The exact derivation of a materialization, up or down: as values, text, Mermaid, dot, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lineal.assets.records import Materialization, Used
+from lineal.lineage.facts import History
+from lineal.lineage.questions import version_name
+
+
+class Edge(NamedTuple):
+    """One version that another was computed from: by which parameter, which of its columns."""
+
+    source: str  # id of a materialization
+    target: str
+    parameter: str
+    mode: str  # all | columns | files
+    columns: tuple[str, ...]
+
+
+class Derivation(NamedTuple):
+    """A materialization, all it was computed from (or all computed from it), and the edges between.
+
+    Nodes are materializations that made their bytes themselves; one that reused earlier bytes is
+    shown as what made them.
+    """
+
+    root: str
+    direction: str  # up | down
+    nodes: Mapping[str, Materialization]
+    edges: tuple[Edge, ...]
+
+    def beyond(self, node: str) -> list[tuple[Edge, str]]:
+        """The edges that lead on from a node, each with the node it leads to."""
+        if self.direction == "up":
+            return [(e, e.source) for e in self.edges if e.target == node]
+        return [(e, e.target) for e in self.edges if e.source == node]
+
+
+def upstream(history: History, materialization: Materialization) -> Derivation:
+    """What a materialization was in fact computed from, down to the files of sources."""
+
+    def edges(node: Materialization) -> Iterator[tuple[Edge, Materialization]]:
+        for used in node.inputs:
+            source = history.materialization(used.materialization)
+            if source is not None:
+                made = _origin(history, source)
+                yield _edge(made, node, used), made
+
+    return _walk("up", _origin(history, materialization), edges)
+
+
+def downstream(history: History, materialization: Materialization) -> Derivation:
+    """What was in fact computed from a materialization, or from one that took over its bytes."""
+
+    def edges(node: Materialization) -> Iterator[tuple[Edge, Materialization]]:
+        names = [node.id, *(m.id for m in history.reuses(node.id))]
+        for name in names:
+            for reader in history.readers(name):
+                if reader.content is not None and _origin(history, reader) == reader:
+                    for used in reader.inputs:
+                        if used.materialization == name:
+                            yield _edge(node, reader, used), reader
+
+    return _walk("down", _origin(history, materialization), edges)
+
+
+def _edge(source: Materialization, target: Materialization, used: Used) -> Edge:
+    return Edge(source.id, target.id, used.parameter, used.mode, used.columns)
+
+
+def _origin(history: History, materialization: Materialization) -> Materialization:
+    """What made the bytes. An observation of a source stands for itself: data came in there."""
+    if materialization.kind in ("files", "fetch"):
+        return materialization
+    if materialization.origin in ("", materialization.id):
+        return materialization
+    return history.materialization(materialization.origin) or materialization
+
+
+def _walk(
+    direction: str,
+    root: Materialization,
+    edges_of: Callable[[Materialization], Iterator[tuple[Edge, Materialization]]],
+) -> Derivation:
+    nodes = {root.id: root}
+    waiting = [root]
+    edges: dict[Edge, None] = {}
+    while waiting:
+        for edge, other in edges_of(waiting.pop()):
+            edges[edge] = None
+            if other.id not in nodes:
+                nodes[other.id] = other
+                waiting.append(other)
+    return Derivation(root.id, direction, nodes, tuple(edges))
+
+
+# ------------------------------------------------------------------------------------------- shown
+
+
+def to_tree(derivation: Derivation) -> str:
+    """A tree in text: one line an asset, its partitions together, what was shown before by name."""
+    lines: list[str] = []
+    shown: set[tuple[str, ...]] = set()
+
+    def add(group: tuple[str, ...], detail: str, first: str, rest: str) -> None:
+        again = group in shown
+        label = _group_label(derivation, group)
+        lines.append(first + "  ".join(t for t in (label, detail, "(above)" * again) if t))
+        if again:
+            return
+        shown.add(group)
+        below = _groups_beyond(derivation, group)
+        files = _files(derivation, group) if derivation.direction == "up" else []
+        branches = len(below) + len(files)
+        for number, (next_group, columns) in enumerate(below, start=1):
+            fork, stem = ("└─ ", "   ") if number == branches else ("├─ ", "│  ")
+            add(next_group, columns, rest + fork, rest + stem)
+        for number, text in enumerate(files, start=len(below) + 1):
+            lines.append(rest + ("└─ " if number == branches else "├─ ") + text)
+
+    add((derivation.root,), "", "", "")
+    return "\n".join(lines)
+
+
+def _group_label(derivation: Derivation, group: Sequence[str]) -> str:
+    nodes = [derivation.nodes[name] for name in group]
+    if len(nodes) > 1:
+        what = "versions" if any(n.partition is None for n in nodes) else "partitions"
+        return f"{nodes[0].asset} [{len(nodes)} {what}]"
+    content = nodes[0].content
+    summary = content.summary if content else nodes[0].outcome
+    return "  ".join(t for t in (version_name(nodes[0]), summary) if t)
+
+
+def _groups_beyond(
+    derivation: Derivation, group: Sequence[str]
+) -> list[tuple[tuple[str, ...], str]]:
+    """The assets beyond a group, each with the ids of its versions and the columns read."""
+    found: dict[str, tuple[dict[str, None], list[Edge]]] = {}
+    for node in group:
+        for edge, other in derivation.beyond(node):
+            ids, edges = found.setdefault(derivation.nodes[other].asset, ({}, []))
+            ids[other] = None
+            edges.append(edge)
+    return [(tuple(ids), _columns_read(derivation, edges)) for ids, edges in found.values()]
+
+
+def _columns_read(derivation: Derivation, edges: Sequence[Edge]) -> str:
+    known: set[str] = set()
+    read: set[str] = set()
+    for edge in edges:
+        content = derivation.nodes[edge.source].content
+        names = {column.name for column in content.columns} if content else set()
+        known |= names
+        read |= names if edge.mode == "all" else set(edge.columns)
+    return f"{len(read)} of {len(known)} columns" if known and read else ""
+
+
+def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:
+    files = [file for name in group for file in derivation.nodes[name].files]
+    return [f"{file.path}  {file.digest[:6]}  {file.bytes:,} bytes" for file in files]
+
+
+def to_mermaid(derivation: Derivation) -> str:
+    """A Mermaid flow chart, data flowing to the right."""
+    names = {node: f"n{number}" for number, node in enumerate(derivation.nodes)}
+    lines = ["flowchart LR"]
+    lines += [f'  {names[n]}["{version_name(m)}"]' for n, m in derivation.nodes.items()]
+    lines += [f"  {names[e.source]} -->{_mermaid(e)} {names[e.target]}" for e in derivation.edges]
+    return "\n".join(lines)
+
+
+def _mermaid(edge: Edge) -> str:
+    return f'|"{", ".join(edge.columns)}"|' if edge.columns else ""
+
+
+def to_dot(derivation: Derivation) -> str:
+    """A Graphviz graph, data flowing to the right."""
+    lines = ["digraph lineage {", "  rankdir=LR;", "  node [shape=box];"]
+    lines += [
+        f"  {_dot(name)} [label={_dot(version_name(node))}];"
+        for name, node in derivation.nodes.items()
+    ]
+    lines += [
+        f"  {_dot(e.source)} -> {_dot(e.target)} [label={_dot(', '.join(e.columns))}];"
+        for e in derivation.edges
+    ]
+    return "\n".join([*lines, "}"])
+
+
+def _dot(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def to_json(derivation: Derivation) -> dict[str, Any]:
+    """A value for JSON: nodes and edges, digests whole."""
+    return {
+        "root": derivation.root,
+        "direction": derivation.direction,
+        "nodes": [_node_json(node) for node in derivation.nodes.values()],
+        "edges": [{**edge._asdict(), "columns": list(edge.columns)} for edge in derivation.edges],
+    }
+
+
+def _node_json(node: Materialization) -> dict[str, Any]:
+    return {
+        "materialization": node.id,
+        "asset": node.asset,
+        "partition": node.partition,
+        "version": node.content.digest if node.content else None,
+        "outcome": node.outcome,
+        "run": node.run,
+        "recipe": node.recipe,
+        "files": [
+            {"path": file.path, "digest": file.digest, "bytes": file.bytes} for file in node.files
+        ],
+    }

@@ -1,0 +1,74 @@
+"""lineal: pipelines that recompute only what is stale and can say where every number came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lineal.assets import checks
+    from lineal.assets.asset import Folder, Result, columns
+    from lineal.assets.declare import asset, check, csv, json, parquet, source
+    from lineal.assets.declare_sql import sql_asset, sql_assets
+    from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
+
+    __version__: str
+
+__all__ = [
+    "Folder",
+    "Result",
+    "__version__",
+    "asset",
+    "check",
+    "checks",
+    "columns",
+    "csv",
+    "json",
+    "open",
+    "parquet",
+    "source",
+    "sql_asset",
+    "sql_assets",
+]
+
+# Where each public name lives: `import lineal` itself imports nothing (PEP 562).
+_HOMES = {
+    "Folder": "lineal.assets.asset",
+    "Result": "lineal.assets.asset",
+    "asset": "lineal.assets.declare",
+    "check": "lineal.assets.declare",
+    "checks": "lineal.assets",
+    "columns": "lineal.assets.asset",
+    "csv": "lineal.assets.declare",
+    "json": "lineal.assets.declare",
+    "open": "lineal.project",
+    "parquet": "lineal.assets.declare",
+    "source": "lineal.assets.declare",
+    "sql_asset": "lineal.assets.declare_sql",
+    "sql_assets": "lineal.assets.declare_sql",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found: Any = version("lineal")
+        except PackageNotFoundError:  # a checkout that was never installed
+            found = "unknown"
+    else:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'lineal' has no attribute {name!r}")
+        from importlib import import_module
+
+        module = import_module(home)
+        if name == "checks":
+            module = import_module("lineal.assets.checks")
+        found = module if name == "checks" else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

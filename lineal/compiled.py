@@ -1,0 +1,91 @@
+"""Keeps the compiled code of project modules, and what their text says, for quick loading.
+
+Each file names by digest all that its content follows from, and its own content: what does not
+match is computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import sys
+import tempfile
+import types
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from lineal.assets import canonical, scopes, sourcecode
+from lineal.assets.digest import encode
+from lineal.assets.sourcecode import Analysis
+
+_SIZE = 32  # bytes of a digest
+
+
+class Compiled(NamedTuple):
+    code: types.CodeType
+    analysis: Analysis
+
+
+class CompiledCache:
+    """One file a module below `folder`; without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+        self._analyser: bytes | None = None
+
+    def get(self, name: str, file: str, digest: str) -> Compiled | None:
+        if self.folder is None:
+            return None
+        try:
+            data = self._place(file).read_bytes()
+        except OSError:
+            return None
+        key, sum_, body = data[:_SIZE], data[_SIZE : 2 * _SIZE], data[2 * _SIZE :]
+        if key != self._key(name, file, digest) or sum_ != blake3(body).digest():
+            return None
+        code, analysis = marshal.loads(body)  # its digest was checked: it is what `put` wrote
+        return Compiled(code, Analysis.unmarshalled(analysis))
+
+    def put(self, name: str, file: str, digest: str, compiled: Compiled) -> None:
+        """Keep it if that is possible: a cache that can't be written is none."""
+        if self.folder is None:
+            return
+        body = marshal.dumps((compiled.code, compiled.analysis.marshalled()))
+        data = self._key(name, file, digest) + blake3(body).digest() + body
+        with contextlib.suppress(OSError):
+            place = self._place(file)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            handle, staged = tempfile.mkstemp(dir=place.parent)
+            try:
+                with os.fdopen(handle, "wb") as out:
+                    out.write(data)
+                Path(staged).replace(place)
+            except OSError:
+                Path(staged).unlink(missing_ok=True)
+
+    def _place(self, file: str) -> Path:
+        assert self.folder is not None
+        return self.folder / "code" / f"{blake3(os.fsencode(file)).hexdigest()[:32]}.bin"
+
+    def _key(self, name: str, file: str, digest: str) -> bytes:
+        """All that code and analysis follow from: text, place, Python, and this very lineal."""
+        flags = [sys.flags.optimize, sys.flags.no_site, sys.version]
+        return blake3(
+            encode([name, file, digest, MAGIC_NUMBER, flags, self._analyser_digest()])
+        ).digest()
+
+    def _analyser_digest(self) -> bytes:
+        if self._analyser is None:
+            texts = [_own_text(module) for module in (canonical, scopes, sourcecode)]
+            self._analyser = blake3(encode(texts)).digest()
+        return self._analyser
+
+
+def _own_text(module: types.ModuleType) -> bytes:
+    loader = module.__spec__.loader if module.__spec__ else None
+    get_data = getattr(loader, "get_data", None)
+    return bytes(get_data(str(module.__file__))) if get_data else b""

@@ -1,0 +1,628 @@
+"""The composition root: a graph with its store, journal, catalog and settings. Wiring only."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lineal.assets import select as selecting
+from lineal.assets.asset import Arrival, Asset
+from lineal.assets.errors import UsageError, did_you_mean
+from lineal.assets.facts import Facts, parameter_texts
+from lineal.assets.materialize import Announcer, Run, StepReport, Surroundings, materialize
+from lineal.assets.names import Step, identifier
+from lineal.assets.perform import Workshop
+from lineal.assets.plan import Decision, Plan, PlannedStep, plan
+from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
+    Acceptance,
+    AssetFacts,
+    CheckResult,
+    Content,
+    EnvironmentFacts,
+    Fact,
+    Materialization,
+    Observation,
+    Recipe,
+    RunEnded,
+    RunStarted,
+    Used,
+)
+from lineal.definitions import load
+from lineal.lineage.facts import History
+from lineal.lineage.journal import Journal
+from lineal.packages import Packages
+from lineal.settings import Settings, find_root, load_settings
+from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
+from lineal.storage.objects import Objects
+from lineal.storage.sources import Observer
+from lineal.storage.sql import Queries
+from lineal.user_code import Echo, UserCode
+
+
+class _Silent:
+    def started(self, asset: Asset, decision: Decision) -> None:
+        """Nobody listens."""
+
+    def settled(self, reports: Sequence[StepReport]) -> None:
+        """Nobody listens."""
+
+
+def open(path: str | os.PathLike[str] = ".") -> Project:  # noqa: A001  (`lineal.open`, as `gzip.open`)
+    """The project at a folder or above it.
+
+    Raises:
+        SettingsError: there is no project, or its settings are wrong.
+    """
+    return Project(find_root(Path(path)))
+
+
+class Project:
+    """A graph with its store, journal, catalog and settings.
+
+    Each call loads the project's code anew, so that an edit between two calls is seen; nothing is
+    kept open between them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.settings: Settings = load_settings(self.root)
+        self.store: Path = self.root / self.settings.store
+        self.journal = Journal(self.store)
+
+    def __repr__(self) -> str:
+        return f"<lineal project {self.name} at {self.root}>"
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def cache(self) -> Path:
+        return self.store / "cache"
+
+    # --------------------------------------------------------------------------------- planning
+
+    @contextmanager
+    def look(self, overrides: Iterable[str] = ()) -> Iterator[Snapshot]:
+        """Load the code, bind it, and open the memories; project modules are let go at the end."""
+        definitions = load(self.root, self.settings.definitions, self.cache)
+        try:
+            packages = Packages.look(self.cache)
+            duckdb = dict(packages.facts(["duckdb"], [], "exact").packages)["duckdb"]
+            queries = Queries(self.cache / "queries.json", duckdb)
+            graph = bind(definitions.declared, queries)
+            check_settings(self.settings, graph)
+            history = self.history()
+            try:
+                yield Snapshot(
+                    root=self.root,
+                    settings=self.settings,
+                    definitions=definitions,
+                    graph=graph,
+                    queries=queries,
+                    history=history,
+                    objects=Objects(self.store),
+                    observer=Observer(self.root, self.cache / "stat.json"),
+                    packages=packages,
+                    overrides=overrides_of(overrides, graph),
+                )
+            finally:
+                history.close()
+        finally:
+            definitions.close()
+
+    def history(self) -> History:
+        return History.open(self.journal, self.cache)
+
+    def plan(
+        self,
+        *select: str,
+        exclude: Sequence[str] = (),
+        force: bool = False,
+        parameters: Sequence[str] = (),
+    ) -> Plan:
+        """What a run would do, and why; nothing runs."""
+        with self.look(parameters) as seen:
+            return self._plan(seen, select, exclude, force)[0]
+
+    def _plan(
+        self, seen: Snapshot, select: Sequence[str], exclude: Sequence[str], force: bool
+    ) -> tuple[Plan, Facts]:
+        chosen = self.chosen(seen, select)
+        left_out = self.chosen(seen, exclude) if exclude else set()
+        wanted = seen.graph.needed_by(chosen)
+        facts = seen.facts(wanted, chosen - left_out if force else ())
+        return plan(seen.graph, facts, chosen, left_out), facts
+
+    def chosen(self, seen: Snapshot, words: Sequence[str]) -> set[str]:
+        def stale() -> list[str]:
+            everything = plan(seen.graph, seen.facts(seen.graph.order), seen.graph.order)
+            return [s.maker for s in everything.steps if s.verdict.name != "fresh"]
+
+        def models() -> list[str]:
+            found = seen.history.currents().items()
+            return [
+                seen.graph.maker[step.asset]
+                for step, made in found
+                if made.content is not None
+                and made.content.format in ("joblib", "pickle")
+                and step.asset in seen.graph.maker
+            ]
+
+        return selecting.select(seen.graph, words, stale=stale, models=models)
+
+    # ------------------------------------------------------------------------------------ making
+
+    def materialize(
+        self,
+        *select: str,
+        exclude: Sequence[str] = (),
+        force: bool = False,
+        parameters: Sequence[str] = (),
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        debugger: bool = False,
+    ) -> Run:
+        """Make what is selected and stale, with all it needs.
+
+        Args:
+            select: selections; none for everything.
+            exclude: selections to leave as they are.
+            force: make the selected assets whatever their verdict.
+            parameters: `"asset.name=value"`, for this run.
+            announcer: hears of every step; planned: hears of the plan before the first.
+            echo: gets what steps print, as (step, text).
+            debugger: open pdb where a step raises.
+
+        Raises:
+            LinealError: what is known to be wrong before the first step. What goes wrong in a step
+                is in the run that comes back.
+        """
+        began = time.perf_counter()
+        with self.look(parameters) as seen:
+            made, facts = self._plan(seen, select, exclude, force)
+            if planned is not None:
+                planned(made)
+            around = self._surroundings(seen, announcer or _Silent(), echo, debugger)
+            run = materialize(seen.graph, made, facts, around)
+            return replace(run, seconds=time.perf_counter() - began)
+
+    def observe(
+        self, source: str, announcer: Announcer | None = None, echo: Echo | None = None
+    ) -> Run:
+        """Look at a source again: fetch it, or read its files; earlier observations are kept."""
+        with self.look() as seen:
+            chosen = self.chosen(seen, [source])
+            for name in chosen:
+                kind = seen.graph.assets[name].kind
+                if kind not in ("files", "fetch"):
+                    raise UsageError(
+                        f"`{name}` is no source: it is computed",
+                        advice=f"make it with `lineal materialize {name}`",
+                    )
+            fetched = {n for n in chosen if seen.graph.assets[n].kind == "fetch"}
+            facts = seen.facts(chosen, fetched)
+            made = plan(seen.graph, facts, chosen)
+            around = self._surroundings(seen, announcer or _Silent(), echo)
+            return materialize(seen.graph, made, facts, around)
+
+    def _surroundings(
+        self,
+        seen: Snapshot,
+        announcer: Announcer,
+        echo: Echo | None,
+        debugger: bool = False,
+    ) -> Surroundings:
+        from lineal.storage.engine import Engine
+        from lineal.storage.vault import Vault
+
+        walker = seen.definitions.walker
+        vault = Vault(seen.objects, identify=walker.identify)
+
+        def drifted(asset: Asset) -> str | None:
+            part = walker.drifted(asset.function)
+            if part is None:
+                return None
+            return f"the constant `{part.name}` changed while `{asset.name}` ran"
+
+        def paths(observation: Observation) -> list[str]:
+            return [str(self.root / f.path) for f in observation.files]
+
+        user_code = UserCode(self.root, self.store, seen.observer.digest, drifted, echo, debugger)
+        workshop = Workshop(
+            vault=vault,
+            engine=Engine(
+                vault, self.root, temporary=self.store / "tmp", queries=seen.queries
+            ),
+            user_code=user_code,
+            scratch=lambda: _new_folder(self.store / "tmp"),
+            as_path=Path,
+        )
+        return Surroundings(
+            workshop=workshop,
+            journal=self.journal,
+            observer=seen.observer,
+            clock=time.time,
+            announcer=announcer,
+            start=lambda run, facts: self._opening(run, seen),
+            paths=paths,
+            strict=self.settings.strict,
+        )
+
+    def _opening(self, run: str, seen: Snapshot) -> list[Fact]:
+        """The facts that open a run: who, where, which code, and assets declared otherwise."""
+        commit, dirty = _git(self.root)
+        facts: list[Fact] = [
+            RunStarted(
+                run=run,
+                environment=DEFAULT_ENVIRONMENT,
+                who=_who(),
+                host=socket.gethostname(),
+                command=tuple(_command(sys.argv)),
+                started_at=time.time(),
+                python=".".join(map(str, sys.version_info[:3])),
+                lineal=_version(),
+                git_commit=commit,
+                git_dirty=dirty,
+                planned=len(seen.graph.order),
+            )
+        ]
+        for asset in seen.graph.assets.values():
+            for output in asset.outputs:
+                told = self._told(asset, output)
+                if seen.history.asset_facts(output) != told:
+                    facts.append(told)
+        return facts
+
+    def _told(self, asset: Asset, output: str) -> AssetFacts:
+        return AssetFacts(
+            asset=output,
+            kind=asset.kind,
+            description=asset.description,
+            owner=asset.owner or "",
+            tags=tuple(asset.tags),
+            where=self.shown(str(asset.where)),
+        )
+
+    def shown(self, where: str) -> str:
+        """A place as people read it: relative to the project."""
+        prefix = str(self.root) + os.sep
+        return where[len(prefix) :] if where.startswith(prefix) else where
+
+    # ------------------------------------------------------------------------------------ asking
+
+    def load(self, name: str, arrival: Arrival = "auto") -> Any:
+        """The current value of an asset, or of a version of it (`flights@9f3a2c`).
+
+        Raises:
+            UsageError: no such asset or version.
+        """
+        made = self.version(name)
+        if made.content is None:
+            raise UsageError(f"`{name}` has no content")
+        return self._vault().load(made.content, arrival)
+
+    def _vault(self) -> Any:
+        from lineal.storage.vault import Vault
+
+        return Vault(Objects(self.store))
+
+    def version(self, name: str) -> Materialization:
+        """The materialization behind the current version of an asset, or behind `name@prefix`."""
+        from lineal.lineage.questions import resolve_version
+
+        history = self.history()
+        try:
+            return resolve_version(history, name)
+        finally:
+            history.close()
+
+    def path(self, name: str) -> list[Path]:
+        """The absolute paths of the objects of the current version."""
+        made = self.version(name)
+        objects = Objects(self.store)
+        content = made.content
+        if content is None:
+            return []
+        if content.format == "files":
+            return [self.root / f.path for f in made.files]
+        return [Path(objects.path(o)).resolve() for o in content.objects]
+
+    def status(self) -> Status:
+        """How the whole project stands: its plan, and the last attempts."""
+        with self.look() as seen:
+            facts = seen.facts(seen.graph.order)
+            found = plan(seen.graph, facts, seen.graph.order)
+            return Status(found, seen.history.lasts(), seen.history.currents(), self._usage())
+
+    def _usage(self) -> tuple[int, int]:
+        """(objects, bytes) in the store."""
+        count = size = 0
+        for folder in (self.store / "objects").glob("*"):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    count += 1
+                    size += entry.stat().st_size
+        return count, size
+
+    def why(self, name: str) -> Explanation:
+        """Why a step is stale or fresh, with all its verdict rests on."""
+        with self.look() as seen:
+            (asset,) = self.chosen(seen, [name])
+            output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
+            facts = seen.facts(seen.graph.needed_by([asset]))
+            found = plan(seen.graph, facts, [asset])
+            step = next(s for s in found.steps if s.step.asset == output)
+            current = seen.history.current(output, None)
+            last = seen.history.last(output, None)
+            made = current or (last if last is not None and last.content is not None else None)
+            return Explanation(
+                step=step,
+                decision=found.decisions[asset],
+                recipe=facts.recipes[asset],
+                environment=facts.environments[asset],
+                parameters=parameter_texts(facts.parameters[asset]),
+                made=made,
+                last=last,
+                inputs=tuple(self._inputs(found.decisions[asset], seen)),
+                upstream=tuple(s for s in found.steps if s.maker != asset),
+            )
+
+    def _inputs(self, decision: Decision, seen: Snapshot) -> Iterator[tuple[Used, Content | None]]:
+        for used in decision.used:
+            source = seen.history.materialization(used.materialization)
+            yield used, source.content if source is not None else None
+
+    def show(self, name: str) -> Shown:
+        """What is known of an asset's version: current, or `name@prefix`."""
+        made = self.version(name)
+        history = self.history()
+        try:
+            results = [history.check(fingerprint) for fingerprint in made.checks]
+            told = history.asset_facts(made.asset)
+            versions = history.versions(made.asset)
+            current = history.current(made.asset, made.partition)
+            readers = {m.asset for m in history.readers(made.id)}
+        finally:
+            history.close()
+        return Shown(
+            made=made,
+            told=told,
+            checks=tuple(r for r in results if r is not None),
+            versions=tuple(versions),
+            current=current.id if current is not None else None,
+            feeds=tuple(sorted(readers)),
+            value=self._vault().load(made.content, "auto") if made.content is not None else None,
+        )
+
+    def lineage(
+        self, name: str, *, down: bool = False, columns: bool = False, form: str = "tree"
+    ) -> str:
+        """The exact derivation of a version, up or down, as tree, mermaid, dot or JSON text."""
+        import json
+
+        from lineal.lineage import tree
+        from lineal.lineage.questions import resolve_version
+
+        history = self.history()
+        try:
+            made = resolve_version(history, name)
+            found = (tree.downstream if down else tree.upstream)(history, made)
+        finally:
+            history.close()
+        if form == "json":
+            return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
+        if form == "tree":
+            return tree.to_tree(found)
+        return {"mermaid": tree.to_mermaid, "dot": tree.to_dot}[form](found)
+
+    def runs(self) -> list[RunStory]:
+        """All runs, oldest first."""
+        history = self.history()
+        try:
+            return [RunStory(started, ended) for started, ended in history.runs()]
+        finally:
+            history.close()
+
+    def run(self, name: str) -> RunStory:
+        """What one run made, and why.
+
+        Raises:
+            UsageError: no such run.
+        """
+        history = self.history()
+        try:
+            runs = {started.run: (started, ended) for started, ended in history.runs()}
+            if name not in runs:
+                raise UsageError(f"no run `{name}`{did_you_mean(name, runs)}")
+            return RunStory(*runs[name], tuple(history.run_materializations(name)))
+        finally:
+            history.close()
+
+    def accept(self, name: str, reason: str) -> Acceptance:
+        """Record that the code of an asset changed without changing what it means.
+
+        Raises:
+            UsageError: nothing to accept.
+        """
+        with self.look() as seen:
+            (asset,) = self.chosen(seen, [name])
+            declared = seen.graph.assets[asset]
+            recipe = seen.recipe(declared)
+            current = seen.history.current(declared.outputs[0], None)
+            if current is None:
+                raise UsageError(f"`{name}` was never made: there is nothing to be equal to")
+            if current.recipe == recipe.digest:
+                raise UsageError(f"the code of `{name}` is what it was: nothing to accept")
+            told = Acceptance(asset, current.recipe, recipe.digest, reason, _who(), time.time())
+            known = seen.history.knows(recipe.digest)
+            self.journal.append([told] if known else [recipe, told])
+            return told
+
+    def rebuild(self) -> int:
+        """Make the catalog anew from the journal; returns the number of its last entry."""
+        from lineal.lineage.catalog import Catalog
+
+        return Catalog(self.store, self.journal).rebuild()
+
+    def log(self, name: str, run: str | None = None) -> str:
+        """What a step printed and raised in its last attempt, or in a given run.
+
+        Raises:
+            UsageError: no such step.
+        """
+        history = self.history()
+        try:
+            last = history.last(name, None)
+            if last is None:
+                known = [s.asset for s in history.lasts()]
+                raise UsageError(f"`{name}` never ran{did_you_mean(name, known)}")
+            wanted = run or last.run
+            first = next(
+                (m for m in history.run_materializations(wanted) if _same_log(m, last)), last
+            )
+        finally:
+            history.close()
+        found = self.store / "logs" / wanted / f"{identifier(first.asset)}.log"
+        return found.read_text(encoding="utf-8") if found.is_file() else ""
+
+    def sql(self, query: str) -> Answer:
+        """Ask lineage and tables in SQL, read-only. Every table asset is a view.
+
+        Raises:
+            QueryError: the query can't run.
+        """
+        from lineal.lineage.answers import ask
+        from lineal.lineage.catalog import Catalog
+
+        history = self.history()
+        objects = Objects(self.store)
+        try:
+            catalog = Catalog(self.store, self.journal)
+            columns, rows, note = ask(catalog, history, query, lambda o: str(objects.path(o)))
+        finally:
+            history.close()
+        return Answer(tuple(columns), tuple(rows), note)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the whole project stands."""
+
+    plan: Plan
+    lasts: Mapping[Step, Materialization]
+    currents: Mapping[Step, Materialization]
+    usage: tuple[int, int]  # objects, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that a verdict rests on."""
+
+    step: PlannedStep
+    decision: Decision
+    recipe: Recipe
+    environment: EnvironmentFacts
+    parameters: tuple[tuple[str, str], ...]
+    made: Materialization | None  # what it is compared with
+    last: Materialization | None  # the last attempt
+    inputs: tuple[tuple[Used, Content | None], ...]
+    upstream: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A version as `lineal show` describes it."""
+
+    made: Materialization
+    told: AssetFacts | None
+    checks: tuple[CheckResult, ...]
+    versions: tuple[Materialization, ...]
+    current: str | None
+    feeds: tuple[str, ...]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """A run: how it began and ended, and what it did."""
+
+    started: RunStarted
+    ended: RunEnded | None
+    made: tuple[Materialization, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a query: columns, rows, and a note when it came from a private copy."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str | None = None
+
+    def df(self) -> Any:
+        """The answer as a pandas frame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows), columns=list(self.columns))
+
+    def _repr_html_(self) -> str:
+        return str(self.df()._repr_html_())
+
+
+def _same_log(made: Materialization, last: Materialization) -> bool:
+    """The first output of the function that made a step: its name is that of their log."""
+    return made.started_at == last.started_at and made.recipe == last.recipe
+
+
+def _new_folder(parent: Path) -> Path:
+    import tempfile
+
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent, prefix="folder-"))
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for this user id, as in some containers
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _version() -> str:
+    import lineal
+
+    return str(lineal.__version__)
+
+
+def _command(argv: Sequence[str]) -> list[str]:
+    return [Path(argv[0]).name, *argv[1:]] if argv else []
+
+
+def _git(root: Path) -> tuple[str, bool]:
+    """The commit of the project's sources and whether they differ from it; empty outside git."""
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+        if head.returncode:
+            return "", False
+        status = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--", str(root)],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+    return head.stdout.strip(), bool(status.stdout.strip())

@@ -1,0 +1,351 @@
+"""Settings: lineal.toml, or [tool.lineal] in pyproject.toml; none is needed beside a pipeline.py.
+
+The file is read whenever settings are wanted, and parsed only when its bytes are not those parsed
+last: the parsed form is kept in `cache/settings.json` under their digest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from lineal.assets.digest import digest_bytes
+from lineal.assets.errors import SettingsError, did_you_mean
+
+FORMAT = 1  # of the cache file
+LATER = frozenset({"alerts", "environments", "pools"})
+POLICIES = ("exact", "minor", "major", "ignore")  # how much of a version counts
+
+_DEFAULT = "default"
+_OURS = re.compile(rb"""^\s*\[+\s*["']?tool["']?\s*\.\s*["']?lineal["']?\s*[.\]]""", re.MULTILINE)
+
+
+class Settings(NamedTuple):
+    """What a project's settings say, with defaults; `origins` says where each value is from."""
+
+    root: Path
+    name: str
+    definitions: tuple[str, ...]
+    store: Path
+    strict: bool
+    jobs: int
+    parameters: Mapping[str, Mapping[str, Any]]  # asset → parameter → value as TOML has it
+    packages: Mapping[str, str]  # `policy` and distributions → exact | minor | major | ignore
+    file: Path | None
+    origins: Mapping[str, str]
+
+    def as_rows(self) -> list[tuple[str, str, str]]:
+        """(setting, value, where it is from) of every setting in force."""
+        values: dict[str, Any] = {
+            "project.name": self.name,
+            "project.definitions": list(self.definitions),
+            "project.store": str(self.store),
+            "project.strict": self.strict,
+            "run.jobs": self.jobs,
+        }
+        values.update({f"packages.{name}": rule for name, rule in self.packages.items()})
+        for asset, given in self.parameters.items():
+            values.update({f"parameters.{asset}.{name}": each for name, each in given.items()})
+        return [(key, _shown(v), self.origins.get(key, _DEFAULT)) for key, v in values.items()]
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder, this one or above, that holds a project.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if _file_of(folder) is not None or (folder / "pipeline.py").is_file():
+            return folder
+    raise SettingsError(
+        "there is no project here",
+        where=str(start),
+        advice="start one with `lineal init`, or go to a folder with a pipeline.py or lineal.toml",
+    )
+
+
+def load_settings(root: Path, cache_dir: Path | None = None) -> Settings:
+    """The settings of the project in a folder.
+
+    Args:
+        root: the folder.
+        cache_dir: where the parsed form is kept; else beside the other caches of the store.
+
+    Raises:
+        SettingsError: an unknown setting, a value of the wrong type; with file and line.
+    """
+    root = root.absolute()
+    file = _file_of(root)
+    if file is None:
+        return _Reading(root, None, b"", {}).settings()
+    content = _content(file)
+    kept = (cache_dir or root / ".lineal" / "cache") / "settings.json"
+    return _Reading(root, file, content, _parsed(file, content, kept)).settings()
+
+
+def _file_of(folder: Path) -> Path | None:
+    """The file with settings in a folder."""
+    file = folder / "lineal.toml"
+    if file.is_file():
+        return file
+    file = folder / "pyproject.toml"
+    try:
+        return file if _OURS.search(file.read_bytes()) else None
+    except OSError:
+        return None
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"it can't be read: {error.strerror}", where=str(file)) from error
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+# -------------------------------------------------------------------------------------- parsing
+
+
+def _parsed(file: Path, content: bytes, kept: Path) -> dict[str, Any]:
+    """What the file says for lineal, parsed once for the same bytes."""
+    digest = digest_bytes(f"{FORMAT} {file.name}\n".encode() + content)
+    try:
+        known = json.loads(kept.read_bytes())
+        if known["digest"] == digest and known["check"] == _check(digest, known["settings"]):
+            return dict(known["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # there is none, or it is damaged: it is only a cache
+    given = _parse(file, content)
+    _keep(kept, digest, given)
+    return given
+
+
+def _check(digest: str, given: Any) -> str:
+    return digest_bytes(f"{digest} {json.dumps(given)}".encode())
+
+
+def _parse(file: Path, content: bytes) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        given: Any = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        line = re.search(r"at line (\d+)", str(error))
+        where = f"{file}:{line[1]}" if line else str(file)
+        raise SettingsError(f"it is not TOML: {error}", where=where) from error
+    if file.name == "pyproject.toml":
+        given = given.get("tool", {}).get("lineal", {})
+    if not isinstance(given, dict):
+        raise SettingsError("[tool.lineal] is no table", where=str(file))
+    return given
+
+
+def _keep(kept: Path, digest: str, given: dict[str, Any]) -> None:
+    """Keep the parsed form, if JSON gives it back as it is and there is a store to keep it in."""
+    try:
+        if json.loads(json.dumps(given)) != given or not kept.parent.is_dir():
+            return
+        said = {"digest": digest, "check": _check(digest, given), "settings": given}
+        staged = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+        staged.write_text(json.dumps(said), encoding="utf-8")
+        staged.replace(kept)
+    except (TypeError, OSError):
+        return  # a date has no JSON form; a store may be read-only
+
+
+# -------------------------------------------------------------------------------------- reading
+
+
+class _Reading:
+    """Settings being read: each value is checked, and told with its line when it is wrong."""
+
+    def __init__(
+        self, root: Path, file: Path | None, content: bytes, given: Mapping[str, Any]
+    ) -> None:
+        self.root = root
+        self.file = file
+        self.given = given
+        self.lines = content.decode("utf-8", "replace").splitlines()
+        self.prefix = "tool.lineal." if file and file.name == "pyproject.toml" else ""
+        self.origins: dict[str, str] = {}
+
+    def settings(self) -> Settings:
+        self._known(self.given, _SECTIONS, "")
+        for section in ("project", "run", "packages"):
+            given = self._table(section)
+            if section != "packages":
+                self._known(given, tuple(_VALUES[section]), section)
+        definitions = self._value("project", "definitions", None)
+        return Settings(
+            root=self.root,
+            name=self._value("project", "name", self.root.name),
+            definitions=self._definitions(definitions),
+            store=self.root / self._value("project", "store", ".lineal"),
+            strict=self._value("project", "strict", False),
+            jobs=self._value("run", "jobs", 1),
+            parameters=self._parameters(),
+            packages=self._packages(),
+            file=self.file,
+            origins=self.origins,
+        )
+
+    def _known(self, given: Mapping[str, Any], known: tuple[str, ...], section: str) -> None:
+        for key in given:
+            path = f"{section}.{key}" if section else key
+            if key in known:
+                continue
+            if not section and key in LATER:
+                raise SettingsError(
+                    f"[{key}] is not built yet",
+                    where=self._where(path),
+                    advice="leave it out: it would do nothing",
+                )
+            raise SettingsError(
+                f"there is no setting `{path}`{did_you_mean(key, known)}",
+                where=self._where(path),
+                advice=f"there are {', '.join(known)}",
+            )
+
+    def _table(self, section: str) -> Mapping[str, Any]:
+        given = self.given.get(section, {})
+        if not isinstance(given, dict):
+            raise SettingsError(
+                f"`{section}` is {given!r}",
+                where=self._where(section),
+                advice=f"it is a table: [{self.prefix}{section}]",
+            )
+        return given
+
+    def _value(self, section: str, key: str, otherwise: Any) -> Any:
+        given = self._table(section)
+        if key not in given:
+            return otherwise
+        path, value = f"{section}.{key}", given[key]
+        accept, wanted = _VALUES[section][key]
+        if not accept(value):
+            raise SettingsError(
+                f"`{path}` is {value!r}", where=self._where(path), advice=f"it needs {wanted}"
+            )
+        self.origins[path] = self._where(path)
+        return value
+
+    def _definitions(self, given: list[str] | None) -> tuple[str, ...]:
+        if given is not None:
+            for each in given:
+                if not (self.root / each).exists():
+                    raise SettingsError(
+                        f"there is no definitions file `{each}`",
+                        where=self._where("project.definitions"),
+                        advice=f"looked for {self.root / each}",
+                    )
+            return tuple(given)
+        for usual in ("pipeline.py", "definitions.py"):
+            if (self.root / usual).is_file():
+                return (usual,)
+        raise SettingsError(
+            "there is no pipeline.py, and no setting says where the definitions are",
+            where=str(self.file or self.root),
+            advice='write [project] definitions = ["my_pipeline.py"] in lineal.toml',
+        )
+
+    def _parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        found = self._table("parameters")
+        for asset, given in found.items():
+            path = f"parameters.{asset}"
+            if not isinstance(given, dict):
+                raise SettingsError(
+                    f"`{path}` is {given!r}",
+                    where=self._where(path),
+                    advice=f"parameters belong to an asset: "
+                    f"[{self.prefix}parameters.an_asset] {asset} = …",
+                )
+            for name in given:
+                self.origins[f"{path}.{name}"] = self._where(f"{path}.{name}", asset)
+        return found
+
+    def _packages(self) -> Mapping[str, str]:
+        found = self._table("packages")
+        for name, rule in found.items():
+            path = f"packages.{name}"
+            if rule not in POLICIES:
+                raise SettingsError(
+                    f"the policy of `{name}` is {rule!r}{did_you_mean(str(rule), POLICIES)}",
+                    where=self._where(path),
+                    advice=f"it is one of {', '.join(POLICIES)}",
+                )
+            self.origins[path] = self._where(path)
+        return {"policy": "exact", **found}
+
+    def _where(self, path: str, asset: str | None = None) -> str:
+        """`file:line` of a setting; the file alone when its line can't be told."""
+        if self.file is None:
+            return str(self.root)
+        line = _line_of((self.prefix + path).split("."), self.lines)
+        if line is None and asset is not None:
+            table = [*self.prefix.split(".")[:-1], "parameters", asset]
+            line = _line_of([*table, path.rpartition(".")[2]], self.lines)
+        return f"{self.file}:{line}" if line else str(self.file)
+
+
+def _line_of(path: list[str], lines: list[str]) -> int | None:
+    """The line on which a setting is given: its key, or the table of that name."""
+    table: list[str] = []
+    for number, line in enumerate(lines, 1):
+        header = re.match(r"\s*\[+([^\[\]]+)\]+", line)
+        if header:
+            table = _words(header[1])
+            if table[: len(path)] == path:
+                return number
+            continue
+        key, equals, _ = line.partition("=")
+        if equals and [*table, *_words(key)][: len(path)] == path:
+            return number
+    return None
+
+
+def _words(dotted: str) -> list[str]:
+    """The parts of a dotted key, quotes taken off."""
+    found = re.findall(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_-]+)", dotted)
+    return [double or single or bare for double, single, bare in found]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_text(each) for each in value)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+_SECTIONS = ("project", "parameters", "packages", "run")
+_VALUES: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = MappingProxyType(
+    {
+        "project": {
+            "definitions": (_is_texts, 'a list of files: ["pipeline.py"]'),
+            "name": (_is_text, "a text"),
+            "store": (_is_text, "a folder"),
+            "strict": (_is_flag, "true or false"),
+        },
+        "run": {"jobs": (_is_count, "a number from 1")},
+    }
+)

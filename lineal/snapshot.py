@@ -1,0 +1,287 @@
+"""A snapshot of a project: its code loaded and bound into a graph, and the facts about it now."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lineal.assets.asset import Asset, Check, Input
+from lineal.assets.code import Walker
+from lineal.assets.digest import SCHEME, digest_of
+from lineal.assets.errors import (
+    DefinitionError,
+    LinealError,
+    QueryError,
+    SettingsError,
+    UsageError,
+    did_you_mean,
+)
+from lineal.assets.facts import CheckId, Facts, remembered
+from lineal.assets.graph import Graph
+from lineal.assets.parameters import convert_parameter
+from lineal.assets.records import (
+    Content,
+    EnvironmentFacts,
+    Observation,
+    Recipe,
+    RecipePart,
+)
+from lineal.definitions import Definitions
+from lineal.lineage.facts import History
+from lineal.packages import Packages
+from lineal.settings import Settings
+from lineal.storage.ingest import reader_identity
+from lineal.storage.objects import Objects
+from lineal.storage.sources import Observer
+from lineal.storage.sql import Queries, Spellings
+
+# Beside what the user's code imports, a step depends on what reads and writes its values.
+_MACHINERY: Mapping[str, tuple[str, ...]] = {
+    "python": ("pandas", "pyarrow"),
+    "fetch": ("pandas", "pyarrow"),
+    "sql": ("duckdb", "pyarrow"),
+    "files": ("pyarrow", "duckdb"),
+}
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The graph and the ways to know of it; facts are frozen by `facts`."""
+
+    root: Path
+    settings: Settings
+    definitions: Definitions
+    graph: Graph
+    queries: Queries
+    history: History
+    objects: Objects
+    observer: Observer
+    packages: Packages
+    overrides: Mapping[str, Mapping[str, Any]]
+
+    def facts(self, wanted: Iterable[str], forced: Iterable[str] = ()) -> Facts:
+        """Freeze what planning these assets needs to know.
+
+        Raises:
+            SourceMissing: a source's files are not there.
+        """
+        names = [n for n in self.graph.order if n in set(wanted)]
+        assets = [self.graph.assets[n] for n in names]
+        environments = _Environments(self)
+        recipes = {a.name: self.recipe(a) for a in assets}
+        checks = [
+            (output, check)
+            for asset in assets
+            for output in asset.outputs
+            for check in self.graph.checks.get(output, ())
+        ]
+        check_recipes = {CheckId(o, c.name): self._check_recipe(c) for o, c in checks}
+        return Facts(
+            past=self.history,
+            recipes=recipes,
+            check_recipes=check_recipes,
+            environments={a.name: environments.of_asset(a, recipes[a.name]) for a in assets},
+            check_environments={
+                CheckId(o, c.name): environments.of_check(c, check_recipes[CheckId(o, c.name)])
+                for o, c in checks
+            },
+            parameters={a.name: self._parameters(a) for a in assets},
+            observations=self._observe(assets),
+            present=remembered(self._present, {}),
+            file_digest=_once(self.observer.digest),
+            now=time.time(),
+            forced=frozenset(forced),
+        )
+
+    def _observe(self, assets: Iterable[Asset]) -> dict[str, Observation]:
+        found = {}
+        for asset in assets:
+            if asset.files is not None:
+                found[asset.name] = self.observer.observe(asset.name, asset.files)
+        self.observer.save()
+        return found
+
+    def _present(self, content: Content) -> bool:
+        there = self.objects.present(content.objects)
+        return all(o.digest in there for o in content.objects)
+
+    # ------------------------------------------------------------------------------- recipes
+
+    def recipe(self, asset: Asset) -> Recipe:
+        if asset.kind == "sql":
+            return self._sql_recipe(asset)
+        if asset.files is not None:
+            identity = reader_identity(asset.files)
+            if not self.graph.reads_as_table(asset.name):
+                identity = "in place"
+            part = RecipePart("reader", "builtin", digest_of(identity), identity)
+            return Recipe(digest_of((SCHEME, "files", identity)), (part,))
+        walker: Walker = self.definitions.walker
+        return walker.recipe(
+            asset.function,
+            version=asset.version,
+            ignore=asset.ignore,
+            parameters=asset.parameter_types,
+        )
+
+    def _sql_recipe(self, asset: Asset) -> Recipe:
+        if asset.query is None:
+            raise DefinitionError(f"`{asset.name}` has no SQL", where=str(asset.where))
+        facts = self.queries.describe(asset.query)
+        where = str(asset.query.where)
+        shown = " ".join(str(facts.normalised).split())
+        parts = [RecipePart(asset.name, "sql", facts.tokens_digest, _cut(shown), _inside(where))]
+        if asset.version is not None:
+            parts.append(RecipePart("version", "version", digest_of(asset.version), asset.version))
+        digest = digest_of((SCHEME, "sql", [p.digest for p in parts]))
+        return Recipe(digest, tuple(parts), tuple(facts.opaque))
+
+    def _check_recipe(self, check: Check) -> Recipe:
+        if check.rule is not None:
+            digest = digest_of((SCHEME, "rule", check.rule))
+            part = RecipePart(check.name, "builtin", digest, check.name, str(check.where))
+            return Recipe(digest, (part,))
+        walker: Walker = self.definitions.walker
+        return walker.recipe(check.function, parameters=check.parameters)
+
+    # ---------------------------------------------------------------------------- parameters
+
+    def _parameters(self, asset: Asset) -> dict[str, Any]:
+        values = dict(asset.parameters)
+        spoken = self.overrides.get(asset.name, {})
+        for name, given in self.settings.parameters.get(asset.name, {}).items():
+            values[name] = convert_parameter(asset, name, given, error=SettingsError)
+        for name, given in spoken.items():
+            values[name] = convert_parameter(asset, name, given, spoken=True)
+        missing = [n for n in asset.parameter_types if n not in values]
+        if missing:
+            raise SettingsError(
+                f"the parameter `{missing[0]}` of `{asset.name}` has no value",
+                where=str(asset.where),
+                advice=f"set it in lineal.toml: [parameters.{asset.name}] {missing[0]} = …",
+            )
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Environments:
+    """The environment of assets and checks, by the policy of the settings."""
+
+    snapshot: Snapshot
+
+    def of_asset(self, asset: Asset, recipe: Recipe) -> EnvironmentFacts:
+        return self._of((*recipe.imports, *_MACHINERY[asset.kind]), asset.variables, recipe)
+
+    def of_check(self, check: Check, recipe: Recipe) -> EnvironmentFacts:
+        machinery = _MACHINERY["sql" if check.rule is not None else "python"]
+        return self._of((*recipe.imports, *machinery), (), recipe)
+
+    def _of(
+        self, imports: tuple[str, ...], variables: tuple[str, ...], recipe: Recipe
+    ) -> EnvironmentFacts:
+        seen = self.snapshot
+        return seen.packages.facts(imports, (*variables, *recipe.variables), seen.settings.packages)
+
+
+def bind(
+    declared: Iterable[Asset | Check | DefinitionError], queries: Queries
+) -> Graph:
+    """Find the inputs of SQL assets in their text, then build the graph; all errors at once."""
+    things = list(declared)
+    names = [o for t in things if isinstance(t, Asset) for o in t.outputs]
+    spelt = Spellings(names)
+    bound: list[Asset | Check | DefinitionError] = []
+    for thing in things:
+        if not isinstance(thing, Asset) or thing.query is None:
+            bound.append(thing)
+            continue
+        try:
+            facts = queries.describe(thing.query)
+            bound.append(_bind_query(thing, facts, spelt, names))
+        except (DefinitionError, QueryError) as error:
+            bound.append(_as_definition_error(error, thing))
+    queries.save()
+    return Graph.build(bound)
+
+
+def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) -> Asset:
+    inputs: dict[str, Input] = {}
+    for reference in facts.tables:
+        found = spelt.resolve(reference)
+        if found is None:
+            raise DefinitionError(
+                f"no asset `{reference.text}`, a table of `{asset.name}`"
+                f"{did_you_mean(reference.text.replace('.', '/'), names)}",
+                where=str(asset.query.where) if asset.query else str(asset.where),
+                advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
+            )
+        inputs[found] = Input(found, found, "arrow")
+    unset = [p for p in facts.parameters if p not in asset.parameters]
+    if unset:
+        raise DefinitionError(
+            f"the SQL of `{asset.name}` uses ${unset[0]}, which has no value",
+            where=str(asset.where),
+            advice=f"give it one: parameters={{{unset[0]!r}: …}}",
+        )
+    return replace(
+        asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
+    )
+
+
+def _as_definition_error(error: LinealError, asset: Asset) -> DefinitionError:
+    """SQL errors found before anything runs are told with all others."""
+    if isinstance(error, DefinitionError):
+        error.where = error.where or str(asset.where)
+        return error
+    excerpt = error.excerpt if isinstance(error, QueryError) else None
+    return DefinitionError(error.message, where=error.where, advice=error.advice, excerpt=excerpt)
+
+
+def overrides_of(pairs: Iterable[str], graph: Graph) -> dict[str, dict[str, str]]:
+    """`-p ASSET.NAME=VALUE` words, by asset.
+
+    Raises:
+        UsageError: not of that form, or no such asset.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        target, equals, value = pair.partition("=")
+        asset, dot, name = target.rpartition(".")
+        if not equals or not dot:
+            raise UsageError(f"`-p {pair}` is not ASSET.NAME=VALUE")
+        if asset not in graph.assets:
+            raise UsageError(f"no asset `{asset}`{did_you_mean(asset, graph.assets)}")
+        found.setdefault(asset, {})[name] = value
+    return found
+
+
+def check_settings(settings: Settings, graph: Graph) -> None:
+    """Parameters in settings must be of assets that exist."""
+    for name in settings.parameters:
+        if name not in graph.assets:
+            raise SettingsError(
+                f"[parameters.{name}]: no asset `{name}`{did_you_mean(name, graph.assets)}"
+            )
+
+
+def _once(ask: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    memory: dict[str, str | None] = {}
+
+    def asked(path: str) -> str | None:
+        if path not in memory:
+            memory[path] = ask(path)
+        return memory[path]
+
+    return asked
+
+
+def _cut(text: str, width: int = 60) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _inside(where: str) -> str:
+    return where.rpartition(os.sep)[2]

@@ -1,0 +1,1 @@
+"""The memory of bytes: objects, formats, content digests, SQL execution, source observation."""

@@ -1,0 +1,217 @@
+"""What a table promises beside its values: declared schema, order, primary key."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from lineal.assets.asset import Contract
+from lineal.assets.errors import ContentError, did_you_mean
+from lineal.storage.canonical import type_text
+
+_SHOWN = 5
+
+# How people and DuckDB spell the types that have another text here.
+_ALIASES = {
+    "bigint": "int64", "int": "int64", "long": "int64", "integer": "int32", "smallint": "int16",
+    "tinyint": "int8", "ubigint": "uint64", "uinteger": "uint32", "usmallint": "uint16",
+    "utinyint": "uint8", "double": "float64", "float": "float64", "real": "float32",
+    "halffloat": "float16", "varchar": "string", "text": "string", "str": "string",
+    "large_string": "string", "utf8": "string", "blob": "binary", "bytes": "binary",
+    "large_binary": "binary", "boolean": "bool", "date32": "date", "date32[day]": "date",
+    "timestamp": "timestamp[us]", "datetime": "timestamp[us]", "timestamptz": "timestamp[us,utc]",
+    "timestampwithtimezone": "timestamp[us,utc]", "time": "time[us]", "category": "categorical",
+}  # fmt: skip
+
+
+def keep_contract(table: pa.Table, contract: Contract) -> pa.Table:
+    """The table, ordered as its contract says; ContentError when the contract is broken."""
+    check_schema(table, contract.schema)
+    if contract.order_by:
+        table = order_table(table, contract.order_by)
+    if contract.primary_key:
+        check_primary_key(table, contract.primary_key)
+    return table
+
+
+# ------------------------------------------------------------------------------------- schema
+
+
+def check_schema(table: pa.Table, declared: Sequence[tuple[str, str]]) -> None:
+    """All differences between a table and its declared schema, in one ContentError."""
+    if not declared:
+        return
+    actual = {field.name: type_text(field.type) for field in table.schema}
+    wanted = dict(declared)
+    faults = [
+        f"no column `{name}`{did_you_mean(name, actual)}" for name in wanted if name not in actual
+    ]
+    faults += [f"column `{name}` is not declared" for name in actual if name not in wanted]
+    faults += [
+        f"column `{name}` is {actual[name]}, declared {text}"
+        for name, text in wanted.items()
+        if name in actual and not _matches(text, actual[name])
+    ]
+    if faults:
+        raise ContentError(
+            f"the table differs from its declared schema: {'; '.join(faults)}",
+            advice="mend the function, or the `schema=` it declares",
+        )
+
+
+def _matches(declared: str, actual: str) -> bool:
+    wanted = re.sub(r"\s+", "", declared).casefold()
+    found = re.sub(r"\s+", "", actual).casefold()
+    wanted = re.sub(r"^(numeric|decimal128)\(", "decimal(", _ALIASES.get(wanted, wanted))
+    wanted = re.sub(r",tz=", ",", wanted)
+    if wanted == "categorical":
+        return "categorical<" in found
+    return wanted == found
+
+
+# ---------------------------------------------------------------------------------------- key
+
+
+def check_primary_key(table: pa.Table, key: Sequence[str]) -> None:
+    """ContentError naming the key, how many rows break it and a few of their values."""
+    columns = _columns(table, key, "the primary key")
+    named = ", ".join(f"`{name}`" for name in key)
+    for name, column in zip(key, columns, strict=True):
+        if column.null_count:
+            raise ContentError(
+                f"the primary key {named} is not unique and complete: `{name}` is null in "
+                f"{column.null_count} of {table.num_rows} rows",
+                advice="drop those rows, or choose another key",
+            )
+        if pt.is_nested(column.type):
+            raise ContentError(
+                f"the primary key {named} can't be checked: `{name}` is {type_text(column.type)}",
+                advice="a key is made of plain columns",
+            )
+    keys = pa.Table.from_arrays([_plain(column) for column in columns], names=list(key))
+    counts = keys.group_by(list(key)).aggregate([([], "count_all")])
+    if counts.num_rows == table.num_rows:
+        return
+    repeated = counts.filter(pc.greater(counts["count_all"], 1))
+    rows = pc.sum(repeated["count_all"]).as_py()
+    # Sorted, so that the message is the same in every run.
+    shown = _repeated_values(table, key, repeated)
+    raise ContentError(
+        f"the primary key {named} is not unique: {repeated.num_rows} "
+        f"value{'s' if repeated.num_rows != 1 else ''} in {rows} rows, such as {shown}",
+        advice="drop the duplicates, or choose another key",
+    )
+
+
+def _repeated_values(table: pa.Table, key: Sequence[str], repeated: pa.Table) -> str:
+    first = repeated.sort_by([(name, "ascending") for name in key]).slice(0, _SHOWN)
+    shown = []
+    for row in first.select(list(key)).to_pylist():
+        values = [repr(_shown(table, name, value)) for name, value in row.items()]
+        shown.append(values[0] if len(values) == 1 else f"({', '.join(values)})")
+    return ", ".join(shown)
+
+
+def _shown(table: pa.Table, name: str, value: Any) -> Any:
+    kind = table.schema.field(name).type
+    if pt.is_dictionary(kind):
+        return table[name].chunk(0).dictionary[value].as_py()
+    return value
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of equal identity and order that Arrow can group and sort."""
+    kind = column.type
+    if pt.is_dictionary(kind):  # categories order as they are listed
+        return pa.chunked_array([chunk.indices for chunk in column.chunks], pa.int32())
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
+    if pt.is_float16(kind):
+        return column.cast(pa.float32())
+    return column
+
+
+def _columns(table: pa.Table, names: Sequence[str], whose: str) -> list[pa.ChunkedArray]:
+    for name in names:
+        if name not in table.column_names:
+            has = ", ".join(table.column_names)
+            near = did_you_mean(name, table.column_names)
+            raise ContentError(
+                f"{whose} names `{name}`, but there is no such column{near}", advice=f"it has {has}"
+            )
+    return [table.column(name) for name in names]
+
+
+# -------------------------------------------------------------------------------------- order
+
+
+def order_table(table: pa.Table, order_by: Sequence[str]) -> pa.Table:
+    """The table sorted by these columns (`name` or `name desc`), then by all others; nulls last.
+
+    Categoricals sort as their categories are listed. Nested columns sort by their items in turn.
+    """
+    terms = [_term(text, table.column_names) for text in order_by]
+    _columns(table, [name for name, _ in terms], "the order")
+    named = {name for name, _ in terms}
+    rest = [(name, "ascending") for name in table.column_names if name not in named]
+    keys = [*terms, *rest]
+    flat = [key for key in keys if not pt.is_nested(table.schema.field(key[0]).type)]
+    # Nested columns are ranked in Python, which is slow: only where the others don't decide.
+    decided = all(key in flat for key in terms) and _distinct(table, [name for name, _ in flat])
+    used = flat if decided else keys
+    if not used:
+        return table
+    arrays = [_sortable(table.column(name)) for name, _ in used]
+    names = [str(number) for number in range(len(used))]
+    sortable = pa.Table.from_arrays(arrays, names=names)
+    sort_keys = [(number, way) for number, (_, way) in zip(names, used, strict=True)]
+    order = pc.sort_indices(sortable, sort_keys=sort_keys)  # nulls last
+    return table.take(order)
+
+
+def _term(text: str, names: Sequence[str]) -> tuple[str, str]:
+    name, _, way = text.strip().rpartition(" ")
+    if text not in names and name and way.casefold() in ("asc", "desc"):
+        return name.strip(), "ascending" if way.casefold() == "asc" else "descending"
+    return text, "ascending"
+
+
+def _distinct(table: pa.Table, names: Sequence[str]) -> bool:
+    if not names:
+        return int(table.num_rows) < 2
+    keys = pa.Table.from_arrays([_plain(table.column(name)) for name in names], names=list(names))
+    return bool(keys.group_by(list(names)).aggregate([]).num_rows == table.num_rows)
+
+
+def _sortable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pt.is_nested(column.type):
+        return _plain(column)
+    values = [_comparable(value) for value in column.to_pylist()]
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = np.zeros(len(values), np.int64)
+    rank = 0
+    for before, at in itertools.pairwise(order):
+        rank += values[before] != values[at]
+        ranks[at] = rank
+    return pa.chunked_array([pa.array(ranks, mask=column.is_null().to_numpy())])
+
+
+def _comparable(value: Any) -> tuple[Any, ...]:
+    """A tuple that sorts as the nested value should: item by item, missing ones last."""
+    if value is None:
+        return (2,)
+    if isinstance(value, float) and math.isnan(value):
+        return (1,)
+    if isinstance(value, dict):
+        return (0, tuple(_comparable(item) for item in value.values()))
+    if isinstance(value, list | tuple):
+        return (0, tuple(_comparable(item) for item in value))
+    return (0, value)

@@ -1,0 +1,1 @@
+"""How a value becomes bytes and comes back: one module a format."""

@@ -1,0 +1,374 @@
+"""Immutable files under `.lineal/objects`, named by their byte digest: staged, durable, linked.
+
+An object is written in `tmp/`, digested, and linked under its digest only after its bytes are on
+the disk, so a name in `objects/` always stands for whole bytes. A crash leaves at worst a file in
+`tmp/` or an object that nobody mentions.
+"""
+# paths are texts here: a Path costs more than the `stat` it is made for
+# ruff: noqa: PTH101, PTH102, PTH105, PTH108, PTH112
+# ruff: noqa: PTH116, PTH118, PTH120, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from blake3 import blake3
+
+from lineal.assets.digest import digest_bytes
+from lineal.assets.errors import IntegrityError, StoreError
+from lineal.assets.records import StoredObject
+
+_CHUNK = 1 << 20
+_PARALLEL = 1 << 24  # bytes from which one file's digest is worth several threads
+_SYNC_THREADS = 32
+_READ_ONLY = 0o444
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+_Key = tuple[str, str]  # digest, suffix
+
+
+def digest_file(path: str | os.PathLike[str]) -> tuple[str, int]:
+    """Byte digest and size of a file. Not mapped: one that shrinks meanwhile would kill us."""
+    with open(path, "rb", buffering=0) as file:
+        return digest_open(file.fileno())
+
+
+def digest_open(descriptor: int) -> tuple[str, int]:
+    """Byte digest and size of an open file, from where it stands to its end."""
+    large = os.fstat(descriptor).st_size >= _PARALLEL
+    hasher = blake3(max_threads=blake3.AUTO) if large else blake3()
+    size = 0
+    while piece := os.read(descriptor, _CHUNK * 16 if large else _CHUNK):
+        hasher.update(piece)
+        size += len(piece)
+    return hasher.hexdigest(), size
+
+
+class Objects:
+    """The store's immutable files. Threads may share one; processes each have their own.
+
+    Args:
+        root: the `.lineal` folder; it and its folders are made at the first write.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._objects = os.path.join(root, "objects")
+        self._tmp = os.path.join(root, "tmp")
+        self._lock = threading.Lock()  # guards the three collections below
+        self._syncing = (
+            threading.Lock()
+        )  # one sync at a time: the second waits for the first's files
+        self._staged: dict[_Key, str] = {}  # written, perhaps not durable, not linked
+        self._folders: set[str] = set()  # whose entries may not be durable
+        self._verified: set[_Key] = set()
+        self._broken: StoreError | None = None
+
+    # ------------------------------------------------------------------------------ writing
+
+    def scratch(self, suffix: str) -> Path:
+        """A fresh path in `tmp/` to write to; hand it to `adopt` when it is complete."""
+        with disk(self._tmp):
+            self._make_folder(self._tmp)
+        return Path(self._fresh(suffix))
+
+    def adopt(self, path: Path, suffix: str) -> StoredObject:
+        """Make a file written at a `scratch` path an object; the path is no longer the caller's."""
+        with disk(path):
+            digest, size = digest_file(path)
+            stored = StoredObject(digest, suffix, size)
+            if self._has(stored):
+                os.unlink(path)
+            else:
+                os.chmod(path, _READ_ONLY)
+                self._stage(stored, os.fspath(path))
+        return stored
+
+    def stage_file(self, path: Path, suffix: str) -> StoredObject:
+        """Copy a file in. The digest is the copy's, whatever happens to the file meanwhile."""
+        import shutil
+
+        target = self.scratch(suffix)
+        try:
+            with disk(path):
+                shutil.copyfile(path, target)
+            return self.adopt(target, suffix)
+        except StoreError:
+            _forget(target)
+            raise
+
+    def put_bytes(self, data: bytes, suffix: str) -> StoredObject:
+        """Write bytes as an object, unless it is there already."""
+        stored = StoredObject(digest_bytes(data), suffix, len(data))
+        if self._has(stored):
+            return stored
+        path = self.scratch(suffix)
+        try:
+            with disk(path):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _READ_ONLY)
+                with open(descriptor, "wb", buffering=0) as file:
+                    _write_all(file.write, data)
+        except StoreError:
+            _forget(path)
+            raise
+        self._stage(stored, os.fspath(path))
+        return stored
+
+    def sync(self) -> None:
+        """Make everything staged since the last sync durable, and link it.
+
+        Order: the files' bytes, their names, the folders that hold the names. After a failed fsync
+        the kernel may have dropped the bytes and would report the next one as done, so nothing is
+        tried again: this and every later sync raise.
+
+        Raises:
+            StoreError: naming the file that the disk refused.
+        """
+        with self._publishing():
+            with self._lock:
+                batch = dict(self._staged)
+            self._publish(batch)
+            with self._lock:
+                folders, self._folders = sorted(self._folders), set()
+            _each(_fsync, folders)
+
+    def clear_leftovers(self, before: float) -> int:
+        """Remove files in `tmp/` last changed before a time (UTC seconds): a killed process's."""
+        removed = 0
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._tmp) as entries:
+            for entry in entries:
+                with self._lock:
+                    ours = entry.path in self._staged.values()
+                with contextlib.suppress(FileNotFoundError):
+                    if not ours and entry.is_file() and entry.stat().st_mtime < before:
+                        os.unlink(entry.path)
+                        removed += 1
+        return removed
+
+    # ------------------------------------------------------------------------------ reading
+
+    def path(self, stored: StoredObject) -> Path:
+        """Where an object lies, for good. One that was only staged is made durable and linked."""
+        key = (stored.digest, stored.suffix)
+        if key in self._staged:
+            with self._publishing():
+                waiting = self._staged.get(key)  # another thread may have linked it meanwhile
+                self._publish({} if waiting is None else {key: waiting})
+        return Path(self._place(key))
+
+    def read(self, stored: StoredObject) -> bytes:
+        """All bytes of an object, staged or linked; checked at the first read in this process."""
+        key = (stored.digest, stored.suffix)
+        data = self._bytes(key)
+        if key not in self._verified:
+            if digest_bytes(data) != stored.digest:
+                raise _damaged(self._place(key))
+            self._verified.add(key)
+        return data
+
+    def verify(self, stored: StoredObject) -> None:
+        """Check an object's bytes against its name, once in a process.
+
+        Raises:
+            IntegrityError: naming the file by its whole path, when it is gone or damaged.
+        """
+        key = (stored.digest, stored.suffix)
+        if key in self._verified:
+            return
+        place = self._place(key)
+        try:
+            digest, _ = digest_file(place)
+        except FileNotFoundError:
+            raise _gone(place) from None
+        except OSError as error:
+            raise _refused(place, error) from error
+        if digest != stored.digest:
+            raise _damaged(place)
+        self._verified.add(key)
+
+    def present(self, objects: Iterable[StoredObject]) -> frozenset[str]:
+        """The byte digests of those that exist now with the right size. One `stat` each."""
+        found: set[str] = set()
+        absent: set[str] = set()
+        for stored in objects:
+            there = self._size(stored) == stored.bytes or self._is_staged(stored)
+            (found if there else absent).add(stored.digest)
+        return frozenset(found - absent)
+
+    # ------------------------------------------------------------------------------ within
+
+    def _fresh(self, suffix: str) -> str:
+        return os.path.join(self._tmp, _named(f"{os.getpid()}-{os.urandom(8).hex()}", suffix))
+
+    def _place(self, key: _Key) -> str:
+        digest, suffix = key
+        return os.path.join(self._objects, digest[:2], _named(digest, suffix))
+
+    def _size(self, stored: StoredObject) -> int | None:
+        try:
+            return os.stat(self._place((stored.digest, stored.suffix))).st_size
+        except OSError:  # whatever the reason, it can't be relied on: it will be made again
+            return None
+
+    def _is_staged(self, stored: StoredObject) -> bool:
+        return (stored.digest, stored.suffix) in self._staged
+
+    def _has(self, stored: StoredObject) -> bool:
+        """Is it there? Another process may have linked it just now: sync makes its name durable."""
+        key = (stored.digest, stored.suffix)
+        if self._is_staged(stored):
+            return True
+        if self._size(stored) != stored.bytes:
+            return False
+        with self._lock:
+            self._folders.add(os.path.dirname(self._place(key)))
+            self._folders.add(self._objects)
+        return True
+
+    def _stage(self, stored: StoredObject, path: str) -> None:
+        key = (stored.digest, stored.suffix)
+        with self._lock:
+            first = self._staged.setdefault(key, path)
+            self._verified.add(key)
+        if first != path:  # another thread staged equal bytes meanwhile
+            _forget(path)
+
+    @contextlib.contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """One at a time, and none after the disk has failed once."""
+        with self._syncing:
+            if self._broken is not None:
+                raise self._broken
+            try:
+                yield
+            except StoreError as error:
+                self._broken = error
+                raise
+
+    def _publish(self, batch: dict[_Key, str]) -> None:
+        """fsync, then link, inside `_publishing`."""
+        _each(_fsync, list(batch.values()))
+        for key, path in batch.items():
+            with disk(self._place(key)):
+                self._link(path, key)
+            with self._lock:
+                self._staged.pop(key, None)
+            _forget(path)
+
+    def _link(self, path: str, key: _Key) -> None:
+        place = self._place(key)
+        folder = os.path.dirname(place)
+        self._make_folder(folder)
+        with self._lock:
+            self._folders.add(folder)
+        try:
+            os.link(path, place)
+        except FileExistsError:
+            if os.stat(place).st_size != os.stat(path).st_size:
+                os.replace(path, place)  # a damaged file of that name is mended
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.replace(path, place)  # equal bytes by name, so replacing one harms nobody
+
+    def _make_folder(self, folder: str) -> None:
+        if os.path.isdir(folder):
+            return
+        above = os.path.dirname(folder)
+        if above != folder:
+            self._make_folder(above)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        with self._lock:
+            self._folders.add(above)
+
+    def _bytes(self, key: _Key) -> bytes:
+        place = self._place(key)
+        # A staged file may be linked and removed between look and open: then it is in its place.
+        for path in (self._staged.get(key, place), place):
+            try:
+                return Path(path).read_bytes()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _refused(path, error) from error
+        raise _gone(place)
+
+
+def _named(stem: str, suffix: str) -> str:
+    return f"{stem}.{suffix}" if suffix else stem
+
+
+def _write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[write(rest) or 0 :]
+
+
+def _each(act: Callable[[str], None], paths: Sequence[str]) -> None:
+    """Act on all, several at a time; the first error is raised after all were tried."""
+    if len(paths) <= 1:
+        for path in paths:
+            act(path)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(_SYNC_THREADS, len(paths))) as pool:
+        tasks = [pool.submit(act, path) for path in paths]
+    for task in tasks:
+        task.result()
+
+
+def _fsync(path: str) -> None:
+    with disk(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _forget(path: str | os.PathLike[str]) -> None:
+    with contextlib.suppress(OSError):  # a leftover in tmp/ harms nobody
+        os.unlink(path)
+
+
+@contextlib.contextmanager
+def disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the disk refuses inside becomes a StoreError that names the file and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: str | os.PathLike[str], error: OSError) -> StoreError:
+    shown = error.filename2 or error.filename or os.fspath(path)
+    advice = None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "free some space on that disk (`lineal gc` removes what is no longer needed)"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "give yourself the right to write there, or choose another `store`"
+    elif error.errno == errno.EMFILE:
+        advice = "raise the limit of open files (`ulimit -n`)"
+    return StoreError(f"`{shown}`: {error.strerror or error}", where=str(shown), advice=advice)
+
+
+def _gone(place: str) -> IntegrityError:
+    return IntegrityError(
+        f"the object `{place}` is missing",
+        where=place,
+        advice="`lineal materialize` makes it again; `lineal fsck` lists all that is missing",
+    )
+
+
+def _damaged(place: str) -> IntegrityError:
+    return IntegrityError(
+        f"the object `{place}` is damaged: its bytes don't have the digest that is its name",
+        where=place,
+        advice="`lineal fsck --repair` puts it aside; `lineal materialize` then makes it again",
+    )

@@ -1,0 +1,289 @@
+"""Eyes on the files of sources: what a path or glob matches now, and the digests of those files.
+
+A digest is kept in a cache under the file's identity on disk (device, inode, size, times), so that
+files which did not change are not read again. A file that was changed less than two seconds before
+it was digested is read again the next time: a second change within one tick of the file system's
+clock would leave the same identity. Deleting the cache costs time, nothing else.
+"""
+# paths are texts here: 10,000 of them must cost little
+# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH111, PTH112, PTH113
+# ruff: noqa: PTH116, PTH117, PTH118, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lineal.assets.asset import Files
+from lineal.assets.digest import SCHEME, digest_of
+from lineal.assets.errors import InputsChanged, SourceMissing, nearest
+from lineal.assets.records import Observation, SourceFile
+from lineal.storage.objects import digest_open, disk
+
+_TICK = 2_000_000_000  # ns: the coarsest clock of a file system in use (FAT)
+_TRIES = 3
+_MAGIC = re.compile(r"[*?[]")
+Identity = tuple[int, ...]
+
+
+class Known(NamedTuple):
+    """The digest of a file as it was under one identity, and when its reading began (ns)."""
+
+    identity: Identity
+    digest: str
+    taken: int
+
+    def holds(self, identity: Identity) -> bool:
+        """Is the digest still that of a file with this identity, beyond doubt?"""
+        return self.identity == identity and max(identity[3], identity[4]) + _TICK <= self.taken
+
+
+class Observer:
+    """Implements `lineal.assets.ports.Observer`.
+
+    Args:
+        project_root: paths inside it are recorded relative to it.
+        cache: the file that keeps digests; written by `save`, only when something is new.
+    """
+
+    def __init__(self, project_root: Path, cache: Path | None = None):
+        self._root = os.path.abspath(project_root)
+        self._cache = cache
+        self._known = _read_cache(cache)
+        self._seen: set[str] = set()
+        self._changed = False
+
+    def observe(self, source: str, files: Files) -> Observation:
+        """List and digest the files of a source now, in the order of their relative paths.
+
+        The observation's digest is over the files' paths relative to the folder of the file that
+        declares the source (for an absolute pattern outside it: relative to the pattern's own
+        folder) and their bytes: moving the project, or the data, as a whole changes nothing.
+
+        Raises:
+            SourceMissing: nothing matches, or what matches is no readable file.
+        """
+        place = _Place(files)
+        found = sorted((place.relative(path), path) for path in place.matches())
+        if not found:
+            raise _missing(source, files, place)
+        seen: list[SourceFile] = []
+        for _, path in found:
+            try:
+                digest, identity = self._digest(path)
+            except OSError as error:
+                raise SourceMissing(
+                    f"source `{source}`: `{path}` can't be read: {error.strerror}",
+                    where=path,
+                ) from error
+            seen.append(SourceFile(self._recorded(path, files), digest, identity[2], identity))
+        # NUL is in no path and no digest, so the joined text says exactly what the pairs say.
+        pairs = "\0".join(
+            f"{name}\0{file.digest}" for (name, _), file in zip(found, seen, strict=True)
+        )
+        return Observation(source, tuple(seen), digest_of([SCHEME, "files", pairs]))
+
+    def unchanged(self, observation: Observation) -> bool:
+        """Do the files still have the identity, and so the bytes, that they were observed with?"""
+        for file in observation.files:
+            path = os.path.normpath(os.path.join(self._root, file.path))
+            try:
+                identity = _identity(os.stat(path))
+                if identity != file.identity:
+                    return False
+                known = self._known.get(path)
+                young = known is None or not known.holds(identity)
+                if young and self._digest(path)[0] != file.digest:
+                    return False
+            except OSError:
+                return False
+        return True
+
+    def digest(self, path: str) -> str | None:
+        """Byte digest of a file, by its path in the project or its whole path; None without one."""
+        try:
+            return self._digest(os.path.normpath(os.path.join(self._root, path)))[0]
+        except OSError:
+            return None
+
+    def save(self) -> None:
+        """Keep the digests for the next process, if there are new ones."""
+        if self._cache is None or not self._changed:
+            return
+        kept = {
+            path: [*known.identity, known.digest, known.taken]
+            for path, known in self._known.items()
+            if path in self._seen or os.path.exists(path)
+        }
+        document = json.dumps({"scheme": SCHEME, "files": kept}, separators=(",", ":"))
+        fresh = f"{self._cache}.{os.getpid()}-{os.urandom(4).hex()}"
+        with disk(self._cache):
+            os.makedirs(os.path.dirname(self._cache), exist_ok=True)
+            Path(fresh).write_text(document, encoding="utf-8", errors="surrogateescape")
+            os.replace(fresh, self._cache)
+        self._changed = False
+
+    # ------------------------------------------------------------------------------ within
+
+    def _digest(self, path: str) -> tuple[str, Identity]:
+        """The digest of a file and the identity it had while it was read."""
+        self._seen.add(path)
+        identity = _identity(os.stat(path))
+        known = self._known.get(path)
+        if known is not None and known.holds(identity):
+            return known.digest, identity
+        for _ in range(_TRIES):
+            taken = time.time_ns()
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                before = _identity(os.fstat(descriptor))
+                digest, _ = digest_open(descriptor)
+                after = _identity(os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+            if before == after == _identity(os.stat(path)):
+                self._known[path] = Known(after, digest, taken)
+                self._changed = True
+                return digest, after
+        raise InputsChanged(
+            f"`{path}` changes while it is read",
+            where=path,
+            advice="run again when whoever writes it is done",
+        )
+
+    def _recorded(self, path: str, files: Files) -> str:
+        """Relative to the project if it is inside, or if the source says it by a relative path."""
+        relative = os.path.relpath(path, self._root)
+        inside = relative != ".." and not relative.startswith(".." + os.sep)
+        absolute = os.path.isabs(os.path.expanduser(files.pattern))
+        return _posix(relative if inside or not absolute else path)
+
+
+class _Place:
+    """Where a source's pattern points, and which files match it there."""
+
+    def __init__(self, files: Files):
+        pattern = os.path.expanduser(files.pattern)
+        self.base = os.path.abspath(files.base)
+        self.absolute = os.path.isabs(pattern)
+        self.whole = os.path.normpath(os.path.join(self.base, pattern))
+        self.literal = os.path.lexists(self.whole) or not _MAGIC.search(self.whole)
+        folder, rest = os.path.split(self.whole)
+        segments = [rest]
+        while not self.literal and _MAGIC.search(folder):
+            folder, last = os.path.split(folder)
+            segments.insert(0, last)
+        self.folder = folder  # the deepest one without a wildcard
+        self.segments = segments
+
+    def matches(self) -> Iterator[str]:
+        if not self.literal:
+            yield from set(_matching(self.folder, self.segments))
+        elif os.path.isfile(self.whole):
+            yield self.whole
+
+    def relative(self, path: str) -> str:
+        inside = path.startswith(self.base.rstrip(os.sep) + os.sep)
+        start = self.folder if self.absolute and not inside else self.base
+        return _posix(os.path.relpath(path, start))
+
+
+def _matching(folder: str, segments: list[str]) -> Iterator[str]:
+    """Files below a folder that match; `*` does not match a leading dot, `**` follows no links."""
+    segment, rest = segments[0], segments[1:]
+    if segment == "**":
+        yield from _below(folder, segments)
+        return
+    for path in _named(folder, segment):
+        if rest:
+            yield from _matching(path, rest)
+        elif os.path.isfile(path):
+            yield path
+
+
+def _below(folder: str, segments: list[str]) -> Iterator[str]:
+    """What matches `**/…` in a folder and in all folders in it."""
+    rest = segments[1:] or ["*"]
+    yield from _matching(folder, rest)
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield from _matching(entry.path, segments)
+
+
+def _named(folder: str, segment: str) -> Iterator[str]:
+    """The paths in a folder that one segment of a pattern matches."""
+    if not _MAGIC.search(segment):
+        yield os.path.join(folder, segment)
+        return
+    matches = re.compile(fnmatch.translate(segment)).match
+    hidden = segment.startswith(".")
+    for entry in _entries(folder):
+        if matches(entry.name) and (hidden or not entry.name.startswith(".")):
+            yield entry.path
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        yield from entries
+
+
+def _missing(source: str, files: Files, place: _Place) -> SourceMissing:
+    """Says where was looked, and what is there."""
+    if place.literal and os.path.isdir(place.whole):
+        return SourceMissing(
+            f"source `{source}`: `{files.pattern}` is a folder",
+            where=place.whole,
+            advice=f'name the files in it: "{files.pattern.rstrip("/")}/*.csv", '
+            f'or "{files.pattern.rstrip("/")}/**/*" for all',
+        )
+    what = "there is no file" if place.literal else "no file matches"
+    if not os.path.isdir(place.folder):
+        near = _nearest_folder(place.folder)
+        advice = f"the folder `{place.folder}` does not exist{near}"
+        return SourceMissing(
+            f"source `{source}`: {what} `{files.pattern}`", where=place.whole, advice=advice
+        )
+    names = [entry.name for entry in _entries(place.folder)]
+    near_name = nearest(place.segments[-1], names)
+    advice = f"looked in `{place.folder}`"
+    advice += f"; did you mean `{near_name}`?" if near_name else ""
+    return SourceMissing(
+        f"source `{source}`: {what} `{files.pattern}`", where=place.whole, advice=advice
+    )
+
+
+def _nearest_folder(folder: str) -> str:
+    above, name = os.path.split(folder)
+    near = nearest(name, [entry.name for entry in _entries(above) if entry.is_dir()])
+    return f"; did you mean `{near}`?" if near else ""
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _posix(path: str) -> str:
+    return path.replace(os.sep, "/")
+
+
+def _read_cache(cache: Path | None) -> dict[str, Known]:
+    """What an earlier process kept; nothing if it is not there or not whole."""
+    if cache is None:
+        return {}
+    try:
+        document: Any = json.loads(Path(cache).read_bytes())
+        if document["scheme"] != SCHEME:
+            return {}
+        return {
+            path: Known(tuple(entry[:5]), entry[5], entry[6])
+            for path, entry in document["files"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return {}

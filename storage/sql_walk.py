@@ -1,0 +1,275 @@
+"""The tree of a query, walked: the tables it reads, its names, what makes it volatile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from lineal.assets.asset import Query
+from lineal.assets.errors import QueryError
+from lineal.storage.sql_text import locate, tokens
+
+NOT_SELECT = "a SQL asset is one SELECT: lineal makes the table from its result"
+
+_FILE_NAME = re.compile(
+    r"://|[*?]|^[./~\\]|^[A-Za-z]:[\\/]"
+    r"|\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|arrow|feather|db|duckdb|gz|zst)$",
+    re.IGNORECASE,
+)
+_FILE_FUNCTION = re.compile(
+    r"^(read_\w+|\w+_scan(_dumb)?|glob|sniff_csv|parquet_\w+|st_read\w*|python_map_function)$"
+)
+_EFFECT = re.compile(
+    r"^((en|dis)able_(logging|profil\w+)|checkpoint|force_checkpoint|truncate_\w+|write_log|"
+    r"\w+_external_resource\w*)$"
+)
+_PURE_TABLE_FUNCTIONS = frozenset(
+    {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
+    | {"summary", "test_all_types", "test_vector_types"}
+)
+_SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog"})
+# Clocks that are written without parentheses.
+BARE_CLOCKS = frozenset(
+    {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+)
+# Parts of the tree that hold no name a person wrote (and `cte_map`, which the walk visits itself).
+_NO_NAMES = frozenset(
+    {"type", "class", "cte_map", "query_location", "query_location_length", "null_order"}
+    | {"aggregate_handling", "join_type", "ref_type", "setop_type", "subquery_type"}
+    | {"comparison_type", "materialized", "start", "end", "exclude_clause", "named_param_map"}
+)
+# Types whose name DuckDB writes in its own way, however it was written.
+_TYPES = frozenset(
+    {"BIGINT", "BIT", "BOOLEAN", "VARCHAR", "DECIMAL", "FLOAT", "INTEGER", "INTERVAL", "MAP"}
+    | {"STRUCT", "SMALLINT", "TIME", "TIMESTAMP"}
+)
+
+
+class TableReference(NamedTuple):
+    """A table as the query spells it: `raw.orders` is ("raw", "orders")."""
+
+    text: str
+    parts: tuple[str, ...]
+
+
+class Seen:
+    """What a walk has gathered so far."""
+
+    def __init__(self) -> None:
+        self.tables: list[tuple[int, TableReference]] = []  # with the place in the text
+        self.opaque: list[str] = []
+        self.clocks: list[str] = []
+        self.names: set[str] = set()  # every text in the tree that a person may have written
+
+
+class Walk:
+    """Visits every node of a query's tree, with the names of the WITHs in its scope.
+
+    Args:
+        query: for the places of errors.
+        parse: the tree of a text, or None (for tables named inside `query_table('…')`).
+        unsteady: functions that may answer differently in two runs.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        parse: Callable[[str], dict[str, Any] | None],
+        unsteady: frozenset[str],
+    ):
+        self._query = query
+        self._parse = parse
+        self._unsteady = unsteady
+        self.seen = Seen()
+
+    def over(self, tree: Any) -> Seen:
+        """Walk a tree; raises QueryError for what can't be in a SQL asset."""
+        stack: list[tuple[Any, frozenset[str]]] = [(tree, frozenset())]
+        while stack:
+            node, scope = stack.pop()
+            if isinstance(node, list):
+                stack.extend((item, scope) for item in reversed(node))
+            elif isinstance(node, str):
+                self.seen.names.add(node)
+            elif isinstance(node, dict):
+                inner = _scope(node, scope, stack)
+                self._visit(node, inner)
+                skip = _TYPE_NAMES if node.get("type_name") in _TYPES else _NO_NAMES
+                stack.extend((v, inner) for k, v in reversed(node.items()) if k not in skip)
+        return self.seen
+
+    def _visit(self, node: dict[str, Any], scope: frozenset[str]) -> None:
+        kind = str(node.get("type", ""))
+        if kind == "BASE_TABLE":
+            self._base_table(node, scope)
+        elif kind == "TABLE_FUNCTION":
+            self._table_function(node)
+        elif kind == "SHOW_REF" and node.get("show_type") != "DESCRIBE":
+            self._system("SHOW")
+        elif kind.endswith("_QUERY_NODE"):
+            verb = kind.removesuffix("_QUERY_NODE")
+            raise QueryError(
+                f"`{verb}` can't be in a SQL asset",
+                where=str(self._query.where),
+                advice=NOT_SELECT,
+            )
+        elif node.get("class") in ("FUNCTION", "WINDOW"):
+            self._function(node)
+        elif node.get("class") == "COLUMN_REF":
+            names = node.get("column_names", ())
+            if len(names) == 1 and names[0].casefold() in BARE_CLOCKS:
+                self.seen.clocks.append(names[0])
+        if isinstance(node.get("sample"), dict) and not node["sample"].get("repeatable"):
+            self.seen.clocks.append("sample")
+
+    def _system(self, what: str) -> None:
+        self.seen.opaque.append(f"`{what}` answers about DuckDB, not from an asset")
+        self.seen.clocks.append(what)
+
+    def _base_table(self, node: dict[str, Any], scope: frozenset[str]) -> None:
+        parts = tuple(node["qualified_name"]["path"])
+        if len(parts) == 1:
+            if parts[0].casefold() in scope:
+                return
+            if looks_like_file(parts[0]):
+                raise file_error(self._query, f"`{parts[0]}` is a file", parts[0], node)
+        elif parts[-2].casefold() in _SYSTEM_SCHEMAS:
+            self._system(".".join(parts))
+            return
+        place = int(node.get("query_location", 0))
+        self.seen.tables.append((place, TableReference(".".join(parts), parts)))
+
+    def _table_function(self, node: dict[str, Any]) -> None:
+        function = node["function"]
+        name = str(function["qualified_name"]["path"][-1]).casefold()
+        texts = _constants(function)
+        if _FILE_FUNCTION.match(name):
+            path = texts[0] if texts else "data/*.csv"
+            raise file_error(self._query, f"`{name}` reads files", path, node)
+        if name in ("query", "query_table"):
+            froms = texts if name == "query" else [f'from "{text}"' for text in texts]
+            if name == "query_table":
+                froms = [
+                    f"from {text}" if self._parse(f"from {text}") else f
+                    for text, f in zip(texts, froms, strict=True)
+                ]
+            trees = [self._parse(text) for text in froms]
+            for tree in trees:
+                self.over(tree)
+            if trees and all(trees):
+                return
+        if name not in _PURE_TABLE_FUNCTIONS:
+            self._system(f"{name}(…)")
+
+    def _function(self, node: dict[str, Any]) -> None:
+        name = str(node.get("function_name", "")).casefold()
+        if name == "getenv" or _EFFECT.match(name):
+            where, excerpt = locate(self._query, node.get("query_location"))
+            raise QueryError(
+                f"`{name}` is not for SQL assets: it reaches outside the query",
+                where=where,
+                advice="declare a parameter and write `$name`",
+                excerpt=excerpt,
+            )
+        # `age(x)` alone is reckoned from today; DuckDB lists it as consistent.
+        if name in self._unsteady or (name == "age" and len(node.get("arguments", ())) == 1):
+            self.seen.clocks.append(name)
+
+
+_TYPE_NAMES = _NO_NAMES | {"type_name", "qualified_name"}
+
+
+def _scope(
+    node: dict[str, Any], scope: frozenset[str], stack: list[tuple[Any, frozenset[str]]]
+) -> frozenset[str]:
+    """The scope inside a node. Each WITH sees those before it, itself only if recursive."""
+    for entry in node.get("cte_map", {}).get("map", ()):
+        stack.append((entry["value"], scope))
+        stack.append((entry["key"], scope))
+        scope = scope | {entry["key"].casefold()}
+    if node.get("type") == "RECURSIVE_CTE_NODE":
+        scope = scope | {node["cte_name"].casefold()}
+    return scope
+
+
+def _constants(function: dict[str, Any]) -> list[str]:
+    """The constant texts a function is called with, one list opened; empty if any is computed."""
+    found = [argument["expression"] for argument in function.get("arguments", ())]
+    if len(found) == 1 and found[0].get("function_name") == "list_value":
+        found = [item["expression"] for item in found[0].get("arguments", ())]
+    if not all(item.get("class") == "CONSTANT" and "literal" in item for item in found):
+        return []
+    return [str(item["literal"].get("text", "")) for item in found]
+
+
+# ------------------------------------------------------------------------------------- files
+
+
+def looks_like_file(name: str) -> bool:
+    """Would DuckDB try to open a table of this name as a file?"""
+    return bool(_FILE_NAME.search(name))
+
+
+def file_error(query: Query, what: str, path: str, node: dict[str, Any]) -> QueryError:
+    """The error for a query that reads a file, with the source to declare instead."""
+    where, excerpt = locate(query, node.get("query_location"))
+    stem = re.sub(r"\W+", "_", PurePath(path).name.split(".")[0]).strip("_") or "data"
+    name = stem if stem[:1].isalpha() else f"data_{stem}"
+    return QueryError(
+        f"{what}: a SQL asset reads assets only, so that its inputs are known",
+        where=where,
+        advice=f'declare `source("{name}", "{path}")` and read `{name}`',
+        excerpt=excerpt,
+    )
+
+
+# ------------------------------------------------------------- statements DuckDB does not show
+
+
+def tables_without_tree(query: Query) -> list[TableReference]:
+    """The tables of a statement whose tree DuckDB does not show: by sqlglot, else by its words."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        found = sqlglot.parse_one(query.text.strip().rstrip(";"), read="duckdb")
+    except (SqlglotError, RecursionError):
+        return _tables_by_words(query)
+    names = {cte.alias_or_name.casefold() for cte in found.find_all(exp.CTE)}
+    references = []
+    for table in found.find_all(exp.Table):
+        parts = tuple(part.name for part in table.parts)
+        if not table.name or not all(parts):
+            continue
+        if len(parts) == 1 and looks_like_file(parts[0]):
+            raise file_error(query, f"`{parts[0]}` is a file", parts[0], {})
+        if len(parts) > 1 or parts[0].casefold() not in names:
+            references.append(TableReference(".".join(parts), parts))
+    return references
+
+
+_BEFORE_TABLE = frozenset({"from", "join", "pivot", "unpivot", "pivot_wider", "table"})
+
+
+def _tables_by_words(query: Query) -> list[TableReference]:
+    """Every name after FROM, JOIN or PIVOT that is neither a call nor a WITH of the statement."""
+    words = [*tokens(query.text, None), "", ""]
+    lowered = [word.casefold() for word in words]
+    own = {lowered[i] for i in range(len(words) - 2) if lowered[i + 1 : i + 3] == ["as", "("]}
+    references = []
+    for i, word in enumerate(lowered[:-2]):
+        if word not in _BEFORE_TABLE:
+            continue
+        parts, at = [], i + 1
+        while re.match(r'^["\w]', words[at]):
+            parts.append(words[at].strip('"').replace('""', '"'))
+            at += 1
+            if words[at] != ".":
+                break
+            at += 1
+        if parts and words[at] != "(" and (len(parts) > 1 or parts[0].casefold() not in own):
+            references.append(TableReference(".".join(parts), tuple(parts)))
+    return references

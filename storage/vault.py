@@ -1,0 +1,333 @@
+"""The memory of bytes: values in, written as objects, and out as each reader wants them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from lineal.assets.asset import Arrival, Contract
+from lineal.assets.content import content_digest
+from lineal.assets.digest import SCHEME, digest_bytes, digest_of
+from lineal.assets.errors import ContentError
+from lineal.assets.ports import Canonical
+from lineal.assets.records import Content, StoredObject
+from lineal.storage.formats import files
+from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, CustomFormat, choose
+from lineal.storage.formats.encoded import size_text
+from lineal.storage.objects import Objects, disk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Says what code stands behind a name in a pickle: a digest of project code, a package's version.
+Identify = Callable[[str, str], str | None]
+_TABULAR = ("pandas", "arrow", "batches", "relation", "polars", "rows")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTable:
+    """A canonical table in memory."""
+
+    content: Content
+    table: pa.Table
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.table.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBytes:
+    """The canonical bytes of a value that is no table."""
+
+    content: Content
+    data: bytes
+    suffix: str
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFiles:
+    """Files that were copied into the store's `tmp/` as they were returned."""
+
+    content: Content
+    staged: tuple[StoredObject, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+
+class Vault:
+    """Implements `lineal.assets.ports.Vault` over a folder of objects.
+
+    Args:
+        objects: where the bytes are.
+        customs: formats that the project registers; they come before the ones here.
+        identify: the identity of what a pickle names by (module, qualified name), or None.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        customs: Sequence[CustomFormat] = (),
+        identify: Identify | None = None,
+    ):
+        self.objects = objects
+        self._customs = tuple(customs)
+        self._identify = identify
+
+    # ------------------------------------------------------------------------- values in
+
+    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Canonical:
+        """Bring a returned value into the form that every reader gets, and digest it.
+
+        Raises:
+            ContentError: the value has no format, or a part of it no canonical form.
+        """
+        custom = self._custom_for(value, contract)
+        if custom is not None:
+            return self._saved(value, custom, name)
+        chosen = choose(value, contract.format, rows, name)
+        if chosen == TABLE:
+            return _held_table(value, contract, rows, name)
+        if chosen != BYTES:
+            return self._encoded(value, chosen, name)
+        if isinstance(value, PurePath):
+            return self._taken_in(Path(value), name)
+        return _held_file(bytes(value))
+
+    def write(self, canonical: Canonical) -> Content:
+        """Stage its objects; they are durable after `sync`. Threads may write at the same time."""
+        if isinstance(canonical, HeldTable):
+            return replace(canonical.content, objects=(self._write_table(canonical.table),))
+        if isinstance(canonical, HeldBytes):
+            stored = self.objects.put_bytes(canonical.data, canonical.suffix)
+            return replace(canonical.content, objects=(stored,))
+        if isinstance(canonical, HeldFiles):
+            return replace(canonical.content, objects=canonical.staged)
+        raise TypeError(f"a {type(canonical).__name__} is not from this vault")
+
+    def sync(self) -> None:
+        """Make everything written since the last sync durable."""
+        self.objects.sync()
+
+    def present(self, contents: Iterable[Content]) -> frozenset[str]:
+        return self.objects.present(stored for content in contents for stored in content.objects)
+
+    def _write_table(self, table: pa.Table) -> StoredObject:
+        from lineal.storage.formats.parquet import write_parquet
+
+        path = self.objects.scratch(TABLE)
+        with disk(path):
+            write_parquet(table, path)
+        return self.objects.adopt(path, TABLE)
+
+    def _encoded(self, value: Any, form: str, name: str) -> HeldBytes:
+        made = FORMATS[form].encode(value, name)
+        digest = digest_of([SCHEME, form, made.digest, self._identities(made.names)])
+        content = Content(digest, form, summary=made.summary)
+        return HeldBytes(content, made.data, made.suffix)
+
+    def _identities(self, names: Iterable[tuple[str, str]]) -> list[list[str]]:
+        if self._identify is None:
+            return []
+        found = [(module, name, self._identify(module, name)) for module, name in names]
+        return [[module, name, known] for module, name, known in found if known is not None]
+
+    def _taken_in(self, path: Path, name: str) -> HeldFiles:
+        form, staged = files.take_in(path, name, self.objects)
+        if form == files.FILE:
+            seen, summary = files.file_digest(staged[0]), files.file_summary(staged[0].bytes)
+        else:
+            seen, summary = files.folder_digest(staged), files.folder_summary(staged)
+        content = Content(digest_of([SCHEME, form, seen]), form, summary=summary)
+        return HeldFiles(content, tuple(staged))
+
+    # ------------------------------------------------------------------- the project's formats
+
+    def _custom_for(self, value: Any, contract: Contract) -> CustomFormat | None:
+        if contract.format is not None:
+            return None
+        by_type = {custom.type: custom for custom in self._customs}
+        # The nearest class: one registered for a subclass comes before one for its parent.
+        return next((by_type[c] for c in type(value).__mro__ if c in by_type), None)
+
+    def _saved(self, value: Any, custom: CustomFormat, name: str) -> HeldFiles:
+        path = self.objects.scratch(custom.suffix)
+        with _in_custom(custom, f"`{name}`"):
+            custom.save(value, path)
+        if not path.is_file():
+            raise ContentError(
+                f"`{name}`: the registered `save` for {custom.name} wrote no file",
+                advice="`save(value, path)` must write one file at `path`",
+            )
+        stored = self.objects.adopt(path, custom.suffix)
+        things = (custom.type, custom.save, custom.load)
+        names = [(thing.__module__, thing.__qualname__) for thing in things]
+        seen = [SCHEME, custom.name, files.file_digest(stored), self._identities(names)]
+        summary = f"{type(value).__qualname__}, {size_text(stored.bytes)}"
+        return HeldFiles(Content(digest_of(seen), custom.name, summary=summary), (stored,))
+
+    # ------------------------------------------------------------------------- values out
+
+    def load(
+        self,
+        content: Content | Canonical,
+        arrival: Arrival,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """A reader's own copy. From memory and from disk the same value arrives.
+
+        A `path` is that of the read-only object, a folder's that of links to its objects.
+
+        Raises:
+            ContentError: a version of this format can't arrive so.
+            IntegrityError: an object is gone or damaged.
+        """
+        known = content if isinstance(content, Content) else content.content
+        if arrival in ("path", "paths"):
+            stored = content if isinstance(content, Content) else self.write(content)
+            return self._paths(stored, arrival)
+        if known.format == TABLE:
+            return self._load_table(content, arrival, columns)
+        if columns is not None:
+            raise ContentError(f"{_named(known)} is no table: it has no columns to choose from")
+        if arrival in _TABULAR:
+            return _as_rows(self._value(content, known), known, arrival)
+        value = self._value(content, known)
+        return _as_array(value, known) if arrival == "array" else value
+
+    def _load_table(
+        self, content: Content | Canonical, arrival: Arrival, columns: Sequence[str] | None
+    ) -> Any:
+        from lineal.storage.arrivals import hand_over
+
+        if isinstance(content, HeldTable):
+            return hand_over(content.table, arrival, columns)
+        from lineal.storage.formats.parquet import read_parquet
+
+        known = content if isinstance(content, Content) else content.content
+        (stored,) = known.objects
+        path = self.objects.path(stored)
+        self.objects.verify(stored)
+        names = {column.name for column in known.columns}
+        # A column that is not there: `hand_over` says so, and what there is instead.
+        read = columns if columns is not None and names.issuperset(columns) else None
+        return hand_over(read_parquet(path, read), arrival, columns)
+
+    def _value(self, content: Content | Canonical, known: Content) -> Any:
+        if known.format == files.FOLDER:
+            return self._folder(self._stored(content), known.digest)
+        if known.format.startswith("custom:"):
+            return self._load_custom(known.format, self._stored(content))
+        if isinstance(content, HeldBytes):
+            data = content.data
+        else:
+            (stored,) = self._stored(content)
+            data = self.objects.read(stored)
+        return data if known.format == files.FILE else FORMATS[known.format].decode(data)
+
+    def _load_custom(self, form: str, objects: Sequence[StoredObject]) -> Any:
+        custom = next((c for c in self._customs if c.name == form), None)
+        if custom is None:
+            raise ContentError(
+                f"no format is registered for `{form.removeprefix('custom:')}`",
+                advice="put back the `register(Type, suffix, save, load)` that wrote it",
+            )
+        (stored,) = objects
+        path = self.objects.path(stored)
+        self.objects.verify(stored)
+        with _in_custom(custom, "a stored object"):
+            return custom.load(path)
+
+    def _paths(self, content: Content, arrival: Arrival) -> Path | list[Path]:
+        if content.format == files.FOLDER:
+            folder = self._folder(content.objects, content.digest)
+            if arrival == "path":
+                return folder
+            return [folder / stored.path for stored in content.objects]
+        (stored,) = content.objects
+        path = self.objects.path(stored)
+        self.objects.verify(stored)
+        return path if arrival == "path" else [path]
+
+    def _folder(self, objects: Sequence[StoredObject], digest: str) -> Path:
+        return files.lay_out(digest, objects, self.objects)
+
+    def _stored(self, content: Content | Canonical) -> tuple[StoredObject, ...]:
+        if isinstance(content, HeldFiles):
+            return content.staged
+        return (content if isinstance(content, Content) else content.content).objects
+
+
+def _held_table(value: Any, contract: Contract, rows: bool, name: str) -> HeldTable:
+    from lineal.storage.content import canonical_table, column_digests
+
+    table = canonical_table(value, contract, rows=rows, name=name)
+    columns = column_digests(table)
+    content = Content(
+        content_digest(table.num_rows, columns),
+        TABLE,
+        rows=table.num_rows,
+        columns=columns,
+        summary=f"{table.num_rows:,} rows × {len(columns)}",
+    )
+    return HeldTable(content, table)
+
+
+def _held_file(data: bytes) -> HeldBytes:
+    stored = StoredObject(digest_bytes(data), "bin", len(data))
+    digest = digest_of([SCHEME, files.FILE, files.file_digest(stored)])
+    content = Content(digest, files.FILE, summary=files.file_summary(len(data)))
+    return HeldBytes(content, data, stored.suffix)
+
+
+def _as_rows(value: Any, known: Content, arrival: Arrival) -> Any:
+    """`list[dict]` fits a plain list; no other table can be made of what was not stored as one."""
+    if arrival == "rows" and isinstance(value, list):
+        return value
+    raise ContentError(
+        f"{_named(known)} is no table, so it can't arrive as {arrival}",
+        advice="annotate the parameter with the type that the asset returns, "
+        'or make it a table: `@asset(format="parquet")`',
+    )
+
+
+def _as_array(value: Any, known: Content) -> Any:
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, list):
+        with contextlib.suppress(ValueError):  # rows of different lengths
+            array = np.array(value)
+            if array.dtype.kind in "biufU":
+                return array
+    raise ContentError(
+        f"{_named(known)} can't arrive as a numpy array",
+        advice="annotate the parameter with the type that the asset returns",
+    )
+
+
+def _named(content: Content) -> str:
+    return f"a version of format `{content.format}` ({content.summary})"
+
+
+@contextlib.contextmanager
+def _in_custom(custom: CustomFormat, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise ContentError(
+            f"{what}: the registered format for {custom.name.removeprefix('custom:')} failed: "
+            f"{type(error).__name__}: {error}",
+            advice="mend its `save` and `load`",
+        ) from error

@@ -1,0 +1,271 @@
+"""The ports of the core, in memory: for tests of planning and of the loop, without a disk.
+
+A value is a table, a dict of columns (name → tuple), or any other plain value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from lineal.assets.asset import Arrival, Asset, Check, Contract, Files, Query
+from lineal.assets.content import content_digest
+from lineal.assets.digest import digest_of
+from lineal.assets.errors import UserCodeError
+from lineal.assets.facts import Past
+from lineal.assets.materialize import Announcer, StepReport
+from lineal.assets.perform import Trace, UserCode
+from lineal.assets.plan import Decision
+from lineal.assets.ports import Canonical, Engine, Journal, Observer, Vault, Verdict
+from lineal.assets.records import (
+    Acceptance,
+    CheckResult,
+    Column,
+    Content,
+    EnvironmentFacts,
+    Fact,
+    Materialization,
+    Observation,
+    Publication,
+    Recipe,
+    RunStarted,
+    SourceFile,
+    StoredObject,
+)
+
+
+@dataclass
+class Ticks:
+    """A clock that moves by a second whenever it is asked."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@dataclass
+class Held(Canonical):
+    """A value in canonical form."""
+
+    value: Any
+    digested: Content
+
+    @property
+    def content(self) -> Content:
+        return self.digested
+
+    @property
+    def nbytes(self) -> int:
+        return 100
+
+
+@dataclass
+class MemoryVault(Vault):
+    """Values by digest; what was written since the last `sync` is lost in a crash."""
+
+    objects: dict[str, Any] = field(default_factory=dict)
+    unsynced: set[str] = field(default_factory=set)
+
+    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Held:
+        if not isinstance(value, dict):
+            return Held(copy.deepcopy(value), Content(digest_of(value), "json"))
+        columns = tuple(Column(n, "int", digest_of(v)) for n, v in value.items())
+        length = len(next(iter(value.values()), ()))
+        digest = content_digest(length, columns)
+        return Held(dict(value), Content(digest, "parquet", (), length, columns))
+
+    def write(self, canonical: Canonical) -> Content:
+        assert isinstance(canonical, Held)
+        stored = StoredObject(digest_of(("object", canonical.content.digest)), "parquet", 100)
+        self.objects[stored.digest] = canonical.value
+        self.unsynced.add(stored.digest)
+        return replace(canonical.content, objects=(stored,))
+
+    def sync(self) -> None:
+        self.unsynced.clear()
+
+    def load(
+        self,
+        content: Content | Canonical,
+        arrival: Arrival,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        if isinstance(content, Held):
+            value = content.value
+        else:
+            assert isinstance(content, Content)
+            value = self.objects[content.objects[0].digest]
+        return copy.deepcopy(value if columns is None else {n: value[n] for n in columns})
+
+    def present(self, contents: Iterable[Content]) -> frozenset[str]:
+        named = {o.digest for content in contents for o in content.objects}
+        return frozenset(named & self.objects.keys())
+
+    def holds(self, content: Content) -> bool:
+        return all(o.digest in self.objects for o in content.objects)
+
+
+class Found(NamedTuple):
+    """What a check found."""
+
+    passed: bool
+    failing_rows: int | None = None
+    message: str = ""
+    sample: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass
+class MemoryFiles(Engine, Observer):
+    """The files of sources, by source: what they hold, as tables. Also judges functions' checks."""
+
+    tables: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
+    moves: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
+
+    def observe(self, source: str, files: Files) -> Observation:
+        digest = digest_of(self.tables[source])
+        return Observation(source, (SourceFile(f"{source}.csv", digest, 1, (1,)),), digest)
+
+    def unchanged(self, observation: Observation) -> bool:
+        return observation.digest == digest_of(self.tables[observation.source])
+
+    def digest(self, path: str) -> str | None:
+        return None
+
+    def query(
+        self,
+        query: Query,
+        inputs: Mapping[str, Content | Canonical],
+        parameters: Mapping[str, Any],
+        contract: Contract,
+    ) -> Any:
+        raise NotImplementedError("the graphs of these tests hold no SQL")
+
+    def ingest(self, files: Files, observation: Observation) -> Any:
+        """Read a source; one in `moves` has its files changed just after, under the reader."""
+        read = dict(self.tables[observation.source])
+        if observation.source in self.moves:
+            self.tables[observation.source] = self.moves.pop(observation.source)
+        return read
+
+    def audit(
+        self,
+        checks: Sequence[Check],
+        version: Content | Canonical,
+        others: Mapping[str, Content | Canonical],
+        previous: Content | None,
+    ) -> list[Verdict]:
+        raise NotImplementedError("the graphs of these tests hold no ready-made checks")
+
+    def judge(self, returned: Callable[[], Any], name: str) -> Verdict:
+        return Found(bool(returned()))
+
+
+@dataclass
+class MemoryJournal(Journal):
+    """Entries in a list; `past` is what it says up to now and stays so."""
+
+    entries: list[tuple[Fact, ...]] = field(default_factory=list)
+
+    def append(self, facts: Sequence[Fact]) -> int:
+        self.entries.append(tuple(facts))
+        return len(self.entries)
+
+    def start_run(self, facts: Callable[[str], Sequence[Fact]]) -> str:
+        run = f"r{len(self.entries) + 1}"
+        self.append(facts(run))
+        return run
+
+    def past(self) -> MemoryPast:
+        return MemoryPast([fact for entry in self.entries for fact in entry])
+
+
+class MemoryPast(Past):
+    """History and archive by looking through all facts."""
+
+    def __init__(self, facts: Sequence[Fact]):
+        self.facts = tuple(facts)
+        self.made = {f.id: f for f in facts if isinstance(f, Materialization)}
+        self.digests = {f.digest: f for f in facts if isinstance(f, Recipe | EnvironmentFacts)}
+
+    def current(self, asset: str, partition: str | None) -> Materialization | None:
+        runs = [f.run for f in self.facts if isinstance(f, RunStarted)]
+        shown: Publication | None = None
+        for fact in self.facts:
+            if isinstance(fact, Publication) and (fact.asset, fact.partition) == (asset, partition):
+                if shown is None or runs.index(fact.run) >= runs.index(shown.run):
+                    shown = fact
+        return None if shown is None else self.made[shown.materialization]
+
+    def last(self, asset: str, partition: str | None) -> Materialization | None:
+        found = [m for m in self.made.values() if (m.asset, m.partition) == (asset, partition)]
+        return found[-1] if found else None
+
+    def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
+        found = [m for m in self.made.values() if m.fingerprint == fingerprint and m.content]
+        return found[::-1]
+
+    def check(self, fingerprint: str) -> CheckResult | None:
+        for fact in reversed(self.facts):
+            if isinstance(fact, CheckResult) and fact.fingerprint == fingerprint:
+                return fact
+        return None
+
+    def accepted(self, asset: str, old_recipe: str, new_recipe: str) -> bool:
+        return any(
+            isinstance(f, Acceptance)
+            and (f.asset, f.old_recipe, f.new_recipe) == (asset, old_recipe, new_recipe)
+            for f in self.facts
+        )
+
+    def knows(self, digest: str) -> bool:
+        return digest in self.digests
+
+    def recipe(self, digest: str) -> Recipe | None:
+        found = self.digests.get(digest)
+        return found if isinstance(found, Recipe) else None
+
+    def environment_facts(self, digest: str) -> EnvironmentFacts | None:
+        found = self.digests.get(digest)
+        return found if isinstance(found, EnvironmentFacts) else None
+
+    def materialization(self, materialization: str) -> Materialization | None:
+        return self.made.get(materialization)
+
+
+class Unwatched(NamedTuple):
+    """A trace of user code that read nothing undeclared."""
+
+    unwatched: tuple[tuple[str, str, str], ...] = ()
+
+
+class PlainCalls(UserCode):
+    """User code run as it is; what it raises becomes a UserCodeError."""
+
+    @contextlib.contextmanager
+    def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
+        try:
+            yield Unwatched()
+        except (ValueError, KeyError) as error:
+            raise UserCodeError(type(error).__name__, str(error)) from error
+
+    def drift(self, asset: Asset) -> str | None:
+        return None
+
+
+class Listener(Announcer):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.told: list[StepReport] = []
+
+    def started(self, asset: Asset, decision: Decision) -> None:
+        self.begun.append(asset.name)
+
+    def settled(self, reports: Sequence[StepReport]) -> None:
+        self.told.extend(reports)

@@ -97,7 +97,9 @@ def returns_rows(kind: Any) -> bool:
 
 def is_folder(kind: Any) -> bool:
     """Does the annotation ask for an empty folder to write into?"""
-    return kind is Folder or kind in (Named("Folder"), Named("lineal.Folder"))
+    if isinstance(kind, Named):
+        return kind.path in ("Folder", "lineal.Folder")
+    return kind is Folder
 
 
 _ARRIVALS: Mapping[tuple[str, str], Arrival] = types.MappingProxyType(

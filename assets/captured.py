@@ -25,7 +25,8 @@ _PLAIN_MODULES = frozenset(
     {
         "array", "calendar", "collections", "contextlib", "csv", "datetime", "decimal", "fractions",
         "functools", "ipaddress", "itertools", "json.decoder", "json.encoder", "numbers",
-        "operator", "statistics", "string", "types", "uuid", "zoneinfo", "argparse", "copy", "textwrap", "ast",
+        "operator", "statistics", "string", "types", "uuid", "zoneinfo", "argparse", "copy",
+        "textwrap",
     }
 )  # fmt: skip
 _SCALARS = (type(None), bool, float, complex, bytes, bytearray)
@@ -222,7 +223,7 @@ class Encoder:
     def _function(self, value: types.FunctionType, path: str) -> bytes:
         if self.is_project(str(value.__globals__.get("__name__"))):
             return _tagged("function", self._child(value), identity(value).encode())
-        if _importable(value):
+        if is_importable(value) and not self.is_project(value.__module__):
             return self._external(value)
         return self._made_elsewhere(value, path)
 
@@ -486,7 +487,7 @@ def _short(key: Any) -> str:
     return repr(key) if type(key) in (str, int, bool) else type(key).__name__
 
 
-def _importable(value: types.FunctionType) -> bool:
+def is_importable(value: types.FunctionType) -> bool:
     """Is it the very thing that its import path names?"""
     found: Any = sys.modules.get(value.__module__ or "")
     for name in value.__qualname__.split("."):

@@ -74,7 +74,7 @@ class Walker:
         ignored = frozenset(id(_plain(thing)) for thing in ignore)
         root, reached, full = self._reached(function, frozenset(parameters), ignored)
         pieces = [SCHEME, "recipe", self._digest(root, full, ignored)]
-        parts = [replace(node.part, via=via) if via else node.part for node, via in reached]
+        parts = [_used_by(node.part, via) for node, via in reached]
         if version is not None:
             digest = digest_bytes(version.encode())
             parts.append(RecipePart("version", "version", digest, short("version", version)))
@@ -85,15 +85,15 @@ class Walker:
         return Recipe(
             digest=_digest_of(pieces),
             parts=(*parts, *self._external_parts(reached)),
-            opaque=_merged(node.opaque for node in nodes),
+            opaque=_merged(node.opaque for node in nodes if node.opaque),
             imports=tuple(sorted({name for node in nodes for name in node.imports})),
             variables=tuple(sorted({name for node in nodes for name in node.environ})),
-            impure=_merged(node.impure for node in nodes),
-            watched=_merged(node.watched for node in nodes),
+            impure=_merged(node.impure for node in nodes if node.impure),
+            watched=_merged(node.watched for node in nodes if node.watched),
         )
 
     def drifted(self, function: Any) -> RecipePart | None:
-        """The first constant reached that has another value than when it was loaded, as it is now."""
+        """The first constant reached whose value is not the one it was loaded with, as it is now."""
         _, reached, _ = self._reached(function, frozenset(), frozenset())
         for node, _ in reached:
             if node.fetch is None:
@@ -151,7 +151,7 @@ class Walker:
         for node, _ in reached:
             for path in sorted(node.externals):
                 users.setdefault(path, node.part.name)
-        return [replace(self._external_part(path), via=users[path]) for path in sorted(users)]
+        return [_used_by(self._external_part(path), users[path]) for path in sorted(users)]
 
     def _external_part(self, path: str) -> RecipePart:
         part = self._externals.get(path)
@@ -169,7 +169,7 @@ class _Edges:
         self.ignored = ignored
 
     def __call__(self, node: Node) -> list[tuple[str, Node]]:
-        edges = sorted(node.edges.items(), key=lambda edge: edge[0])
+        edges = node.ordered()
         if not self.ignored:
             return edges
         return [(label, inner) for label, inner in edges if id(inner.subject) not in self.ignored]
@@ -223,3 +223,7 @@ def _digest_of(pieces: Iterable[str]) -> str:
 
 def _merged(several: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(item for items in several for item in items))
+
+
+def _used_by(part: RecipePart, via: str) -> RecipePart:
+    return RecipePart(part.name, part.kind, part.digest, part.value, part.where, via)

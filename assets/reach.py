@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import enum
+import functools
 import re
 import sys
 import types
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.captured import Encoder, Form, NoForm, external_path, identity
+from lineal.assets.captured import Encoder, Form, NoForm, external_path, identity, is_importable
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import DefinitionError
 from lineal.assets.records import RecipePart
@@ -46,7 +47,7 @@ class Node:
     """One piece of code or one captured value, and the pieces it uses."""
 
     __slots__ = (
-        "edges", "environ", "externals", "fetch", "imports", "impure", "introspects",
+        "_ordered", "edges", "environ", "externals", "fetch", "imports", "impure", "introspects",
         "names", "opaque", "part", "subject", "watched",
     )  # fmt: skip
 
@@ -63,6 +64,20 @@ class Node:
         self.introspects = False
         self.names = False
         self.fetch: Callable[[], Any] | None = None
+        self._ordered: list[tuple[str, Node]] | None = None
+
+    def take(self, other: Node) -> None:
+        """Add what another node uses."""
+        self.edges.update(other.edges)
+        self.externals.update(other.externals)
+        self.imports.update(other.imports)
+        self.opaque.extend(other.opaque)
+
+    def ordered(self) -> list[tuple[str, Node]]:
+        """Its edges in the order of their labels; for when the graph is complete."""
+        if self._ordered is None:
+            self._ordered = sorted(self.edges.items(), key=lambda edge: edge[0])
+        return self._ordered
 
 
 class Context(NamedTuple):
@@ -93,6 +108,7 @@ class Reach:
         self.full = full
         self.nodes: dict[Any, Node] = {}
         self.queue: deque[Callable[[], None]] = deque()
+        self.resolved: dict[Any, Node] = {}
         self.effective: dict[str, tuple[ModuleSource, ...]] = {}
 
     def root(self, function: Any, parameters: frozenset[str]) -> Node:
@@ -114,6 +130,7 @@ class Reach:
             # A half-built graph must not answer the next question.
             self.queue.clear()
             self.nodes.clear()
+            self.resolved.clear()
             raise
 
     # ------------------------------------------------------------------ nodes
@@ -143,16 +160,17 @@ class Reach:
             self.queue.append(lambda: self._fill_module(node, source))
         return node
 
-    def effects(self, source: ModuleSource) -> Node:
-        """The statements of a module that set state of a library."""
+    def effects(self, source: ModuleSource) -> Node | None:
+        """The statements of a module that set state of a library, if there are any."""
         key = ("effects", source.name)
         node = self.nodes.get(key)
-        if node is None:
-            found = source.analysis.effects
-            assert found is not None
-            name, where = f"{source.name} (top level)", f"{source.path}:{found.line}"
-            node = self.nodes[key] = Node(RecipePart(name, "module", found.text, where=where), None)
-            self._follow(node, found.refs, self._module_context(source))
+        found = [e.binding for e in source.analysis.effects if not self.project.is_project(e.top)]
+        if node is None and found:
+            name, where = f"{source.name} (top level)", f"{source.path}:{found[0].line}"
+            digest = joined(binding.text for binding in found)
+            node = self.nodes[key] = Node(RecipePart(name, "module", digest, where=where), None)
+            for binding in found:
+                self._follow(node, binding.refs, self._module_context(source))
         return node
 
     def _with_effects(self, source: ModuleSource) -> tuple[ModuleSource, ...]:
@@ -167,7 +185,7 @@ class Reach:
                     if inner is not None and name not in seen:
                         seen[name] = inner
                         waiting.append(inner)
-            known = tuple(s for s in seen.values() if s.analysis.effects is not None)
+            known = tuple(s for s in seen.values() if s.analysis.effects)
             self.effective[source.name] = known
         return known
 
@@ -200,7 +218,7 @@ class Reach:
         context = Context(source, function.__globals__, cells, frozenset(), name)
         texts = [text for unit in units for text in self._fill_unit(node, unit, context)]
         texts.extend(self._defaults(node, function, parameters, context, where))
-        node.part = RecipePart(name, "function", _joined(texts), where=where)
+        node.part = RecipePart(name, "function", joined(texts), where=where)
         self._add_effects(node, source)
 
     def _units(self, source: ModuleSource | None, code: types.CodeType) -> tuple[Unit, ...]:
@@ -266,9 +284,9 @@ class Reach:
         self._children(node, form, "base", where)
         texts.append(digest_bytes(form.data))
         bound = {name for unit in units for name in unit.bound}
-        self._attributes(node, cls, source, bound if units else None, where)
+        self._attributes(node, cls, bound if units else None, where)
         name = f"{cls.__module__}.{cls.__qualname__.replace('<locals>.', '')}"
-        node.part = RecipePart(name, "class", _joined(texts), where=where)
+        node.part = RecipePart(name, "class", joined(texts), where=where)
         self._add_effects(node, source)
 
     def _class_units(self, source: ModuleSource, cls: type) -> tuple[Unit, ...]:
@@ -285,17 +303,14 @@ class Reach:
         return tuple(fitting) or units
 
     def _attributes(
-        self, node: Node, cls: type, source: ModuleSource, bound: set[str] | None, where: str
+        self, node: Node, cls: type, bound: set[str] | None, where: str
     ) -> None:
         """The live attributes of a class: what its body binds, and what was set on it later."""
         for name, value in _class_values(cls, bound):
-            if _is_generated(value, source):
+            if _is_generated(value):
                 continue
             full = f"{cls.__module__}.{cls.__qualname__.replace('<locals>.', '')}.{name}"
-
-            def fetch(name: str = name) -> Any:
-                return _class_value(cls, name)
-
+            fetch = functools.partial(_class_value, cls, name)
             if isinstance(value, types.FunctionType) and self._is_ours(value):
                 node.edges[f"attribute {name}"] = self.function(value, frozenset())
                 continue
@@ -378,22 +393,30 @@ class Reach:
     # ------------------------------------------------------------------ names
 
     def _follow(self, node: Node, refs: Iterable[Ref], context: Context) -> None:
-        for ref in refs:
-            kind, chain, line, how = ref
-            if kind == "import":
-                self._import(node, chain, how, f"{context.source.path}:{line}")
-            else:
-                self._name(node, chain, how, context, line)
+        for kind, chain, line, how in refs:
+            name = chain[0]
+            if kind == "name" and name in context.hidden:
+                continue
+            if kind == "name" and name in context.cells:
+                self._cell(node, chain, how, context, f"{context.source.path}:{line}")
+                continue
+            # Many functions of a module say the same name: it is looked up once.
+            key = (kind, chain, how, context.source.name)
+            found = self.resolved.get(key)
+            if found is None:
+                found = Node(node.part, None)
+                if kind == "import":
+                    self._import(found, chain, how, f"{context.source.path}:{line}")
+                else:
+                    self._name(found, chain, how, context, line)
+                if not found.opaque:  # those sentences name the line
+                    self.resolved[key] = found
+            node.take(found)
 
     def _name(
         self, node: Node, chain: tuple[str, ...], how: str, context: Context, line: int
     ) -> None:
         name, where = chain[0], f"{context.source.path}:{line}"
-        if name in context.hidden:
-            return
-        if name in context.cells:
-            self._cell(node, chain, how, context, where)
-            return
         live = context.globals.get(name, _MISSING)
         paths = context.source.analysis.imports.get(name, ())
         if len(paths) == 1 and self._says(paths[0], live):
@@ -486,7 +509,7 @@ class Reach:
             node.edges[edge] = self.class_(value)
         elif isinstance(value, types.ModuleType):
             self._import(node, (value.__name__, *chain[1:]), how, where)
-        elif isinstance(value, type) or _is_named(value):
+        elif isinstance(value, type) or self._is_named(value):
             self._external(node, ".".join((external_path(value), *chain[1:])))
         else:
             node.edges[edge] = self.constant(label, where, fetch, key)
@@ -558,7 +581,9 @@ class Reach:
 
     def _add_effects(self, node: Node, source: ModuleSource) -> None:
         for affecting in self._with_effects(source):
-            node.edges[f"effects {affecting.name}"] = self.effects(affecting)
+            found = self.effects(affecting)
+            if found is not None and found is not node:
+                node.edges[f"effects {affecting.name}"] = found
 
     def _foreign(self, node: Node, chain: tuple[str, ...], how: str, where: str) -> None:
         """A name of a library: by its path, unless the project put something of its own there."""
@@ -570,7 +595,8 @@ class Reach:
                 found = vars(found).get(name)
                 if found is not None and self._belongs(found):
                     key = ("patched", chain, id(found))
-                    self._value(node, lambda f=found: f, chain, how, ".".join(chain), where, key)
+                    fetch = functools.partial(_same, found)
+                    self._value(node, fetch, chain, how, ".".join(chain), where, key)
                     break
         self._external(node, ".".join(chain), part=how != "load")
 
@@ -670,6 +696,14 @@ class Reach:
     def _is_ours(self, function: types.FunctionType) -> bool:
         return self.project.is_project(str(function.__globals__.get("__name__")))
 
+    def _is_named(self, value: Any) -> bool:
+        """Is this a library's function, known by its name?"""
+        if isinstance(value, types.FunctionType):
+            return is_importable(value) and not self.project.is_project(value.__module__)
+        return isinstance(value, types.BuiltinFunctionType) and isinstance(
+            value.__self__, types.ModuleType | type(None)
+        )
+
     def _module_context(self, source: ModuleSource) -> Context:
         live = sys.modules.get(source.name)
         names = vars(live) if live is not None else {}
@@ -712,24 +746,16 @@ def _kind(value: Any) -> Any:
     return "constant"
 
 
-def _is_named(value: Any) -> bool:
-    """Is this a library's function, known by its name?"""
-    if isinstance(value, types.FunctionType):
-        found: Any = sys.modules.get(value.__module__ or "")
-        for name in value.__qualname__.split("."):
-            found = getattr(found, name, None)
-        return found is value
-    return isinstance(value, types.BuiltinFunctionType) and isinstance(
-        value.__self__, types.ModuleType | type(None)
-    )
-
-
-def _joined(texts: Iterable[str]) -> str:
+def joined(texts: Iterable[str]) -> str:
     """One digest over texts: length-prefixed, so that no two lists share bytes."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     if len(encoded) == 1 and len(encoded[0]) == 64:
         return encoded[0].decode()
     return digest_bytes(b"".join(len(t).to_bytes(4, "little") + t for t in encoded))
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _by_columns(units: tuple[Unit, ...], code: types.CodeType) -> tuple[Unit, ...]:
@@ -800,12 +826,13 @@ def _is_dunder_data(name: str, value: Any) -> bool:
     return not isinstance(value, types.FunctionType | staticmethod | classmethod | property)
 
 
-def _is_generated(value: Any, source: ModuleSource) -> bool:
+def _is_generated(value: Any) -> bool:
     """A method that a decorator or metaclass wrote (`dataclass`): the class's own text says it."""
     function = getattr(value, "__func__", value)
     if not isinstance(function, types.FunctionType):
         return False
-    name = function.__globals__.get("__name__")
+    while isinstance(getattr(function, "__wrapped__", None), types.FunctionType):
+        function = function.__wrapped__
     return function.__code__.co_filename.startswith("<") or (
-        name in sys.stdlib_module_names and not hasattr(function, "__wrapped__")
+        function.__globals__.get("__name__") in sys.stdlib_module_names
     )

@@ -31,6 +31,10 @@ SAFE_DECORATORS = frozenset(
 )  # fmt: skip
 
 
+# Top-level calls of these say nothing about results.
+_HARMLESS = frozenset({"builtins", "lineal", "logging", "warnings", "sys", "atexit", "typing"})
+
+
 class Decorator(NamedTuple):
     """One decorator: its text's digest, the chain of the name it calls, what it reaches."""
 
@@ -72,6 +76,13 @@ class Binding(NamedTuple):
     refs: tuple[Ref, ...]
 
 
+class Effect(NamedTuple):
+    """A top-level statement that changes the state of an imported module."""
+
+    top: str
+    binding: Binding
+
+
 class Analysis(NamedTuple):
     """What one module's source says."""
 
@@ -85,7 +96,7 @@ class Analysis(NamedTuple):
     late: tuple[str, ...]  # every module imported inside bodies
     text: str  # digest of the whole module
     notes: tuple[Note, ...]  # of the whole module
-    effects: Binding | None  # statements that change the state of other libraries
+    effects: tuple[Effect, ...]
 
     def marshalled(self) -> tuple[Any, ...]:
         """Plain tuples and dicts, for `marshal`."""
@@ -96,7 +107,7 @@ class Analysis(NamedTuple):
         found = cls._make(plain)
         return found._replace(
             bindings={n: tuple(map(Binding._make, b)) for n, b in found.bindings.items()},
-            effects=Binding._make(found.effects) if found.effects else None,
+            effects=tuple(Effect(top, Binding._make(b)) for top, b in found.effects),
         )
 
     def unit(self, line: int, name: str) -> tuple[Unit, ...]:
@@ -176,8 +187,8 @@ class _Analyser:
                 self._descend(outer, scopes, prefix)
             inner = [*scopes, bindings(node, self.home)]
             self._class(node, inner, prefix + node.name)
-            for child in node.body:
-                self._descend(child, inner, f"{prefix}{node.name}.")
+            for part in node.body:
+                self._descend(part, inner, f"{prefix}{node.name}.")
         else:
             for child in ast.iter_child_nodes(node):
                 self._descend(child, scopes, prefix)
@@ -276,32 +287,22 @@ class _Analyser:
                     found.setdefault(target.id, []).append(binding)
         return {name: tuple(several) for name, several in found.items()}
 
-    def _effects(self) -> Binding | None:
+    def _effects(self) -> tuple[Effect, ...]:
         """Top-level statements that set state of a library: `pd.set_option(…)`, `np.seterr(…)`."""
-        statements = [s for s in self.tree.body if self._is_effect(s)]
-        return self._binding(statements) if statements else None
+        found = []
+        for statement in self.tree.body:
+            for target in _affected(statement):
+                top = self._top(target)
+                if top and top not in _HARMLESS:
+                    found.append(Effect(top, self._binding([statement])))
+                    break
+        return tuple(found)
 
-    def _is_effect(self, statement: ast.stmt) -> bool:
-        targets: list[ast.AST] = []
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            targets = [statement.value.func]
-        elif isinstance(statement, ast.Assign):
-            targets = [t for t in statement.targets if not isinstance(t, ast.Name)]
-        elif isinstance(statement, ast.AugAssign) and not isinstance(statement.target, ast.Name):
-            targets = [statement.target]
-        return any(self._foreign(target) for target in targets)
-
-    def _foreign(self, target: ast.AST) -> bool:
+    def _top(self, target: ast.AST) -> str:
+        """The top-level module whose state a target belongs to, as imported."""
         while isinstance(target, ast.Attribute | ast.Subscript | ast.Call):
-            inner = target.func if isinstance(target, ast.Call) else target.value
-            if isinstance(inner, ast.Name):
-                break
-            target = inner
-        found = dotted(target.func if isinstance(target, ast.Call) else target, [self.module])
-        if not found and isinstance(target, ast.Subscript):
-            found = dotted(target.value, [self.module])
-        top = found.partition(".")[0]
-        return bool(top) and top not in ("builtins", "lineal", "logging", "warnings")
+            target = target.func if isinstance(target, ast.Call) else target.value
+        return dotted(target, [self.module]).partition(".")[0]
 
     def _binding(self, nodes: Sequence[ast.AST]) -> Binding:
         reader = self._reader([self.module], 1)
@@ -326,8 +327,25 @@ def _evaluated_outside(node: Function) -> list[ast.AST]:
     return outer
 
 
-def _span(node: ast.AST) -> tuple[int, int, int, int]:
-    return tuple(getattr(node, f) for f in ("lineno", "col_offset", "end_lineno", "end_col_offset"))
+def _affected(statement: ast.stmt) -> list[ast.AST]:
+    """What a top-level statement calls or assigns to, if it binds no plain name."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        return [statement.value.func]
+    if isinstance(statement, ast.Assign):
+        return [t for t in statement.targets if not isinstance(t, ast.Name)]
+    if isinstance(statement, ast.AugAssign) and not isinstance(statement.target, ast.Name):
+        return [statement.target]
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        called = [d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list]
+        return [c for c in called if isinstance(c, ast.Attribute) and "regist" in c.attr]
+    return []
+
+
+def _span(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:
+    last, end = node.end_lineno, node.end_col_offset
+    assert last is not None
+    assert end is not None
+    return node.lineno, node.col_offset, last, end
 
 
 def _enclosed(scopes: Sequence[Scope]) -> tuple[str, ...]:

@@ -44,11 +44,13 @@ def ask(
 def _explained(error: duckdb.Error, query: str, names: Sequence[str]) -> QueryError:
     text = str(error)
     first = text.partition("\n")[0].partition(": ")[2] or text.partition("\n")[0]
+    if "read-only" in text:
+        first = f"`lineal sql` only reads: {first}"
     missing = _NO_TABLE.search(text)
     if missing is not None:
         name = missing.group(1)
         first = f"no table `{name}`{did_you_mean(name, names)}"
     excerpt = "\n".join(
-        row for row in text.splitlines() if row.startswith("LINE ") or row.strip() == "^"
+        row for row in text.splitlines() if row.startswith("LINE ") or set(row.strip()) == {"^"}
     )
     return QueryError(first.rstrip("!"), excerpt=excerpt or None)

@@ -7,6 +7,7 @@ asked of a private copy, so that nobody ever holds it and a long session keeps n
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,10 @@ from blake3 import blake3
 
 from lineal.assets.errors import StoreError
 from lineal.lineage.journal import Journal
-from lineal.lineage.rows import Rows, add_rows
+from lineal.lineage.rows import OUTCOMES, Rows, add_rows
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 SCHEMA_VERSION = 1
 _STORAGE_VERSION = "v1.5.0"  # so that DuckDB 1.5 opens what 2.0 made
@@ -230,7 +230,7 @@ def _ingest(path: Path, journal: Journal) -> int:
         ).fetchall()
         if not known:
             _create(connection)
-        after, digest = _ingested(connection, journal)
+        after, digest = _ingested(connection, path, journal)
         through, digest = _insert_entries(connection, journal, after, digest)
         if through == after and known:
             connection.execute("rollback")
@@ -253,8 +253,16 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _ingested(connection: duckdb.DuckDBPyConnection, journal: Journal) -> tuple[int, str]:
+def _ingested(
+    connection: duckdb.DuckDBPyConnection, path: Path, journal: Journal
+) -> tuple[int, str]:
     """Where the file stands; raises _Outdated when it is not about this journal or schema."""
+    [(blocks, block_size)] = connection.execute(
+        "select total_blocks, block_size from pragma_database_size() where database_name = ?",
+        [_DATABASE],
+    ).fetchall()
+    if path.stat().st_size < blocks * block_size:  # cut short: it would be noticed in mid-question
+        raise _Outdated
     [(version, schema, entry, digest)] = connection.execute("from lineage.ingested").fetchall()
     if (version, schema) != (SCHEMA_VERSION, _schema_digest()):
         raise _Outdated
@@ -281,57 +289,67 @@ def _insert_entries(
 
 def _insert(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     ended = rows.pop("run_ended", [])
-    # Before the table that tells whether they are in, the rows that hang on it.
     filled = [table for table, values in rows.items() if values]
+    # Before the table that tells whether they are in, the rows that hang on it.
     for table in sorted(filled, key=lambda t: t in ("code", "version")):
-        schema = connection.sql(f"from lineage.{table} limit 0").to_arrow_table().schema
         condition = ""
         if table in _ONCE:
             parent, here, there = _ONCE[table]
             condition = (
                 f"where not exists (select 1 from lineage.{parent} p where p.{there} = b.{here})"
             )
-        with _registered(connection, _arrow(rows[table], schema)):
-            connection.execute(f"insert into lineage.{table} select * from batch b {condition}")
+        with _batch(connection, table, rows[table]) as batch:
+            connection.execute(f"insert into lineage.{table} select * from {batch} b {condition}")
     if ended:
-        _complete_runs(connection, ended)
-
-
-def _complete_runs(connection: duckdb.DuckDBPyConnection, ended: Sequence[tuple[Any, ...]]) -> None:
-    columns = (
-        "id, ended_at, outcome, fresh, made, reused, failed, skipped, blocked, closed, cancelled"
-    )
-    query = f"select {columns} from lineage.run limit 0"
-    schema = connection.sql(query).to_arrow_table().schema
-    changes = ", ".join(f"{name} = b.{name}" for name in columns.split(", ")[1:])
-    with _registered(connection, _arrow(ended, schema)):
-        connection.execute(f"update lineage.run set {changes} from batch b where run.id = b.id")
+        columns = ("id", "ended_at", "outcome", *OUTCOMES)
+        changes = ", ".join(f"{name} = b.{name}" for name in columns[1:])
+        with _batch(connection, "run", ended, columns) as batch:
+            connection.execute(
+                f"update lineage.run set {changes} from {batch} b where run.id = b.id"
+            )
 
 
 @contextlib.contextmanager
-def _registered(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterator[None]:
-    connection.register("batch", table)
-    try:
-        yield
-    finally:
-        connection.unregister("batch")
+def _batch(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    rows: Sequence[tuple[Any, ...]],
+    columns: Sequence[str] = (),
+) -> Iterator[str]:
+    """Rows for one insert, as a SQL expression: by way of JSON, in the types of the table.
+
+    Arrow would be as fast, but the first array made of Python values imports pandas.
+    """
+    types = dict(
+        connection.execute(
+            "select column_name, data_type from duckdb_columns() where database_name = ? "
+            "and schema_name = 'lineage' and table_name = ? order by column_index",
+            [_DATABASE, table],
+        ).fetchall()
+    )
+    names = tuple(columns) or tuple(types)
+    lines = [_json_line(dict(zip(names, row, strict=True))) for row in rows]
+    typed = ", ".join(f"{name}: '{types[name]}'" for name in names)
+    longest = max(16 << 20, 2 * max(map(len, lines)))
+    with tempfile.TemporaryDirectory(prefix="lineal-") as folder:
+        path = Path(folder) / f"{table}.json"
+        path.write_text("\n".join(lines), "ascii")
+        yield (
+            f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{typed}}}, "
+            f"maximum_object_size = {longest})"
+        )
 
 
-def _arrow(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
-    arrays = []
-    for field, values in zip(schema, zip(*rows, strict=True), strict=True):
-        try:
-            arrays.append(pa.array(values, field.type))
-        except UnicodeEncodeError:  # a path that is no UTF-8
-            arrays.append(pa.array([_printable(value) for value in values], field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
+def _json_line(row: dict[str, Any]) -> str:
+    line = json.dumps(row)
+    if "\\ud" in line or "\\u0000" in line:  # half a surrogate pair? a path that is no UTF-8
+        line = json.dumps(_printable(row))
+    return line
 
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     if isinstance(value, list | tuple):
         return [_printable(v) for v in value]
     if isinstance(value, dict):

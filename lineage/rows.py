@@ -23,7 +23,7 @@ from lineal.assets.records import (
 )
 from lineal.lineage.fact_json import to_json
 
-_OUTCOMES = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
+OUTCOMES = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
@@ -52,12 +52,14 @@ def add_rows(rows: Rows, fact: Fact, entry: int, position: int) -> None:
     _WRITERS[type(fact)](rows, fact, entry, position)
 
 
-def _time(seconds: float) -> dt.datetime | None:
-    return None if seconds == 0 else _EPOCH + dt.timedelta(microseconds=round(seconds * 1e6))
+def _time(seconds: float) -> str | None:
+    if seconds == 0:
+        return None
+    return (_EPOCH + dt.timedelta(microseconds=round(seconds * 1e6))).isoformat(" ")
 
 
 def _run_started(rows: Rows, f: RunStarted, entry: int, position: int) -> None:
-    not_yet = (None,) * (2 + len(_OUTCOMES))
+    not_yet = (None,) * (2 + len(OUTCOMES))
     rows["run"].append((
         f.run, entry, f.environment, f.who, f.host, f.command, f.python, f.lineal, f.git_commit,
         f.git_dirty, f.planned, _time(f.started_at), *not_yet,
@@ -65,7 +67,7 @@ def _run_started(rows: Rows, f: RunStarted, entry: int, position: int) -> None:
 
 
 def _run_ended(rows: Rows, f: RunEnded, entry: int, position: int) -> None:
-    counts = tuple(f.counts.get(outcome, 0) for outcome in _OUTCOMES)
+    counts = tuple(f.counts.get(outcome, 0) for outcome in OUTCOMES)
     rows["run_ended"].append((f.run, _time(f.ended_at), f.outcome, *counts))
 
 
@@ -127,7 +129,7 @@ def _materialization(rows: Rows, f: Materialization, entry: int, position: int) 
     ):  # an observation is a root, also when it was parsed before
         rows["derivation"].append((f.id, origin))
     rows["parameter"] += [(f.id, name, value) for name, value in f.parameters]
-    rows["metric"] += [(f.id, name, value) for name, value in f.metrics]
+    rows["metric"] += [(f.id, name, str(value)) for name, value in f.metrics]  # NaN is a text
     rows["source_file"] += [
         (f.id, version, f.asset, n, file.path, file.digest, file.bytes, _modified(file.identity))
         for n, file in enumerate(f.files)
@@ -172,7 +174,7 @@ def _metadata(f: Materialization) -> str | None:
     return json.dumps(to_json(f)["metadata"]) if f.metadata else None
 
 
-def _modified(identity: tuple[int, ...]) -> dt.datetime | None:
+def _modified(identity: tuple[int, ...]) -> str | None:
     return _time(identity[3] / 1e9) if len(identity) > 3 else None
 
 

@@ -232,7 +232,7 @@ def _holds_modules(folder: Path) -> bool:
 
 
 class TextFiles:
-    """Reads the text files that declarations name (SQL), each once: what ran is what was digested."""
+    """Reads the text files that declarations name (SQL), each once: what ran was digested."""
 
     def __init__(self) -> None:
         self._read: dict[str, bytes] = {}

@@ -185,7 +185,7 @@ class UserCode:
         except LinealError as error:
             kept.write(f"{error.message}\n")
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             located = self.locate(error)
             kept.write(located.traceback)
             if self._debugger:

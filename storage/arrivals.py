@@ -15,7 +15,8 @@ In pandas (fresh RangeIndex, writable) a column arrives as `pandas.read_parquet`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +25,10 @@ import pyarrow.types as pt
 
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import ContentError, did_you_mean
+from lineal.assets.records import Column
 from lineal.storage.canonical import categories_of, type_text
 
+_READ_UNLIKE = re.compile(r"duration\[|timestamp\[ms|decimal\((39|[4-7]\d),|, \d+>")
 _EXACT = 2**53  # up to here every integer is a float64
 
 
@@ -162,6 +165,15 @@ def for_duckdb(table: pa.Table) -> pa.Table:
         if pt.is_float16(field.type):
             table = table.set_column(at, field.name, table.column(at).cast(pa.float32()))
     return table
+
+
+def duckdb_reads_alike(columns: Iterable[Column]) -> bool:
+    """Does DuckDB give these columns the same types from their Parquet file as from Arrow?
+
+    Where not (durations, milliseconds, fixed lists, long decimals), read the file into Arrow
+    first, so that a query is the same over memory and over disk.
+    """
+    return not any(_READ_UNLIKE.search(column.type) for column in columns)
 
 
 def _to_polars(table: pa.Table) -> Any:

@@ -181,7 +181,7 @@ def canonical_column(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArra
 
 
 def with_canonical_type(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values of a decoded column under their canonical type; ContentError if one doesn't fit."""
+    """A decoded column under its canonical type; ContentError when a value does not fit."""
     target = canonical_type(column.type, name)
     if _same(column.type, target):
         return column

@@ -28,7 +28,7 @@ from lineal.assets.errors import ContentError, did_you_mean
 
 SCHEME = 1  # part of every ingest's recipe: raise it when the same bytes may give another table
 _HEAD = 1 << 16
-_BLOCK = 1 << 23
+_BLOCK = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1
 _DELIMITERS = (",", ";", "\t", "|")
 _ID = r"^[+]|^-?0[0-9xX]"  # what a number is not written like
@@ -99,9 +99,13 @@ def _text(path: str) -> IO[str]:
 
 def _bytes(path: str) -> IO[bytes]:
     """The file, unpacked if it is gzipped: told by its first bytes, whatever it is called."""
-    with Path(path).open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+    packed = _is_packed(path)
     return cast("IO[bytes]", gzip.open(path, "rb")) if packed else Path(path).open("rb")
+
+
+def _is_packed(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _header(path: str, shown: str, delimiter: str | None) -> tuple[list[str], str]:
@@ -162,7 +166,7 @@ def _read_texts(path: str, shown: str, width: int, delimiter: str, options: Opti
     for block in (_BLOCK, _LARGEST_BLOCK):  # a row longer than a block needs a larger one
         read = pv.ReadOptions(column_names=names, block_size=block)
         try:
-            with _bytes(path) as file:
+            with pa.input_stream(path, compression="gzip" if _is_packed(path) else None) as file:
                 return pv.read_csv(
                     file, read_options=read, parse_options=parse, convert_options=convert
                 ).slice(1)  # the header: it was counted as a row
@@ -170,8 +174,10 @@ def _read_texts(path: str, shown: str, width: int, delimiter: str, options: Opti
             if "straddling" in str(error) and block == _BLOCK:
                 continue
             raise _fault(path, shown, width, delimiter, error) from error
-        except EOFError as error:
-            raise _no_csv(shown, str(error)) from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise _no_csv(shown, str(error)) from error  # gzip's
     raise AssertionError("the largest block was tried")
 
 
@@ -230,7 +236,7 @@ def _no_csv(shown: str, why: str) -> ContentError:
 def typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of text as the first type that each of its values is."""
     if column.null_count == len(column):
-        return column.cast(pa.null())
+        return pa.chunked_array([pa.nulls(len(column))])
     for attempt in (_integers, _floats, _bools, _moments):
         found = attempt(column)
         if found is not None:
@@ -266,7 +272,8 @@ def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if not pc.any(pc.is_finite(found)).as_py():  # nothing but `nan` and `inf`: may be names
         return None
     # Integers only, and too large for int64: as floats they would lose digits.
-    if not pc.any(pc.match_substring_regex(column, "[.eEnN]")).as_py():
+    fractions = pc.any(pc.match_substring(column, ".")).as_py()
+    if not fractions and not pc.any(pc.match_substring_regex(column, "[eEnN]")).as_py():
         return None
     return found
 

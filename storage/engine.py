@@ -307,14 +307,12 @@ def _key_of(columns: Sequence[str], contract: Contract) -> list[int]:
 
 def _total_order(relation: Any, key: Sequence[int], collated: bool) -> str:
     """An ORDER BY of all columns, the key first; equal rows under it are equal in content."""
-    names = relation.order("1").columns  # made different by DuckDB
+    names = _different_names(relation)
     rest = [place for place in range(1, len(names) + 1) if place not in key]
     terms = [f"{place} asc nulls last" for place in (*key, *rest)]
-    for name, kind in zip(names, map(str, relation.types), strict=True):
-        if "INTERVAL" in kind:  # 1 month and 30 days compare equal
-            terms.append(f"{_quoted(name)}::varchar asc nulls last")
-        if collated and kind == "VARCHAR":
-            terms.append(f"encode({_quoted(name)}) asc nulls last")
+    if collated:  # `a` and `A` may compare equal
+        texts = [n for n, t in zip(names, relation.types, strict=True) if str(t) == "VARCHAR"]
+        terms += [f"encode({_quoted(name)}) asc nulls last" for name in texts]
     return ", ".join(terms)
 
 
@@ -330,7 +328,7 @@ def _in_its_order(
             longer = _arrow(connection.sql(order.extended, params=bound))
         except (duckdb.Error, ContentError):
             return _arrow(relation)  # an order that can't be seen: as DuckDB gives it
-        table = longer.select(range(width)).rename_columns(_arrow_names(relation))
+        table = longer.select(range(width)).rename_columns(_different_names(relation))
         return _ties_broken(connection, table, longer.columns[width:])
     table = _arrow(relation)
     if "*" in order.keys:
@@ -344,7 +342,8 @@ def _in_its_order(
     return _ties_broken(connection, table, [table.column(place) for place in places])
 
 
-def _arrow_names(relation: Any) -> list[str]:
+def _different_names(relation: Any) -> list[str]:
+    """The columns of a relation as DuckDB tells equal names apart: `a`, `a_1`."""
     names: list[str] = relation.order("1").columns
     return names
 

@@ -83,7 +83,9 @@ class Observer:
                     f"source `{source}`: `{path}` can't be read: {error.strerror}",
                     where=path,
                 ) from error
-            seen.append(SourceFile(self._recorded(path, files), digest, identity[2], identity))
+            seen.append(
+                SourceFile(self._recorded(path, place.absolute), digest, identity[2], identity)
+            )
         # NUL is in no path and no digest, so the joined text says exactly what the pairs say.
         pairs = "\0".join(
             f"{name}\0{file.digest}" for (name, _), file in zip(found, seen, strict=True)
@@ -102,7 +104,7 @@ class Observer:
                 young = known is None or not known.holds(identity)
                 if young and self._digest(path)[0] != file.digest:
                     return False
-            except OSError:
+            except (OSError, InputsChanged):
                 return False
         return True
 
@@ -158,11 +160,10 @@ class Observer:
             advice="run again when whoever writes it is done",
         )
 
-    def _recorded(self, path: str, files: Files) -> str:
+    def _recorded(self, path: str, absolute: bool) -> str:
         """Relative to the project if it is inside, or if the source says it by a relative path."""
-        relative = os.path.relpath(path, self._root)
+        relative = _relative(path, self._root)
         inside = relative != ".." and not relative.startswith(".." + os.sep)
-        absolute = os.path.isabs(os.path.expanduser(files.pattern))
         return _posix(relative if inside or not absolute else path)
 
 
@@ -192,7 +193,7 @@ class _Place:
     def relative(self, path: str) -> str:
         inside = path.startswith(self.base.rstrip(os.sep) + os.sep)
         start = self.folder if self.absolute and not inside else self.base
-        return _posix(os.path.relpath(path, start))
+        return _posix(_relative(path, start))
 
 
 def _matching(folder: str, segments: list[str]) -> Iterator[str]:
@@ -201,10 +202,10 @@ def _matching(folder: str, segments: list[str]) -> Iterator[str]:
     if segment == "**":
         yield from _below(folder, segments)
         return
-    for path in _named(folder, segment):
+    for path in _named(folder, segment, last=not rest):
         if rest:
             yield from _matching(path, rest)
-        elif os.path.isfile(path):
+        else:
             yield path
 
 
@@ -217,15 +218,19 @@ def _below(folder: str, segments: list[str]) -> Iterator[str]:
             yield from _matching(entry.path, segments)
 
 
-def _named(folder: str, segment: str) -> Iterator[str]:
-    """The paths in a folder that one segment of a pattern matches."""
+def _named(folder: str, segment: str, last: bool) -> Iterator[str]:
+    """The paths in a folder that a segment of a pattern matches; only files, if it is the last."""
     if not _MAGIC.search(segment):
-        yield os.path.join(folder, segment)
+        path = os.path.join(folder, segment)
+        if not last or os.path.isfile(path):
+            yield path
         return
     matches = re.compile(fnmatch.translate(segment)).match
     hidden = segment.startswith(".")
     for entry in _entries(folder):
-        if matches(entry.name) and (hidden or not entry.name.startswith(".")):
+        if not matches(entry.name) or (entry.name.startswith(".") and not hidden):
+            continue
+        if not last or entry.is_file():  # known from the listing: no `stat`, unless it is a link
             yield entry.path
 
 
@@ -267,6 +272,11 @@ def _nearest_folder(folder: str) -> str:
 
 def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _relative(path: str, start: str) -> str:
+    inside = start.rstrip(os.sep) + os.sep
+    return path[len(inside) :] if path.startswith(inside) else os.path.relpath(path, start)
 
 
 def _posix(path: str) -> str:

@@ -45,17 +45,17 @@ class Fault(NamedTuple):
 
 def command(folder: str, *words: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `lineal WORDS` in the folder."""
-    from lineal.cli import main
+    from lineal.cli.main import run
 
     os.chdir(folder)
-    sys.argv = ["lineal", *words]
     out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main()
+            run(words)
         except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return code or 0, out.getvalue(), err.getvalue()
+            code = end.code
+    return code, out.getvalue(), err.getvalue()
 
 
 def loaded(folder: str, names: list[str]) -> Shown:

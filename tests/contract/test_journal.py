@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lineal.assets.errors import IntegrityError, StoreError
 from lineal.assets.records import Acceptance, RunStarted
 from lineal.lineage.journal import Journal
@@ -139,7 +140,7 @@ def test_an_entry_of_another_journal_breaks_the_chain(tmp_path):
         other.append([said(f"other {n}")])
     one.path(2).unlink()
     other.path(2).rename(one.path(2))
-    with pytest.raises(IntegrityError, match="entry 2 .* does not follow entry 1"):
+    with pytest.raises(IntegrityError, match=r"entry 2 .* does not follow entry 1"):
         list(Journal(one.root).read())
 
 
@@ -148,7 +149,7 @@ def test_an_entry_under_another_number_is_found_out(disk):
         disk.append([said(str(n))])
     disk.path(2).unlink()
     os.link(disk.path(3), disk.path(2))
-    with pytest.raises(IntegrityError, match="entry 2 .* says that it is entry 3"):
+    with pytest.raises(IntegrityError, match=r"entry 2 .* says that it is entry 3"):
         list(Journal(disk.root).read())
 
 
@@ -169,7 +170,7 @@ def test_no_entry_is_written_into_a_gap(disk):
     other.append([said("3")])
     other.append([said("4")])
     disk.path(4).unlink()
-    with pytest.raises(IntegrityError, match="entry 4 .* is missing"):
+    with pytest.raises(IntegrityError, match=r"entry 4 .* is missing"):
         disk.append([said("x")])
     assert not disk.path(4).exists()
 
@@ -177,7 +178,7 @@ def test_no_entry_is_written_into_a_gap(disk):
 def test_nothing_is_chained_to_a_damaged_entry(disk):
     disk.append([said("a")])
     rewrite(disk.path(1), lambda b: b[:-5])
-    with pytest.raises(IntegrityError, match="entry 1 .* cut short"):
+    with pytest.raises(IntegrityError, match=r"entry 1 .* cut short"):
         Journal(disk.root).append([said("b")])
     assert not disk.path(2).exists()
 
@@ -185,7 +186,7 @@ def test_nothing_is_chained_to_a_damaged_entry(disk):
 def test_a_folder_that_refuses_is_told_as_such(disk):
     disk.append([said("a")])
     (disk.root / "tmp").rmdir()
-    with pytest.raises(StoreError, match="entry 2 .* could not be written"):
+    with pytest.raises(StoreError, match=r"entry 2 .* could not be written"):
         disk.append([said("b")])
 
 

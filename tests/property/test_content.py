@@ -264,6 +264,13 @@ def frames(draw):
 
 def same(one, other):
     if isinstance(one, pd.DataFrame):
+        # Inside objects NaN is not equal to NaN for pandas, so those are compared as text.
+        objects = [name for name in one if one[name].dtype == object]
+        assert list(one.columns) == list(other.columns)
+        for name in objects:
+            assert other[name].dtype == object
+            assert repr(one[name].tolist()) == repr(other[name].tolist())
+        one, other = one.drop(columns=objects), other.drop(columns=objects)
         pd.testing.assert_frame_equal(one, other, check_exact=True, check_categorical=True)
     elif isinstance(one, pa.RecordBatchReader):
         one, other = one.read_all(), other.read_all()

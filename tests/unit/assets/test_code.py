@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -714,9 +720,585 @@ PACKAGE = {
 }
 
 
-@pytest.mark.parametrize(("pipeline", "edit", "expected"), [e[1:] for e in EDITS], ids=[e[0] for e in EDITS])
+@pytest.mark.parametrize(
+    ("pipeline", "edit", "expected"), [e[1:] for e in EDITS], ids=[e[0] for e in EDITS]
+)
 def test_an_edit_changes_exactly_the_functions_that_reach_it(
     project: Project, pipeline: str, edit: tuple[str, str, str], expected: set[str]
 ) -> None:
     project.write({**PACKAGE, "pipeline.py": pipeline})
     assert project.changed_by(*edit) == expected
+
+
+# -------------------------------------------------------------------------- edits that don't
+
+COSMETIC = {
+    "a comment": ("x = 1\n", "x = 1  # one\n"),
+    "a blank line": ("    return y", "\n    return y"),
+    "parentheses": ("y = x * 2 + K", "y = ((x * 2) + K)"),
+    "quotes": ("'text'", '"text"'),
+    "line breaks": ("helper(y, 'text')", "helper(\n        y,\n        'text',\n    )"),
+    "an f-string's quotes": ('f"{x!r:>{K}} {x}"', "f'{x!r:>{K}} {x}'"),
+    "a docstring": ('"""What it does."""', '"""What it does, at length."""'),
+    "no docstring": ('    """What it does."""\n', ""),
+    "the annotation of a parameter": ("x: int", "x: float"),
+    "the annotation of a result": ("-> int", "-> float"),
+    "the annotation of a local variable": ("y: int = x", "y: str = x"),
+    "the annotation of a helper": ("b: str", "b: bytes"),
+    "the docstring of a method": ('"""A method."""', '"""The method."""'),
+    "the docstring of a class": ('"""A class."""', '"""The class."""'),
+    "tags, owner and checks": ("@asset", '@asset(tags=["a"], owner="me", name="f")'),
+    "another function": ("def other(): return 1", "def other(): return 2"),
+    "a new function": ("def other(): return 1", "def new(): pass\ndef other(): return 1"),
+    "a new import": ("import json", "import json, csv"),
+    "the name of an imported module": ("import json", "import json as json"),
+}
+
+PLAIN = '''
+import json
+from lineal import asset
+
+K = 3
+x = 1
+
+class Thing:
+    """A class."""
+    def method(self, a: int = 1) -> int:
+        """A method."""
+        return a
+
+def helper(a, b: str):
+    """Helps."""
+    return json.dumps([a, b])
+
+def other(): return 1
+
+@asset
+def f(x: int) -> int:
+    """What it does."""
+    y: int = x
+    y = x * 2 + K
+    z = f"{x!r:>{K}} {x}"
+    Thing().method()
+    helper(y, 'text')
+    return y
+'''
+
+
+@pytest.mark.parametrize(("old", "new"), COSMETIC.values(), ids=COSMETIC.keys())
+def test_a_cosmetic_edit_changes_no_recipe(project: Project, old: str, new: str) -> None:
+    project.write({"pipeline.py": PLAIN})
+    before = project.recipes()["f"].digest
+    project.edit("pipeline.py", old, new)
+    assert project.recipes()["f"].digest == before
+
+
+def test_a_function_that_only_is_called_can_move_to_another_module(project: Project) -> None:
+    project.write({"pipeline.py": "def helper(x):\n    return 1\ndef f(x): return helper(x)\n"})
+    before = project.recipe().digest
+    project.write({"helpers.py": "def helper(x):\n    return 1\n"})
+    project.write({"pipeline.py": "from helpers import helper\ndef f(x): return helper(x)\n"})
+    assert project.recipe().digest == before
+
+
+def test_the_name_of_the_root_function_is_not_part_of_its_recipe(project: Project) -> None:
+    project.write({"pipeline.py": "def f(x): return x\ndef g(x): return x\n"})
+    found = project.recipes()
+    assert found["f"].digest == found["g"].digest
+
+
+def test_the_name_of_a_function_counts_where_it_is_looked_at(project: Project) -> None:
+    text = "def helper(x): return x\ndef f(x): return helper.__name__\n"
+    project.write({"pipeline.py": text})
+    before = project.recipe().digest
+    project.write({"pipeline.py": text.replace("def helper", "def aide") + "helper = aide\n"})
+    assert project.recipe().digest != before
+
+
+def test_a_same_second_edit_of_equal_length_is_seen(project: Project) -> None:
+    project.write({"pipeline.py": "def f(x): return 1\n"})
+    file = project.root / "pipeline.py"
+    stat = file.stat()
+    before = project.recipe().digest
+    project.edit("pipeline.py", "return 1", "return 2")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert project.recipe().digest != before
+
+
+def test_a_moved_project_has_the_same_recipes(project: Project, tmp_path: Path) -> None:
+    files = {
+        "pipeline.py": """
+            from pathlib import Path
+            import os
+            HERE = Path(__file__).parent / "in.csv"
+            THERE = os.path.dirname(__file__)
+            def f(x): return HERE, THERE, __file__
+        """
+    }
+    one = Project(tmp_path / "one").write(files)
+    two = Project(tmp_path / "elsewhere" / "two").write(files)
+    first = one.recipe().digest
+    one.opened[0].close()
+    second = two.recipe().digest
+    two.opened[0].close()
+    assert first == second
+
+
+def test_kept_analyses_give_the_same_recipes(project: Project) -> None:
+    project.write({**PACKAGE, "pipeline.py": PLAIN})
+    cold = project.recipes()
+    assert list((project.root / ".lineal" / "cache").rglob("*.bin"))
+    assert project.recipes() == cold
+
+
+# -------------------------------------------------------------------------- what a recipe tells
+
+
+def test_every_part_tells_its_place_its_value_and_who_uses_it(project: Project) -> None:
+    project.write(
+        {**PACKAGE, "pipeline.py": "import util\ndef f(x): return util.middle(x) * util.RATE\n"}
+    )
+    found = parts(project.recipe())
+    assert list(found)[0] == "pipeline.f"
+    rate = found["util.RATE"]
+    assert (rate.kind, rate.value, rate.where, rate.via) == (
+        "constant", "1.1", "util.py:5", "pipeline.f",
+    )  # fmt: skip
+    leaf = found["util.leaf"]
+    assert (leaf.kind, leaf.value, leaf.where, leaf.via) == (
+        "function", "", "util.py:8", "util.middle",
+    )  # fmt: skip
+
+
+def test_only_the_part_that_was_edited_has_another_digest(project: Project) -> None:
+    project.write(
+        {**PACKAGE, "pipeline.py": "from util import middle\ndef f(x): return middle(x)\n"}
+    )
+    before = parts(project.recipe())
+    project.edit("util.py", "return x + 1", "return x + 2")
+    after = parts(project.recipe())
+    assert [n for n in before if before[n].digest != after[n].digest] == ["util.leaf"]
+
+
+def test_third_party_names_count_by_import_path_and_name_the_module(project: Project) -> None:
+    project.write(
+        {
+            "helpers.py": "import numpy as np\ndef total(x):\n    return np.sum(x)\n",
+            "pipeline.py": """
+                import json
+                from helpers import total
+                def f(x):
+                    import pandas as pd
+                    return pd.read_csv(x), total(x), json.dumps(x)
+                def g(x): return json.dumps(x)
+            """,
+        }
+    )
+    found = project.recipes()
+    assert found["f"].imports == ("numpy", "pandas")
+    assert found["g"].imports == ()
+    kinds = {n: p.kind for n, p in parts(found["f"]).items()}
+    assert kinds["pandas.read_csv"] == kinds["numpy.sum"] == "external"
+    assert kinds["json.dumps"] == "builtin"
+
+
+def test_a_third_party_module_need_not_be_installed(project: Project) -> None:
+    project.write({"pipeline.py": "def f(x):\n    import not_there as n\n    return n.go(x)\n"})
+    found = project.recipe()
+    assert found.imports == ("not_there",)
+    assert "not_there.go" in parts(found)
+
+
+def test_secrets_and_long_values_are_not_shown(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            API_TOKEN = "abc"
+            URL = "postgres://me:word@host/db"
+            LONG = list(range(40))
+            def f(x): return API_TOKEN, URL, LONG
+            """
+        }
+    )
+    found = parts(project.recipe())
+    assert found["pipeline.API_TOKEN"].value == found["pipeline.URL"].value == "…"
+    assert len(found["pipeline.LONG"].value) == 60
+
+
+def test_a_version_adds_a_part(project: Project) -> None:
+    project.write({"pipeline.py": "def f(x): return x\n"})
+    definitions = project.load()
+    function = definitions.module("pipeline").f  # type: ignore[union-attr] # it is there
+    plain, versioned = (definitions.walker.recipe(function, version=v) for v in (None, "3"))
+    assert plain.digest != versioned.digest
+    assert parts(versioned)["version"].value == "'3'"
+
+
+def test_an_ignored_helper_and_what_only_it_reaches_are_left_out(project: Project) -> None:
+    project.write(
+        {**PACKAGE, "pipeline.py": "from util import middle\ndef f(x): return middle(x)\n"}
+    )
+
+    def ignoring() -> Recipe:
+        module = project.load().module("pipeline")
+        return project.opened[0].walker.recipe(module.f, ignore=[module.middle])  # type: ignore[union-attr] # it is there
+
+    before = ignoring()
+    assert [part.name for part in before.parts] == ["pipeline.f"]
+    project.edit("util.py", "return x + 1", "return x + 2")
+    assert ignoring().digest == before.digest
+
+
+def test_the_defaults_of_parameters_can_be_left_to_the_fingerprint(project: Project) -> None:
+    project.write({"pipeline.py": "def f(x, rate=1.0, *, n=2): return x\n"})
+
+    def bare() -> str:
+        module = project.load().module("pipeline")
+        walker = project.opened[0].walker
+        return walker.recipe(module.f, parameters=["rate", "n"]).digest  # type: ignore[union-attr] # it is there
+
+    before = bare()
+    project.edit("pipeline.py", "rate=1.0, *, n=2", "rate=2.0, *, n=3")
+    assert bare() == before
+
+
+def test_environment_variables_read_by_a_literal_name_are_listed(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import os
+            from os import environ, getenv
+            def _helper(): return environ.get("B", "x"), getenv("C")
+            def f(x): return os.environ["A"], _helper(), "D" in os.environ
+            def g(x): return os.environ[x]
+            """
+        }
+    )
+    found = project.recipes()
+    assert found["f"].variables == ("A", "B", "C", "D")
+    assert found["f"].opaque == ()
+    assert "computed name" in found["g"].opaque[0]
+    assert "pipeline.py:6" in found["g"].opaque[0]
+
+
+def test_the_clock_and_unseeded_randomness_are_listed_with_their_place(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import datetime as dt, random, time, uuid
+            from datetime import datetime
+            import numpy as np
+            def f(x):
+                return time.time(), datetime.now(), dt.date.today(), uuid.uuid4(), random.random()
+            def g(x):
+                return np.random.default_rng(), np.random.rand(3)
+            def h(x):
+                return np.random.default_rng(3), random.Random(1), time.perf_counter()
+            """
+        }
+    )
+    found = project.recipes()
+    assert len(found["f"].impure) == 5
+    assert all("pipeline.py:6" in sentence for sentence in found["f"].impure)
+    assert len(found["g"].impure) == 2
+    assert found["h"].impure == ()
+
+
+def test_literals_that_look_like_paths_are_listed_with_their_place(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": '''
+            from pathlib import Path
+            REF = "data/ref.csv"
+            ROOT = Path("x")
+            def f(x):
+                """See notes.txt."""
+                return open("in.txt"), REF, ROOT / "a" / "b.csv", "plain words", "http://x/y.csv"
+            '''
+        }
+    )
+    found = dict(project.recipe().watched)
+    assert found["in.txt"] == "pipeline.py:7"
+    assert found["data/ref.csv"] == "pipeline.py:3"
+    assert "a/b.csv" in found
+    assert not {"notes.txt", "plain words", "http://x/y.csv"} & found.keys()
+
+
+# -------------------------------------------------------------------------- what can't be followed
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("getattr(util, x)", "util"),
+        ("vars(util)", "util"),
+        ("eval(x)", "eval"),
+        ("exec(x)", "exec"),
+        ("globals()[x]", "globals"),
+        ("importlib.import_module(x)", "import_module"),
+        ("__import__(x)", "__import__"),
+        ("sys.modules[x]", "sys.modules"),
+    ],
+)
+def test_what_cant_be_followed_counts_as_the_whole_module_and_is_told(
+    project: Project, body: str, told: str
+) -> None:
+    text = f"import importlib, sys, util\ndef f(x): return {body}\ndef g(x): return x\nK = 1\n"
+    project.write({**PACKAGE, "pipeline.py": text})
+    found = project.recipe()
+    assert told in found.opaque[0]
+    assert "pipeline.py:2" in found.opaque[0]
+    edit = ("pipeline.py", "K = 1", "K = 2") if told == "globals" else ("util.py", "x + 1", "x + 2")
+    assert project.changed_by(*edit) == {"f"}
+
+
+def test_code_that_may_reach_any_module_counts_modules_that_were_never_imported(
+    project: Project,
+) -> None:
+    project.write({"plugins/one.py": "def go(x): return 1\n"})
+    project.write(
+        {"pipeline.py": "import importlib\ndef f(x): return importlib.import_module(x).go(x)\n"}
+    )
+    assert project.changed_by("plugins/one.py", "return 1", "return 2") == {"f"}
+
+
+def test_a_whole_module_counts_with_what_it_imports(project: Project) -> None:
+    project.write({**PACKAGE, "front.py": "from util import leaf\n"})
+    project.write({"pipeline.py": "import front\ndef f(x): return getattr(front, x)\n"})
+    assert project.changed_by("util.py", "return x + 1", "return x + 2") == {"f"}
+
+
+CAPTURED = {
+    "a database connection": "import sqlite3\nclient = sqlite3.connect(':memory:')",
+    "a lock": "import threading\nclient = threading.Lock()",
+    "an open file": "client = open(__file__)",
+    "a socket": "import socket\nclient = socket.socket()",
+    "a DataFrame": "import pandas as pd\nclient = pd.DataFrame({'a': [1]})",
+    "a random generator": "import numpy as np\nclient = np.random.default_rng(3)",
+    "a fitted model": (
+        "from sklearn.linear_model import LinearRegression\n"
+        "client = LinearRegression().fit([[0], [1]], [0, 1])"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", CAPTURED.values(), ids=CAPTURED.keys())
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_captured_live_thing_is_an_error_that_says_what_to_do(
+    project: Project, text: str
+) -> None:
+    project.write({"pipeline.py": f"{text}\ndef f(x): return client\n"})
+    definitions = project.load()
+    module = definitions.module("pipeline")
+    with pytest.raises(DefinitionError) as caught:
+        definitions.walker.recipe(module.f)  # type: ignore[union-attr] # it is there
+    error = caught.value
+    close: Callable[[], None] = getattr(module.client, "close", lambda: None)  # type: ignore[union-attr] # it is there
+    close()
+    assert "pipeline.client" in error.message
+    assert " at 0x" not in error.message
+    assert error.where == f"pipeline.py:{len(text.splitlines())}"
+    assert "opaque(" in (error.advice or "")
+
+
+def test_a_live_thing_inside_an_instance_is_named_by_its_attribute(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import threading
+            class _Client:
+                def __init__(self): self.lock = threading.Lock()
+            client = _Client()
+            def f(x): return client
+            """
+        }
+    )
+    with pytest.raises(DefinitionError, match=r"pipeline\.client\.lock"):
+        project.recipe()
+
+
+def test_an_opaque_value_is_told_and_does_not_count(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            from lineal.assets.code import opaque
+            import threading
+            client = opaque(threading.Lock())
+            def f(x): return client.value
+            """
+        }
+    )
+    found = project.recipe()
+    assert "pipeline.client" in found.opaque[0]
+    assert project.changed_by("pipeline.py", "threading.Lock()", "threading.RLock()") == set()
+
+
+def test_opaque_keeps_its_value() -> None:
+    assert opaque(3) == Opaque(3)
+
+
+def test_harmless_captures_need_no_word(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import collections, contextvars, datetime as dt, decimal, enum, fractions, functools
+            import logging, operator, pathlib, re, types, typing, uuid, zoneinfo
+            import numpy as np
+            import pandas as pd
+            from sklearn.linear_model import LogisticRegression
+            from sklearn.pipeline import make_pipeline
+            from sklearn.preprocessing import StandardScaler
+            T = typing.TypeVar("T")
+            Row = dict[str, typing.Optional[int]]
+            Point = collections.namedtuple("Point", "x y")
+            held = [
+                logging.getLogger("x"), re.compile("a"), dt.date(2026, 1, 1), dt.timezone.utc,
+                zoneinfo.ZoneInfo("UTC"), np.dtype("int8"), np.float64(2), pd.Int64Dtype(),
+                pd.CategoricalDtype(["a"]), pd.Timestamp("2026-01-01"), pathlib.Path("/x"),
+                functools.partial(len), lambda x: x, T, Row, Point(1, 2), np.mean, np.add,
+                collections.OrderedDict(a=1), collections.defaultdict(list), collections.deque([1]),
+                collections.Counter("aab"), types.MappingProxyType({"a": 1}), {1, 2}, object(),
+                types.SimpleNamespace(a=1), fractions.Fraction(1, 3), decimal.Decimal(1),
+                uuid.UUID(int=3), operator.itemgetter(1), contextvars.ContextVar("v"), math_pi := 3.14,
+                LogisticRegression(C=2), make_pipeline(StandardScaler(), LogisticRegression()),
+                str.upper, "a".join, json_dumps := __import__("json").dumps, ..., range(3), b"x", 10**5000,
+                np.array(["a", None], dtype=object), pd.offsets.BDay(2), int | str, typing.NamedTuple,
+            ]
+            def f(x): return held
+            """
+        }
+    )
+    first = project.recipe()
+    assert first.opaque == ()
+    assert project.recipe().digest == first.digest
+    assert project.changed_by("pipeline.py", "LogisticRegression(C=2)", "LogisticRegression(C=3)")
+    assert project.changed_by("pipeline.py", '"Point", "x y"', '"Point", "x z"')
+    assert project.changed_by(
+        "pipeline.py", 'pd.CategoricalDtype(["a"])', 'pd.CategoricalDtype(["b"])'
+    )
+
+
+def test_a_function_without_source_is_an_error(project: Project) -> None:
+    project.write({"pipeline.py": "exec('def f(x): return 1')\n"})
+    with pytest.raises(DefinitionError, match="source of `pipeline.f`"):
+        project.recipe()
+
+
+def test_a_function_that_a_library_wrapped_is_followed(project: Project) -> None:
+    project.write(
+        {
+            **PACKAGE,
+            "pipeline.py": """
+            import contextlib
+            from util import leaf, other
+            @contextlib.contextmanager
+            def _around(x):
+                yield leaf(x)
+            def f(x):
+                with _around(x): pass
+            def g(x): return other(x)
+            """,
+        }
+    )
+    assert project.changed_by("util.py", "return x + 1", "return x + 2") == {"f"}
+
+
+# -------------------------------------------------------------------------- drift and identity
+
+
+def test_a_constant_that_a_run_changes_is_found(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": "seen = [1]\nclass C:\n    n = 1\ndef f(x): return seen\ndef g(x): return C\n"
+        }
+    )
+    definitions = project.load()
+    module = definitions.module("pipeline")
+    assert module is not None
+    assert definitions.walker.drifted(module.f) is None
+    module.seen.append(2)
+    found = definitions.walker.drifted(module.f)
+    assert found is not None
+    assert (found.name, found.value) == ("pipeline.seen", "[1, 2]")
+    definitions.walker.recipe(module.g)
+    module.C.n = 2
+    assert definitions.walker.drifted(module.g) is not None
+
+
+def test_a_pickled_class_is_identified_by_its_recipe(project: Project) -> None:
+    project.write({**PACKAGE, "pipeline.py": "import util\ndef f(x): return x\n"})
+
+    def identity(module: str, name: str) -> str | None:
+        return project.load().walker.identify(module, name)
+
+    before = identity("util", "Child"), identity("util", "leaf"), identity("util", "Base.shared")
+    assert len(set(before)) == 3
+    assert identity("collections", "OrderedDict") is None
+    project.edit("util.py", "return 1\n", "return 2\n")
+    after = identity("util", "Child"), identity("util", "leaf"), identity("util", "Base.shared")
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, False]
+
+
+# -------------------------------------------------------------------------- golden recipes
+
+REPOSITORY = Path(__file__).parents[3]
+GOLDEN = REPOSITORY / "tests" / "golden"
+
+# BLAKE3 stands aside for SHA-256 here, so that an interpreter without any package can run it.
+DIGESTS = """
+import hashlib, json, pathlib, sys, types
+sys.dont_write_bytecode = True
+stand_in = types.ModuleType("blake3")
+stand_in.blake3 = hashlib.sha256
+sys.modules["blake3"] = stand_in
+from lineal.assets.asset import Asset, Check
+from lineal.definitions import load
+definitions = load(pathlib.Path(sys.argv[1]), ["pipeline.py"], None)
+found = {}
+for name, value in vars(definitions.module("pipeline")).items():
+    function = value.function if isinstance(value, Asset | Check) else value
+    if callable(function) and getattr(function, "__module__", "") == "pipeline":
+        recipe = definitions.walker.recipe(function)
+        found[name] = {"digest": recipe.digest, "parts": {p.name: p.digest for p in recipe.parts}}
+print(json.dumps(found, indent=1, sort_keys=True))
+"""
+
+
+def interpreters() -> list[str]:
+    """Every Python from 3.11 that is here."""
+    places = [shutil.which(f"python3.{minor}") for minor in range(11, 20)]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    places += [str(p) for p in pyenv.glob("3.1[1-9].*/bin/python")] if pyenv.is_dir() else []
+    found = {sys.version_info[:2]: sys.executable}
+    for place in filter(None, places):
+        said = subprocess.run(
+            [place, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True
+        )
+        if said.returncode == 0:
+            major, minor = map(int, said.stdout.split())
+            found.setdefault((major, minor), place)
+    return list(found.values())
+
+
+def digests(python: str, project: Path, seed: str = "0") -> dict[str, Any]:
+    environment = {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": seed, "HOME": "/"}
+    said = subprocess.run(
+        [python, "-c", DIGESTS, str(project)], capture_output=True, text=True, env=environment
+    )
+    assert said.returncode == 0, said.stderr
+    return dict(json.loads(said.stdout))
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_recipes_are_the_same_on_every_python(python: str) -> None:
+    golden = json.loads((GOLDEN / "recipes.json").read_text())
+    assert digests(python, GOLDEN / "recipe_project") == golden
+
+
+@pytest.mark.parametrize("seed", ["1", "random"])
+def test_recipes_are_the_same_under_every_hash_seed_and_in_every_folder(
+    tmp_path: Path, seed: str
+) -> None:
+    shutil.copytree(GOLDEN / "recipe_project", tmp_path / "moved")
+    golden = json.loads((GOLDEN / "recipes.json").read_text())
+    assert digests(sys.executable, tmp_path / "moved", seed) == golden

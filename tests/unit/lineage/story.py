@@ -47,7 +47,9 @@ def model(text: str) -> Content:
 
 
 def source_file(path: str, text: str) -> SourceFile:
-    return SourceFile(path, digest(text), len(text), (1, 2, len(text), 1_700_000_000_000_000_000, 0))
+    return SourceFile(
+        path, digest(text), len(text), (1, 2, len(text), 1_700_000_000_000_000_000, 0)
+    )
 
 
 def used(source: Materialization, *columns: str, parameter: str | None = None) -> Used:
@@ -141,7 +143,7 @@ def model_pipeline(journal: Journal) -> dict[str, Materialization]:
     """Two models of one pipeline, a month apart: other data, code, parameter and package.
 
     raw → clean → features → model. In the second run `raw` is another file and `clean` another
-    table, but `features` comes out equal and is remade; `holidays` changes in a column nobody reads.
+    table, but `features` comes out equal; `holidays` changes in a column that nobody reads.
     """
     made = {}
     environments = [
@@ -163,7 +165,9 @@ def model_pipeline(journal: Journal) -> dict[str, Materialization]:
             source_file("data/a.csv", "a"),
             source_file("data/b.csv", f"b{n}"),
         )
-        holidays = run.make("raw/holidays", table(f"holidays {n}", "day=d", f"note={n}"), kind="fetch")
+        holidays = run.make(
+            "raw/holidays", table(f"holidays {n}", "day=d", f"note={n}"), kind="fetch"
+        )
         clean = run.make("clean", table(f"clean {n}", "id=i", f"delay={n}"), used(raw))
         features = run.make(
             "features",

@@ -5,6 +5,7 @@ from collections import Counter
 
 import duckdb
 import pytest
+
 from lineal.assets.records import Acceptance, AssetFacts, CheckResult, ErrorFacts, Reason
 from lineal.lineage.catalog import Catalog, CatalogBusy, add_view
 from lineal.lineage.journal import Journal
@@ -19,10 +20,11 @@ from tests.unit.lineage.story import (
 )
 
 TABLES = (
-    "run asset code code_part materialization input derivation version version_column parameter "
-    "package metric check_result source_file column_edge publication registered_version promotion "
-    "acceptance model_source ingested"
-).split()
+    "acceptance", "asset", "check_result", "code", "code_part", "column_edge", "derivation",
+    "ingested", "input", "materialization", "metric", "model_source", "package", "parameter",
+    "promotion", "publication", "registered_version", "run", "source_file", "version",
+    "version_column",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -240,7 +242,9 @@ def test_odd_facts_have_their_rows(journal, catalog):
     assert answer(catalog, "select path from lineage.source_file") == [("caf\\udce9.csv",)]
     failed = "select error_type, version from lineage.materialization where outcome = 'failed'"
     assert answer(catalog, failed) == [("KeyError", None)]
-    checks = answer(catalog, "select version, passed, failing_rows, sample from lineage.check_result")
+    checks = answer(
+        catalog, "select version, passed, failing_rows, sample from lineage.check_result"
+    )
     assert checks == [(f"b@{digest('bad')}", False, 3, [["id"], ["1"]])]
     reason = "select reasons[1].culprit from lineage.materialization where outcome = 'reused'"
     assert answer(catalog, reason) == [("f",)]

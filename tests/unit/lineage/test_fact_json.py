@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lineal.assets import records
 from lineal.assets.errors import ContentError, IntegrityError
 from lineal.assets.records import Fact, Materialization
@@ -15,7 +16,9 @@ from lineal.lineage.journal import from_json, to_json
 
 FACTS = typing.get_args(Fact)
 text = st.text(st.characters(), max_size=8)  # lone surrogates too: a path may hold them
-number = st.floats(allow_nan=False).filter(lambda x: str(x) != "-0.0") | st.integers(-(2**60), 2**60)
+number = st.floats(allow_nan=False).filter(lambda x: str(x) != "-0.0") | st.integers(
+    -(2**60), 2**60
+)
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | text
     | st.binary(max_size=4) | st.dates() | st.decimals(allow_nan=False),
@@ -74,7 +77,11 @@ def materialization(**more):
 def test_metrics_and_metadata_that_json_lacks_are_explicit_words():
     fact = materialization(
         metrics=(("auc", math.nan), ("loss", math.inf)),
-        metadata={"worst": -math.inf, "day": date(2026, 1, 2), "at": datetime(2026, 1, 2, tzinfo=UTC)},
+        metadata={
+            "worst": -math.inf,
+            "day": date(2026, 1, 2),
+            "at": datetime(2026, 1, 2, tzinfo=UTC),
+        },
     )
     written = to_json(fact)
     assert written["metrics"] == [["auc", "NaN"], ["loss", "Infinity"]]

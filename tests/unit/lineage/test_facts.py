@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from lineal.assets.errors import IntegrityError
 from lineal.assets.names import Step
 from lineal.assets.records import (
@@ -326,7 +327,7 @@ def test_a_missing_entry_is_told_even_when_nothing_else_is_new(journal):
     run.make("a", table("two"))
     run.make("a", table("three"))
     journal.path(3).unlink()
-    with pytest.raises(IntegrityError, match="entry 3 .* is missing"):
+    with pytest.raises(IntegrityError, match=r"entry 3 .* is missing"):
         opened(journal)
 
 

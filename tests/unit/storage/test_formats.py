@@ -7,6 +7,7 @@ import io
 import json as stdlib_json
 import math
 import uuid
+import zipfile
 from collections import Counter, OrderedDict
 from decimal import Decimal
 from pathlib import Path
@@ -50,7 +51,7 @@ class Colour(enum.Enum):
 @pytest.mark.parametrize(
     "value",
     [
-        "é ☃ \0 \" \\ \ud800",
+        'é ☃ \0 " \\ \ud800',
         -0.0,
         1e300,
         2**70,
@@ -209,7 +210,8 @@ def test_dicts_of_arrays_are_npz_with_the_same_bytes_each_time() -> None:
     value = {"train": np.arange(3), "a/b.npy": np.zeros((2, 2))}
     made = array.encode(value, "x")
     assert (made.suffix, made.summary) == ("npz", "2 arrays")
-    assert array.encode(value, "x").data == made.data
+    members = zipfile.ZipFile(io.BytesIO(made.data)).infolist()
+    assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
     found = array.decode(made.data)
     assert list(found) == list(value)
     np.testing.assert_array_equal(found["train"], value["train"])
@@ -264,7 +266,10 @@ def test_a_pickle_tells_the_classes_and_functions_it_names(encode: Any) -> None:
 
 def test_a_set_in_a_model_is_written_in_one_order() -> None:
     words = [f"word {number}" for number in range(50)]
-    assert joblib.encode(set(words), "x").data == joblib.encode(set(words[::-1]), "x").data
+    backwards = set()
+    for word in reversed(words):
+        backwards.add(word)
+    assert joblib.encode(set(words), "x").data == joblib.encode(backwards, "x").data
     assert joblib.decode(joblib.encode({1, 2}, "x").data) == {1, 2}
 
 

@@ -135,6 +135,12 @@ def test_a_row_longer_than_any_block_is_read(tmp_path: Path) -> None:
     assert read_text(tmp_path, f"a,b\n1,{long}\n2,y\n")["b"].to_pylist() == [long, "y"]
 
 
+def test_new_lines_in_values_are_read_in_large_files_too(tmp_path: Path) -> None:
+    value = "\n".join(["x" * 40] * 1000)
+    found = read_text(tmp_path, "a,b\n" + f'1,"{value}"\n' * 200)
+    assert found["b"].unique().to_pylist() == [value]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -260,7 +266,8 @@ def test_types_are_widened_where_nothing_is_lost(
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("1", "x"), ("true", "1"), ("2026-01-05T00:00Z", "2026-01-05T00:00"), ("9007199254740993", "1.5")],
+    [("1", "x"), ("true", "1"), ("2026-01-05T00:00Z", "2026-01-05T00:00"),
+     ("9007199254740993", "1.5")],
 )  # fmt: skip
 def test_types_that_differ_are_an_error_with_file_and_column(
     tmp_path: Path, one: str, other: str

@@ -203,7 +203,7 @@ def test_a_failed_fsync_is_told_once_and_for_all(objects: Objects) -> None:
     staged.unlink()  # the disk lost it
     with pytest.raises(StoreError, match=str(staged)):
         objects.sync()
-    objects.put_bytes(b"other", "txt")
+    staged.write_bytes(b"hello")  # a second fsync would find nothing wrong
     with pytest.raises(StoreError, match=str(staged)):
         objects.sync()
     assert not (objects.root / "objects").exists()
@@ -243,7 +243,7 @@ os.kill(os.getpid(), 9)
     subprocess.run([sys.executable, "-c", script], check=False, cwd=Path.cwd())
     assert len(files_in(objects.root)) == 1
     kept = objects.put_bytes(b"kept", "bin")
-    later = os.stat(objects.root).st_mtime + 1000
+    later = objects.root.stat().st_mtime + 1000
     assert objects.clear_leftovers(before=0) == 0
     assert objects.clear_leftovers(before=later) == 1
     objects.sync()

@@ -292,5 +292,7 @@ def test_observing_imports_nothing_heavy(project: Path) -> None:
         f"Observer({str(project)!r}).observe('x', Files('data/*', {str(project)!r}))\n"
         "print({'pandas', 'pyarrow', 'numpy', 'duckdb', 'shutil'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "set()"

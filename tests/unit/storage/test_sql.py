@@ -15,6 +15,8 @@ from lineal.assets.errors import DefinitionError, QueryError
 from lineal.storage.sql import Queries, SqlFacts, TableReference, describe, resolve, spellings
 
 QUERIES = Queries()
+CONNECTION = duckdb.connect(config={"threads": 1})
+CONNECTION.execute("create schema raw")
 
 # Each with the tables it reads; every one of them has the columns a, b, k and v.
 STATEMENTS = [
@@ -119,21 +121,20 @@ def test_duckdb_needs_each_of_these_tables_and_no_other(text: str, tables: str) 
 
 
 def runs(text: str, tables: list[tuple[str, ...]]) -> bool:
-    connection = duckdb.connect()
-    connection.execute("create schema raw")
-    for parts in tables:
-        spelt = ".".join(map(ident, parts))
-        connection.execute(f"create table {spelt} as select 1 a, 2 b, 'x' k, 3 v")
+    CONNECTION.execute("begin")
     try:
-        relation = connection.sql(text, params={p: 1 for p in facts(text).parameters} or None)
-        relation.fetchall()
+        for parts in tables:
+            spelt = ".".join(map(ident, parts))
+            CONNECTION.execute(f"create table {spelt} as select 1 a, 2 b, 'x' k, 3 v")
+        parameters = dict.fromkeys(facts(text).parameters, 1)
+        CONNECTION.sql(text, params=parameters or None).fetchall()
     except duckdb.CatalogException:
         return False
     except duckdb.BinderException as error:
         assert "Circular reference" in str(error)  # a WITH named as the table it reads
         return False
     finally:
-        connection.close()
+        CONNECTION.execute("rollback")
     return True
 
 
@@ -190,7 +191,9 @@ def test_a_change_that_shows_in_the_result_changes_the_recipe(one: str, other: s
 
 def test_the_recipe_does_not_change_between_releases() -> None:
     known = "c5d4cb65158e2ce945124ac52292428b"
-    digest = facts("select k, count(*) as n from raw.orders where a > $low group by k").tokens_digest
+    digest = facts(
+        "select k, count(*) as n from raw.orders where a > $low group by k"
+    ).tokens_digest
     assert digest[:32] == known
 
 
@@ -218,7 +221,8 @@ def test_a_clock_chance_or_the_state_of_duckdb_makes_a_query_volatile(text: str)
 @pytest.mark.parametrize(
     "text",
     [
-        "select a from t", "select age(a, b) from t", "select 'now()' from t", "select t.now from t",
+        "select a from t", "select age(a, b) from t", "select 'now()' from t",
+        "select t.now from t",
         "select date '2026-01-01', strftime(a, '%Y') from t", "select error('x') from t",
         "from t tablesample 10% (bernoulli, 42)", "select sum(a) over (order by b) from t",
         "select hash(a), md5(k) from t", "pivot t on k using sum(a)",
@@ -255,7 +259,8 @@ def test_what_gives_the_same_answer_again_is_not_volatile(text: str) -> None:
         ("load httpfs", "`LOAD`"), ("explain select 1", "`EXPLAIN`"), ("begin", "`BEGIN`"),
         ("export database 'x'", "`EXPORT`"), ("use memory", "`USE`"), ("vacuum", "`VACUUM`"),
         ("prepare p as select 1", "`PREPARE`"), ("execute p", "`EXECUTE`"),
-        ("select 1; select 2", "2 statements"), ("", "no statement"), ("-- only this", "no statement"),
+        ("select 1; select 2", "2 statements"), ("", "no statement"),
+        ("-- only this", "no statement"),
         ("select ?", "parameters of a SQL asset have names"), ("select $1", "have names"),
     ],
 )  # fmt: skip
@@ -282,7 +287,7 @@ def test_a_file_in_a_query_is_answered_with_the_source_to_declare() -> None:
         ("select a\nfrom t wher x = 1\norder by a", 11, "from t wher x = 1\n            ^"),
         ("select 'é', a\n  frm t u v", 11, "  frm t u v\n      ^"),
         ("select\n\n\tselec from", 12, "\tselec from\n\t      ^"),
-        ("select '日日', '\t' a b c", 10, "select '日日', '\t' a b c\n              \t   ^"),
+        ("select '日日', '\t' a b c", 10, "select '日日', '\t' a b c\n              \t    ^"),
         (f"select '{'x' * 300}', a\nb c d", 11, "b c d\n  ^"),
         (f"select '{'x' * 300}' a b c", 10, f"select '{'x' * 300}' a b c\n{' ' * 312}^"),
     ],
@@ -356,7 +361,7 @@ def test_facts_come_back_equal_from_the_cache_without_any_parser(tmp_path: Path)
     program = (
         "import json, sys; from pathlib import Path\n"
         "from lineal.storage.sql import Queries; from lineal.assets.asset import Query, Where\n"
-        "path, texts = sys.argv[1], json.loads(sys.argv[2]); queries = Queries(Path(path), '2.0.0')\n"
+        "texts, queries = json.loads(sys.argv[2]), Queries(Path(sys.argv[1]), '2.0.0')\n"
         "print(json.dumps([queries.describe(Query(t, Where('y.py', 9))) for t in texts]))\n"
         "heavy = {'duckdb', 'sqlglot', 'pyarrow', 'pandas', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"

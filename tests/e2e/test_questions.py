@@ -1,0 +1,120 @@
+"""What lineage answers in one SQL statement each, through the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.command_line import Workplace
+
+
+@pytest.fixture
+def trained(empty: Workplace) -> Workplace:
+    empty.write("data/a.csv", "x,y\n1,0\n2,0\n3,1\n4,1\n")
+    empty.write("data/b.csv", "x,y\n5,1\n6,1\n7,0\n8,0\n")
+    empty.write("helpers.py", "SCALE = 2\n\n\ndef scaled(x):\n    return x * SCALE\n")
+    empty.write(
+        "pipeline.py",
+        """
+        from typing import Annotated
+
+        import pandas as pd
+        from sklearn.linear_model import LogisticRegression
+
+        from helpers import scaled
+        from lineal import asset, columns, source
+
+        source("raw/a", "data/a.csv")
+        source("raw/b", "data/b.csv")
+
+
+        @asset
+        def points(raw_a):
+            return raw_a.assign(x=scaled(raw_a["x"]), extra=1)
+
+
+        @asset
+        def model(points: Annotated[pd.DataFrame, columns("x", "y")], strength: float = 1.0):
+            return LogisticRegression(C=strength).fit(points[["x"]], points["y"])
+
+
+        @asset
+        def other(raw_b):
+            return LogisticRegression().fit(raw_b[["x"]], raw_b["y"])
+        """,
+    )
+    empty.make()
+    return empty
+
+
+def _ask(place: Workplace, query: str) -> list[dict[str, object]]:
+    said = place.lineal("sql", query, "--format", "json")
+    assert said.code == 0, said.err
+    rows: list[dict[str, object]] = json.loads(said.out)
+    return rows
+
+
+def test_which_file_versions_trained_this_model(trained: Workplace) -> None:
+    rows = _ask(
+        trained,
+        "select distinct path, digest from lineage.model_training_data where model = 'model'",
+    )
+    assert [row["path"] for row in rows] == ["data/a.csv"]
+    assert len(str(rows[0]["digest"])) == 64
+
+
+def test_which_models_contain_this_file_version(trained: Workplace) -> None:
+    (digest,) = {
+        str(row["digest"])
+        for row in _ask(trained, "select digest from lineage.source_file where path = 'data/b.csv'")
+    }
+    rows = _ask(
+        trained,
+        f"select distinct model from lineage.model_training_data where digest = '{digest}'",
+    )
+    assert rows == [{"model": "other"}]
+
+
+def test_what_changed_between_two_versions_of_a_model(trained: Workplace) -> None:
+    trained.edit("helpers.py", "SCALE = 2", "SCALE = 3")
+    trained.edit("pipeline.py", "strength: float = 1.0", "strength: float = 0.5")
+    trained.make()
+    ids = [
+        str(row["id"])
+        for row in _ask(
+            trained,
+            "select id from lineage.materialization where asset = 'model' order by started_at",
+        )
+    ]
+    assert len(ids) == 2
+    rows = _ask(
+        trained,
+        f"""
+        with sides as (
+          select 'parameter' what, name, value, materialization from lineage.parameter
+          union all
+          select 'column', i.asset || '.' || c.name, c.digest, c.materialization
+            from lineage.input_column c
+            join lineage.input i using (materialization, parameter)
+        ), was as (from sides where materialization = '{ids[0]}'),
+           now as (from sides where materialization = '{ids[1]}')
+        select coalesce(now.what, was.what) what, coalesce(now.name, was.name) name
+        from was full join now using (what, name)
+        where was.value is distinct from now.value order by all
+        """,
+    )
+    assert rows == [
+        {"what": "column", "name": "points.x"},
+        {"what": "parameter", "name": "strength"},
+    ]
+
+
+def test_lineage_shows_the_columns_that_were_read_and_the_files(trained: Workplace) -> None:
+    told = trained.lineal("lineage", "model").out
+    assert "2 of 3 columns" in told
+    assert "data/a.csv" in told
+    assert "raw/b" not in told
+    assert "model" in trained.lineal("lineage", "raw/a", "--down").out
+    assert trained.lineal("lineage", "model", "--format", "mermaid").out.startswith("flowchart")
+    assert json.loads(trained.lineal("lineage", "model", "--json").out)

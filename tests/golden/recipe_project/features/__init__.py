@@ -1,0 +1,4 @@
+from features.shapes import Shape
+from features.text import *
+
+__all__ = ["Shape", "star"]

@@ -1,0 +1,206 @@
+import duckdb
+import pytest
+from blake3 import blake3
+
+from lineal.assets.errors import QueryError, UsageError
+from lineal.assets.records import StoredObject
+from lineal.lineage.catalog import Catalog
+from lineal.lineage.facts import History
+from lineal.lineage.journal import Journal
+from lineal.lineage.questions import (
+    ask,
+    mentioned_versions,
+    resolve_version,
+    table_views,
+    version_name,
+)
+from tests.unit.lineage.story import Run, digest, model, table
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / ".lineal")
+
+
+def opened(journal):
+    return History.open(Journal(journal.root), journal.root / "cache")
+
+
+def written(journal, text, values):
+    """A table with a real Parquet file, at the path its digest says."""
+    path = journal.root / "objects" / "new.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    duckdb.sql(f"select unnest({values}) as id").write_parquet(str(path))
+    stored = StoredObject(blake3(path.read_bytes()).hexdigest(), "parquet", path.stat().st_size)
+    path.rename(path.with_name(stored.digest))
+    return table(text, "id", objects=[stored])
+
+
+def asked(journal, query):
+    catalog = Catalog(journal.root, Journal(journal.root))
+    return ask(catalog, opened(journal), lambda o: journal.root / "objects" / o.digest, query)
+
+
+# ------------------------------------------------------------------------------------- versions
+
+
+def test_a_version_is_found_by_any_prefix_of_its_digest(journal):
+    run = Run(journal)
+    old, new = run.make("a", table("one")), run.make("a", table("two"))
+    history = opened(journal)
+    assert resolve_version(history, f"a@{digest('one')[:6]}") == old
+    assert resolve_version(history, f"a@{digest('one')}") == old
+    assert resolve_version(history, "a") == new
+    assert version_name(old) == f"a@{digest('one')[:6]}"
+
+
+def test_of_several_materializations_of_a_version_the_current_one_is_meant(journal):
+    early, late = Run(journal), Run(journal)
+    shown = late.make("a", table("one"))
+    early.make("a", table("one"))
+    again = late.make("b", table("x"))
+    newest = late.make("b", table("x"), publish=False)
+    history = opened(journal)
+    assert resolve_version(history, f"a@{digest('one')[:8]}") == shown
+    assert resolve_version(history, f"b@{digest('x')[:8]}") == again != newest
+
+
+def test_a_partition_may_be_named_or_found(journal):
+    run = Run(journal)
+    first = run.make("a", table("one"), partition="2026-01")
+    refused = run.make("a", table("two"), partition="2026-02", outcome="blocked")
+    history = opened(journal)
+    assert resolve_version(history, f"a 2026-01@{digest('one')[:6]}") == first
+    assert resolve_version(history, f"a@{digest('two')[:6]}") == refused
+    assert resolve_version(history, "a 2026-01") == first
+    with pytest.raises(UsageError, match="no version"):
+        resolve_version(history, f"a 2026-02@{digest('one')[:6]}")
+    with pytest.raises(UsageError, match="1 partitions") as caught:
+        resolve_version(history, "a")
+    assert "a 2026-01" in caught.value.advice
+
+
+def test_an_ambiguous_prefix_is_told_with_what_it_could_be(journal):
+    run = Run(journal)
+    same = table("one")
+    run.make("a", same, partition="1")
+    run.make("a", same, partition="2")
+    with pytest.raises(UsageError) as caught:
+        resolve_version(opened(journal), f"a@{digest('one')[:6]}")
+    short = digest("one")[:6]
+    assert caught.value.message == f"`a@{short}` could be a 1@{short}, a 2@{short}"
+
+
+def test_an_unknown_asset_or_version_is_told_as_such(journal):
+    Run(journal).make("flights", table("one"))
+    history = opened(journal)
+    with pytest.raises(UsageError, match="did you mean `flights`"):
+        resolve_version(history, "flihgts@123456")
+    with pytest.raises(UsageError, match="there is no version `flights@000000`"):
+        resolve_version(history, "flights@000000")
+    for text in ("flights@12", "flights@production", "flights@"):
+        with pytest.raises(UsageError, match="6 hex digits|is no version"):
+            resolve_version(history, text)
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def names(journal):
+    return {view.names[0][1]: set(view.names) for view in table_views(opened(journal))}
+
+
+def test_a_table_has_a_view_in_every_spelling(journal):
+    run = Run(journal)
+    for asset in ("flights", "raw/orders", "a/b/c"):
+        run.make(asset, table(asset))
+    run.make("model", model("m"))
+    assert names(journal) == {
+        "flights": {(None, "flights")},
+        "raw/orders": {(None, "raw/orders"), (None, "raw_orders"), ("raw", "orders")},
+        "a/b/c": {(None, "a/b/c"), (None, "a_b_c"), ("a", "b_c")},
+    }
+
+
+def test_a_spelling_of_two_assets_belongs_to_the_one_so_called_or_to_none(journal):
+    run = Run(journal)
+    for asset in ("x/y", "X_y", "a/b_c", "a/b/c"):
+        run.make(asset, table(asset))
+    assert names(journal) == {
+        "x/y": {(None, "x/y"), ("x", "y")},
+        "X_y": {(None, "X_y")},
+        "a/b_c": {(None, "a/b_c")},
+        "a/b/c": {(None, "a/b/c")},
+    }
+
+
+def test_partitions_are_one_view_over_their_files_in_order(journal):
+    run = Run(journal)
+    for month in ("2", "1"):
+        run.make("p", table(month), partition=month)
+    (view,) = table_views(opened(journal))
+    assert [o.digest for o in view.objects] == [digest("1bytes"), digest("2bytes")]
+
+
+def test_a_query_may_name_any_kept_version(journal):
+    run = Run(journal)
+    run.make("a", table("one"))
+    refused = run.make("a/b", table("two"), outcome="blocked", partition="2026-01")
+    name = f"a/b 2026-01@{digest('two')[:6]}"
+    (view,) = mentioned_versions(opened(journal), f'from "{name}" join "{name}" using (id)')
+    assert view.names == ((None, name),)
+    assert view.objects == refused.content.objects
+    assert mentioned_versions(opened(journal), "select 'a@b.org' as \"x@y\"") == []
+
+
+def test_a_version_that_is_no_table_is_told_in_a_query(journal):
+    Run(journal).make("m", model("m"))
+    with pytest.raises(UsageError, match="is no table: joblib"):
+        mentioned_versions(opened(journal), f'from "m@{digest("m")[:6]}"')
+
+
+# ------------------------------------------------------------------------------------------- SQL
+
+
+def test_sql_sees_tables_versions_and_lineage_together(journal):
+    run = Run(journal)
+    run.make("raw/orders", written(journal, "old", [1]))
+    run.make("raw/orders", written(journal, "new", [1, 2, 3]))
+    for spelling in ("raw.orders", "raw_orders", '"raw/orders"', "RAW_Orders"):
+        answer = asked(journal, f"select count(*) as n from {spelling}")
+        assert (answer.columns, answer.rows, answer.note) == (["n"], [(3,)], None)
+    old = f'select id from "raw/orders@{digest("old")[:6]}"'
+    assert asked(journal, old).rows == [(1,)]
+    assert asked(journal, "select asset from lineage.current").rows == [("raw/orders",)]
+    assert ("raw_orders",) in asked(journal, "show tables").rows
+
+
+def test_a_misspelt_table_is_told_with_the_nearest_and_its_place(journal):
+    Run(journal).make("flights", written(journal, "f", [1]))
+    with pytest.raises(QueryError) as caught:
+        asked(journal, "select *\nfrom flihgts where id = 4")
+    assert caught.value.message == "no table `flihgts`; did you mean `flights`?"
+    line, caret = caught.value.excerpt.split("\n")
+    assert line == "from flihgts where id = 4"
+    assert caret.index("^") == line.index("flihgts")
+
+
+def test_a_statement_that_cannot_be_parsed_is_shown_with_a_caret(journal):
+    with pytest.raises(QueryError) as caught:
+        asked(journal, "select from where")
+    assert "syntax error" in caught.value.message
+    assert "^" in caught.value.excerpt
+
+
+def test_a_damaged_block_of_the_catalog_is_mended_before_the_answer(journal):
+    run = Run(journal)
+    for n in range(300):
+        run.make("a", table(f"t{n}"), publish=False)
+    assert asked(journal, "select count(distinct id) from lineage.version").rows == [(300,)]
+    path = journal.root / "catalog.duckdb"
+    data = bytearray(path.read_bytes())
+    at = data.index(digest("t5")[:20].encode()) if digest("t5")[:20].encode() in data else None
+    for place in [at] if at else range(300_000, len(data), 50_000):
+        data[place] ^= 0xFF
+    path.write_bytes(bytes(data))
+    assert asked(journal, "select count(distinct id) from lineage.version").rows == [(300,)]

@@ -6,6 +6,7 @@ follow. A live thing (a connection, a lock, a file) has no canonical form: `NoFo
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import functools
 import logging
@@ -15,10 +16,14 @@ import sys
 import types
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from lineal.assets.digest import NoCanonicalFormError, encode
+from lineal.assets.forms import NoForm, tagged
+from lineal.assets.library_values import library_value
 
 # Standard modules whose instances are plain values that `copyreg` can take apart.
 _PLAIN_MODULES = frozenset(
@@ -29,22 +34,13 @@ _PLAIN_MODULES = frozenset(
         "textwrap",
     }
 )  # fmt: skip
+_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
 _SCALARS = (type(None), bool, float, complex, bytes, bytearray)
 _BUILTIN_CALLABLES = (
     types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
     types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType,
     types.MemberDescriptorType,
 )  # fmt: skip
-
-
-class NoForm(Exception):
-    """A value without canonical form: where inside the captured value it sits, and its type."""
-
-    def __init__(self, path: str, kind: type, advice: str = ""):
-        super().__init__(path)
-        self.path = path
-        self.kind = kind
-        self.advice = advice
 
 
 class Opaque(NamedTuple):
@@ -127,21 +123,24 @@ class Encoder:
         if kind is str:
             return self._text(value)
         if kind is int:
-            return encode(value) if -(1 << 63) <= value < 1 << 63 else _tagged("I", b"%x" % value)
+            return encode(value) if -(1 << 63) <= value < 1 << 63 else tagged("I", b"%x" % value)
         if kind is list or kind is tuple or kind is dict or kind is set or kind is frozenset:
             return self._container(value, path)
-        for handler in (self._code, self._standard, self._library, self._instance):
+        for handler in (self._callable, self._holder, self._standard, self._tool):
             found = handler(value, path)
             if found is not None:
                 return found
-        raise NoForm(path, kind)
+        found = library_value(self, value, path) or self._instance(value, path)
+        if found is None:
+            raise NoForm(path, kind)
+        return found
 
     def _text(self, value: str) -> bytes:
         """A text; one that starts with the project's folder is taken relative to it."""
         if self.root and value.startswith(self.root):
             rest = value[len(self.root) :]
             if not rest or rest[0] in "/\\":
-                return _tagged("root", rest.replace(os.sep, "/").encode("utf-8", "surrogatepass"))
+                return tagged("root", rest.replace(os.sep, "/").encode("utf-8", "surrogatepass"))
         return encode(value)
 
     def _container(self, value: Any, path: str) -> bytes:
@@ -154,17 +153,17 @@ class Encoder:
             for key, item in value.items():
                 pieces.append(self.value(key, f"{path} key"))
                 pieces.append(self.value(item, f"{path}[{_short(key)}]"))
-            return _tagged("dict", *pieces)
+            return tagged("dict", *pieces)
         if isinstance(value, set | frozenset):
             return self._unordered(value, path)
         items = [self.value(item, f"{path}[{i}]") for i, item in enumerate(value)]
-        return _tagged("tuple" if isinstance(value, tuple) else "list", *items)
+        return tagged("tuple" if isinstance(value, tuple) else "list", *items)
 
     def _again(self, value: Any) -> bytes | None:
         """A back reference, if this mutable value was met before: cycles and sharing end here."""
         number = self.seen.setdefault(id(value), len(self.seen))
         if number < len(self.kept):
-            return _tagged("again", str(number).encode())
+            return tagged("again", str(number).encode())
         self.kept.append(value)
         return None
 
@@ -180,51 +179,55 @@ class Encoder:
                 self._child(child.value)
             self.externals.update(inner.externals)
             self.opaque.extend(inner.opaque)
-        return _tagged("set", *(data for data, _ in found))
+        return tagged("set", *(data for data, _ in found))
 
     # ------------------------------------------------------------------ code
 
-    def _code(self, value: Any, path: str) -> bytes | None:
+    def _callable(self, value: Any, path: str) -> bytes | None:
         if isinstance(value, type):
-            return self._class(value)
+            return self.class_(value)
         if isinstance(value, types.FunctionType):
             return self._function(value, path)
         if isinstance(value, types.ModuleType):
             return self._module(value)
         if isinstance(value, types.MethodType):
             function = self.value(value.__func__, path)
-            return _tagged("method", function, self.value(value.__self__, path))
-        if isinstance(value, functools.partial):
-            whole = (value.func, value.args, value.keywords)
-            return _tagged("partial", self.value(whole, path))
-        if isinstance(value, functools.partialmethod):
-            whole = (value.func, value.args, value.keywords)
-            return _tagged("partialmethod", self.value(whole, path))
-        if isinstance(value, staticmethod | classmethod):
-            return _tagged(type(value).__name__, self.value(value.__func__, path))
-        if isinstance(value, property):
-            return _tagged("property", self.value((value.fget, value.fset, value.fdel), path))
-        if isinstance(value, functools.cached_property):
-            return _tagged("cached", self.value(value.func, path))
-        if isinstance(value, functools.singledispatchmethod):
-            return _tagged("dispatch", self.value((value.func, value.dispatcher), path))
+            return tagged("method", function, self.value(value.__self__, path))
         if isinstance(value, functools._lru_cache_wrapper):
             settings = encode(dict(value.cache_parameters()))
-            return _tagged("lru_cache", settings, self.value(value.__wrapped__, path))
+            return tagged("lru_cache", settings, self.value(value.__wrapped__, path))
         if isinstance(value, _BUILTIN_CALLABLES):
             return self._builtin(value, path)
         return None
 
-    def _class(self, value: type) -> bytes:
+    def _holder(self, value: Any, path: str) -> bytes | None:
+        """What holds functions: partials, descriptors."""
+        if isinstance(value, functools.partial):
+            whole = (value.func, value.args, value.keywords)
+            return tagged("partial", self.value(whole, path))
+        if isinstance(value, functools.partialmethod):
+            whole = (value.func, value.args, value.keywords)
+            return tagged("partialmethod", self.value(whole, path))
+        if isinstance(value, staticmethod | classmethod):
+            return tagged(type(value).__name__, self.value(value.__func__, path))
+        if isinstance(value, property):
+            return tagged("property", self.value((value.fget, value.fset, value.fdel), path))
+        if isinstance(value, functools.cached_property):
+            return tagged("cached", self.value(value.func, path))
+        if isinstance(value, functools.singledispatchmethod):
+            return tagged("dispatch", self.value((value.func, value.dispatcher), path))
+        return None
+
+    def class_(self, value: type) -> bytes:
         if self.is_project(value.__module__):
-            return _tagged("class", self._child(value), identity(value).encode())
-        return self._external(value)
+            return tagged("class", self._child(value), identity(value).encode())
+        return self.external(value)
 
     def _function(self, value: types.FunctionType, path: str) -> bytes:
         if self.is_project(str(value.__globals__.get("__name__"))):
-            return _tagged("function", self._child(value), identity(value).encode())
+            return tagged("function", self._child(value), identity(value).encode())
         if is_importable(value) and not self.is_project(value.__module__):
-            return self._external(value)
+            return self.external(value)
         return self._made_elsewhere(value, path)
 
     def _made_elsewhere(self, value: types.FunctionType, path: str) -> bytes:
@@ -243,9 +246,9 @@ class Encoder:
         if isinstance(registry, types.MappingProxyType):
             rows = sorted((identity(cls), cls, made) for cls, made in registry.items())
             pieces.append(self.value([(cls, made) for _, cls, made in rows], path))
-            return _tagged("made", *pieces)
+            return tagged("made", *pieces)
         pieces.extend(self._cells(value, path))
-        return _tagged("made", *pieces)
+        return tagged("made", *pieces)
 
     def _cells(self, value: types.FunctionType, path: str) -> list[bytes]:
         pieces = []
@@ -258,28 +261,27 @@ class Encoder:
             try:
                 pieces.append(encode(name) + self.value(content, f"{path}.{name}"))
             except NoForm as error:
-                if error.kind.__module__.partition(".")[0] == "weakref":
-                    continue
-                raise
+                # The library's own machinery: made of arguments that the project's text gives.
+                pieces.append(encode([name, identity(error.kind)]))
         return pieces
 
     def _module(self, value: types.ModuleType) -> bytes:
         name = value.__name__
         if self.is_project(name):
-            return _tagged("module", self._child(value), name.encode())
+            return tagged("module", self._child(value), name.encode())
         self.externals[name] = None
-        return _tagged("external", name.encode())
+        return tagged("external", name.encode())
 
     def _builtin(self, value: Any, path: str) -> bytes:
         owner = getattr(value, "__self__", None)
         if owner is None or isinstance(owner, types.ModuleType | type):
-            return self._external(value)
-        return _tagged("bound", encode(value.__name__), self.value(owner, path))
+            return self.external(value)
+        return tagged("bound", encode(value.__name__), self.value(owner, path))
 
-    def _external(self, value: Any) -> bytes:
+    def external(self, value: Any) -> bytes:
         found = external_path(value)
         self.externals[found] = None
-        return _tagged("external", found.encode())
+        return tagged("external", found.encode())
 
     def _child(self, value: Any) -> bytes:
         label = str(len(self.children))
@@ -291,29 +293,33 @@ class Encoder:
     def _standard(self, value: Any, path: str) -> bytes | None:
         if isinstance(value, Opaque):
             self.opaque.append(path)
-            return _tagged("opaque", encode(value.token))
+            return tagged("opaque", encode(value.token))
         if isinstance(value, enum.Enum):
-            owner = self._class(type(value))
-            return _tagged("member", owner, encode(value.name), self.value(value.value, path))
+            owner = self.class_(type(value))
+            return tagged("member", owner, encode(value.name), self.value(value.value, path))
         if isinstance(value, PurePath):
-            return _tagged("path", self._text(value.as_posix()))
+            return tagged("path", self._text(value.as_posix()))
         if isinstance(value, re.Pattern):
-            return _tagged("regex", encode([value.pattern, int(value.flags)]))
+            return tagged("regex", encode([value.pattern, int(value.flags)]))
+        return None
+
+    def _tool(self, value: Any, path: str) -> bytes | None:
+        """Instances of other standard classes."""
         if isinstance(value, logging.Logger):
-            return _tagged("logger", encode(value.name))
+            return tagged("logger", encode(value.name))
         if type(value) is object:
             return b"object"
         if isinstance(value, range | slice) or value is Ellipsis or value is NotImplemented:
             return encode(repr(value))
         if isinstance(value, types.MappingProxyType):
-            return _tagged("proxy", self.value(dict(value), path))
+            return tagged("proxy", self.value(dict(value), path))
         if isinstance(value, OrderedDict | deque):
             return self._builtin_based(value, path)
         module = type(value).__module__
         if module in ("typing", "types", "typing_extensions"):
             return self._typing(value, path)
         if module in ("_contextvars", "contextvars") and hasattr(value, "name"):
-            return _tagged("contextvar", encode(value.name))
+            return tagged("contextvar", encode(value.name))
         if module in ("datetime", "decimal", "uuid"):
             try:
                 return encode(value)
@@ -325,18 +331,18 @@ class Encoder:
 
     def _typing(self, value: Any, path: str) -> bytes | None:
         if isinstance(value, types.SimpleNamespace):
-            return _tagged("namespace", self.value(vars(value), path))
+            return tagged("namespace", self.value(vars(value), path))
         origin = getattr(value, "__origin__", None)
         arguments = getattr(value, "__args__", None)
         if origin is not None or arguments is not None:
             metadata = getattr(value, "__metadata__", ())
             inner = self.value((origin, arguments, metadata), path)
-            return _tagged("alias", inner)
+            return tagged("alias", inner)
         if isinstance(value, types.CodeType | types.FrameType | types.GeneratorType):
             return None
         name = getattr(value, "__name__", None) or getattr(value, "_name", None)
         bound = getattr(value, "__bound__", None) or getattr(value, "__supertype__", None)
-        return _tagged("typing", encode(str(name or value)), self.value(bound, path))
+        return tagged("typing", encode(str(name or value)), self.value(bound, path))
 
     def _reduced(self, value: Any, path: str) -> bytes | None:
         """A plain value of the standard library, taken apart as pickle would."""
@@ -348,86 +354,10 @@ class Encoder:
         except TypeError:
             return None
         if isinstance(parts, str):
-            return _tagged("external", parts.encode())
+            return tagged("external", parts.encode())
         made, arguments, *rest = parts
         listed = [list(part) if hasattr(part, "__next__") else part for part in rest]
-        return _tagged("reduced", self.value((made, arguments, listed), path))
-
-    # ------------------------------------------------------------------ libraries
-
-    def _library(self, value: Any, path: str) -> bytes | None:
-        top = type(value).__module__.partition(".")[0]
-        if top == "numpy":
-            return self._numpy(value, path)
-        if top == "pandas":
-            return self._pandas(value, path)
-        if top == "lineal":
-            return self._declaration(value, path)
-        if callable(getattr(value, "get_params", None)) and _is_estimator(value):
-            return self._estimator(value, path)
-        wrapped = _wrapped(value)
-        if wrapped is not None and not self.is_project(type(value).__module__):
-            return _tagged("wrapper", self._external(type(value)), self.value(wrapped, path))
-        return None
-
-    def _numpy(self, value: Any, path: str) -> bytes | None:
-        numpy = sys.modules["numpy"]
-        if isinstance(value, numpy.ndarray):
-            if type(value) is not numpy.ndarray or value.dtype.hasobject:
-                return self._objects(value, path)
-            head = encode([value.dtype.str, repr(value.dtype.descr), list(value.shape)])
-            return _tagged("ndarray", head, value.tobytes())
-        if isinstance(value, numpy.generic):
-            return _tagged("scalar", encode(value.dtype.str), value.tobytes())
-        if isinstance(value, numpy.dtype):
-            return _tagged("dtype", encode(repr(value.descr)))
-        if isinstance(value, numpy.ufunc):
-            self.externals[f"numpy.{value.__name__}"] = None
-            return _tagged("ufunc", encode(value.__name__))
-        if type(value).__name__ == "vectorize":
-            return _tagged("vectorize", self.value(dict(vars(value)), path))
-        if type(value).__name__ == "_ArrayFunctionDispatcher":
-            return self._external(value)
-        return None
-
-    def _objects(self, value: Any, path: str) -> bytes | None:
-        if type(value) is not sys.modules["numpy"].ndarray or value.dtype.names:
-            return None
-        return _tagged(
-            "objects", encode(list(value.shape)), self.value(value.ravel().tolist(), path)
-        )
-
-    def _pandas(self, value: Any, path: str) -> bytes | None:
-        name = type(value).__name__
-        if name in ("DataFrame", "Series", "Index", "RangeIndex", "MultiIndex", "DatetimeIndex"):
-            raise NoForm(path, type(value))
-        if name == "CategoricalDtype":
-            parts = (
-                list(value.categories) if value.categories is not None else None,
-                value.ordered,
-            )
-            return _tagged("categories", self.value(parts, path))
-        if name in ("Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType"):
-            return _tagged("pandas", encode([name, repr(value)]))
-        if name.endswith("Dtype") or hasattr(value, "freqstr"):
-            return _tagged("pandas", encode([name, repr(value)]))
-        return None
-
-    def _declaration(self, value: Any, path: str) -> bytes | None:
-        """An asset, check or the like that code names: the function or query behind it."""
-        function = getattr(value, "function", None)
-        query = getattr(value, "query", None)
-        name = getattr(value, "name", "")
-        behind = self.value(function, path) if function is not None else b""
-        text = encode(getattr(query, "text", None))
-        return _tagged("declared", encode([type(value).__name__, str(name)]), text, behind)
-
-    def _estimator(self, value: Any, path: str) -> bytes:
-        fitted = [n for n in vars(value) if n.endswith("_") and not n.startswith("_")]
-        if fitted:
-            raise NoForm(path, type(value), "it is fitted")
-        owner = self._class(type(value))
-        return _tagged("estimator", owner, self.value(value.get_params(deep=False), path))
+        return tagged("reduced", self.value((made, arguments, listed), path))
 
     # ------------------------------------------------------------------ instances
 
@@ -441,7 +371,24 @@ class Encoder:
         back = self._again(value)
         if back is not None:
             return back
-        return _tagged("instance", self._class(kind), self._state(value, path))
+        hidden = self._hidden_state(value, path)
+        return tagged("instance", self.class_(kind), hidden, self._state(value, path))
+
+    def _hidden_state(self, value: Any, path: str) -> bytes:
+        """What an instance holds beside its attributes, because a class below it is written in C."""
+        if isinstance(value, BaseException):
+            return self.value(value.args, path)
+        if isinstance(value, dt.date | dt.time | dt.timedelta | Decimal | UUID):
+            return encode(value)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(value, numpy.ndarray):
+            return self.value(numpy.asarray(value), path)
+        for owner in type(value).__mro__:
+            foreign = owner is not object and not self.is_project(owner.__module__)
+            written_in_c = not owner.__flags__ & _HEAP
+            if foreign and (written_in_c or {"__reduce__", "__reduce_ex__"} & vars(owner).keys()):
+                raise NoForm(path, type(value))
+        return b""
 
     def _builtin_based(self, value: Any, path: str) -> bytes:
         """An instance of a class built on a builtin: its base's value, its class and its state."""
@@ -455,8 +402,8 @@ class Encoder:
         else:
             inner = self.value(list(value), path)
         extra = [getattr(value, "default_factory", None), getattr(value, "maxlen", None)]
-        return _tagged(
-            "based", self._class(type(value)), inner, self.value(extra, path),
+        return tagged(
+            "based", self.class_(type(value)), inner, self.value(extra, path),
             self._state(value, path),
         )  # fmt: skip
 
@@ -466,6 +413,8 @@ class Encoder:
         for owner in type(value).__mro__:
             slots = owner.__dict__.get("__slots__", ())
             for name in [slots] if isinstance(slots, str) else slots:
+                if name.startswith("__") and not name.endswith("__"):
+                    name = f"_{owner.__name__.lstrip('_')}{name}"  # noqa: PLW2901 mangled
                 if not name.startswith("__") and hasattr(value, name):
                     state[name] = getattr(value, name)
         pieces = []
@@ -474,13 +423,7 @@ class Encoder:
             if isinstance(declared, functools.cached_property):
                 continue
             pieces.append(encode(str(name)) + self.value(state[name], f"{path}.{name}"))
-        return _tagged("state", *pieces)
-
-
-def _tagged(tag: str, *pieces: bytes) -> bytes:
-    """A tag and length-prefixed pieces: no two values share bytes by concatenation."""
-    sized = b"".join(len(piece).to_bytes(8, "little") + piece for piece in pieces)
-    return b"<" + tag.encode() + b">" + len(pieces).to_bytes(4, "little") + sized
+        return tagged("state", *pieces)
 
 
 def _short(key: Any) -> str:
@@ -493,18 +436,3 @@ def is_importable(value: types.FunctionType) -> bool:
     for name in value.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is value or getattr(found, "__func__", None) is value
-
-
-def _is_estimator(value: Any) -> bool:
-    return any(base.__name__ == "BaseEstimator" for base in type(value).__mro__)
-
-
-def _wrapped(value: Any) -> Any:
-    """What a library's callable object wraps, by the names that libraries use for it."""
-    if not callable(value):
-        return None
-    for name in ("__wrapped__", "py_func", "pyfunc"):
-        found = getattr(value, name, None)
-        if callable(found):
-            return found
-    return None

@@ -235,7 +235,7 @@ def between(
 def matches(
     column: str, pattern: str, severity: Severity = "error", name: str | None = None
 ) -> Check:
-    """Every text that is not null contains a match of the regular expression (RE2)."""
+    """Every text that is not null is matched whole by the regular expression (RE2)."""
     return _rule("matches", {"column": column, "pattern": pattern}, severity, name)
 
 

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lineal.assets.captured import Encoder, NoForm, Opaque, opaque
+from lineal.assets.captured import Encoder, Opaque, opaque
 from lineal.assets.components import components
 from lineal.assets.digest import SCHEME, digest_bytes
-from lineal.assets.reach import ModuleSource, Node, Project, Reach, short
+from lineal.assets.forms import NoForm
+from lineal.assets.live import short
+from lineal.assets.pieces import ModuleSource, Node, Project
+from lineal.assets.reach import Reach
 from lineal.assets.records import Recipe, RecipePart
 
 __all__ = ["ModuleSource", "Opaque", "Walker", "opaque"]
@@ -93,7 +96,7 @@ class Walker:
         )
 
     def drifted(self, function: Any) -> RecipePart | None:
-        """The first constant reached whose value is not the one it was loaded with, as it is now."""
+        """The first constant reached whose value is not what it was when loaded, as it is now."""
         _, reached, _ = self._reached(function, frozenset(), frozenset())
         for node, _ in reached:
             if node.fetch is None:
@@ -116,7 +119,9 @@ class Walker:
         for name in qualname.split("."):
             found = getattr(found, name, None)
         if found is None:
-            return None
+            # A name inside a function, or one that is gone: then the whole module counts.
+            found = self._project.sources.get(module)
+            return found.analysis.text if found is not None else None
         root, _, full = self._reached(found, frozenset(), frozenset())
         return _digest_of(
             [SCHEME, "named", module, qualname, self._digest(root, full, frozenset())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import (
@@ -14,18 +14,17 @@ from lineal.assets.errors import (
     QueryError,
     SourceMissing,
     StepError,
-    UserCodeError,
 )
-from lineal.assets.facts import CheckId, Facts, contract_digest, parameter_texts, parameters_of
+from lineal.assets.facts import Facts, parameters_of
 from lineal.assets.graph import Graph
+from lineal.assets.judge import Judged, failing, judge
 from lineal.assets.names import Step, identifier
-from lineal.assets.perform import Made, Outcome, Task, Workshop, perform, run_checks
+from lineal.assets.perform import Made, Outcome, Task, Workshop, perform
 from lineal.assets.plan import (
     Decision,
     Known,
     Pending,
     Plan,
-    Stale,
     current_versions,
     decide,
     fetched_fingerprints,
@@ -34,67 +33,20 @@ from lineal.assets.plan import (
     kind_of,
     known_of,
     outcome_known,
-    planned_checks,
 )
 from lineal.assets.ports import Canonical, Clock, Journal, Observer
+from lineal.assets.recorder import Recorder, content_in_place, error_facts, reasons_of
 from lineal.assets.records import (
-    DEFAULT_ENVIRONMENT,
     CheckResult,
     Content,
-    EnvironmentFacts,
-    ErrorFacts,
     Fact,
     Materialization,
     Observation,
-    Publication,
-    Reason,
-    Recipe,
     RunEnded,
     StepOutcome,
-    Used,
 )
+from lineal.assets.run import Announcer, Run, StepReport
 from lineal.assets.scribe import Page, Scribe
-
-
-class StepReport(NamedTuple):
-    """What became of one step, for people: told when it is durable."""
-
-    step: Step
-    maker: str
-    outcome: StepOutcome
-    reasons: tuple[Reason, ...] = ()
-    version: str | None = None  # content digest
-    seconds: float = 0.0
-    summary: str = ""
-    metrics: tuple[tuple[str, float], ...] = ()
-    error: LinealError | None = None
-    checks: tuple[CheckResult, ...] = ()
-    because: tuple[str, ...] = ()  # of a skipped step: the inputs that failed or were blocked
-    unwatched: tuple[tuple[str, str, str], ...] = ()
-    current: str | None = None  # what stays current where nothing was published
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One invocation: what it did to each selected step. `id` is None when nothing was to do."""
-
-    id: str | None
-    outcome: Literal["done", "failed", "cancelled"]
-    steps: tuple[StepReport, ...]
-    seconds: float
-
-    @property
-    def counts(self) -> dict[str, int]:
-        words = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
-        return {word: sum(s.outcome == word for s in self.steps) for word in words}
-
-
-class Announcer(Protocol):
-    """Whoever wants to hear of steps as they start and settle."""
-
-    def started(self, asset: Asset, decision: Decision) -> None: ...
-
-    def settled(self, reports: Sequence[StepReport]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +90,13 @@ class _Loop:
     facts: Facts
     around: Surroundings
     run_id: str = ""
-    position: int = 0
+    recorder: Recorder = field(init=False)
     known: dict[str, Known] = field(default_factory=dict)
     held: dict[str, Canonical] = field(default_factory=dict)
     broken: dict[str, StepOutcome] = field(default_factory=dict)  # by asset: failed, blocked, …
     reports: list[StepReport] = field(default_factory=list)
     readers_left: dict[str, int] = field(default_factory=dict)
-    checked: dict[str, CheckResult] = field(default_factory=dict)
-    recorded: set[str] = field(default_factory=set)  # recipes and environments told in this run
+    checked: dict[str, CheckResult] = field(default_factory=dict)  # by fingerprint, in this run
 
     # ---------------------------------------------------------------------------- the whole run
 
@@ -158,6 +109,7 @@ class _Loop:
     def run(self, began: float) -> Run:
         around = self.around
         self.run_id = around.journal.start_run(lambda run: around.start(run, self.facts))
+        self.recorder = Recorder(self.graph, self.run_id)
         self._begin()
         outcome: Literal["done", "failed", "cancelled"] = "cancelled"
         with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
@@ -241,7 +193,7 @@ class _Loop:
                     Step(output),
                     asset.name,
                     "skipped",
-                    _reasons(decision),
+                    reasons_of(decision),
                     because=because,
                     current=self._current_digest(output),
                 )
@@ -266,7 +218,7 @@ class _Loop:
                     Step(output),
                     asset.name,
                     "blocked" if blocked else "fresh",
-                    _reasons(decision),
+                    reasons_of(decision),
                     content.digest if content else None,
                     summary=content.summary if content else "",
                     checks=own,
@@ -359,10 +311,10 @@ class _Loop:
         prints = decision.fingerprints or fingerprints(self.graph, asset, used, self.facts)
         if asset.kind == "fetch":
             prints = fetched_fingerprints(self.graph, asset, self.facts, self.run_id)
-        drafts = self._drafts(asset, decision, used, outcome, prints, started)
+        drafts = self.recorder.drafts(self.facts, asset, decision, used, outcome, prints, started)
         contents = {o: m.canonical.content for o, m in outcome.made.items()}
         if in_place:
-            contents = {asset.name: _in_place(self.facts.observations[asset.name])}
+            contents = {asset.name: content_in_place(self.facts.observations[asset.name])}
         judged = self._judge(asset, contents, outcome.made, task)
         self._record(asset, decision, drafts, contents, outcome, judged, scribe)
 
@@ -396,133 +348,57 @@ class _Loop:
             self.known[output] = replace(self.known[output], content=content)
             self.held.pop(output, None)
 
-    def _drafts(
-        self,
-        asset: Asset,
-        decision: Decision,
-        used: Sequence[Used],
-        outcome: Outcome,
-        prints: Mapping[str, str],
-        started: float,
-    ) -> dict[str, Materialization]:
-        """The records of this computation, but for their content and verdicts."""
-        names = {output: self._next_id() for output in asset.outputs}
-        observation = self.facts.observations.get(asset.name)
-        drafts = {}
-        for output in asset.outputs:
-            made = outcome.made.get(output)
-            drafts[output] = Materialization(
-                id=names[output],
-                run=self.run_id,
-                asset=output,
-                partition=None,
-                outcome="made",
-                kind=asset.kind,
-                fingerprint=prints[output],
-                recipe=self.facts.recipes[asset.name].digest,
-                environment=self.facts.environments[asset.name].digest,
-                contract=contract_digest(asset.contract, kind_of(self.graph, asset)),
-                parameters=parameter_texts(parameters_of(asset, self.facts)),
-                inputs=tuple(used),
-                files=observation.files if observation is not None else (),
-                unwatched=outcome.unwatched,
-                metrics=tuple(sorted(made.metrics.items())) if made else (),
-                metadata=made.metadata if made else {},
-                reasons=_reasons(decision),
-                origin=names[output],
-                started_at=started,
-                seconds=outcome.seconds,
-            )
-        return drafts
-
-    def _next_id(self) -> str:
-        self.position += 1
-        return f"{self.run_id}.{self.position}"
-
     # ----------------------------------------------------------------------------------- checks
 
     def _judge(
-        self,
-        asset: Asset,
-        contents: Mapping[str, Content],
-        made: Mapping[str, Made],
-        task: Task,
-    ) -> dict[str, tuple[tuple[CheckResult, bool], ...]]:
-        """The verdict of every check on every output: (result, is it new)."""
-        judged = {}
-        for output, content in contents.items():
-            planned, pending = planned_checks(self.graph, output, content, self.known, self.facts)
-            if pending:
-                raise StepError(
-                    f"a check of `{output}` needs {', '.join(pending)}, which was never made",
-                    where=str(asset.where),
-                )
-            results: dict[str, tuple[CheckResult, bool]] = {}
-            for one in planned:
-                before = self.facts.past.check(one.fingerprint) or self.checked.get(one.fingerprint)
-                if before is not None:
-                    results[one.fingerprint] = (replace(before, asset=output), False)
-            unknown = [p for p in planned if p.fingerprint not in results]
-            if unknown:
-                for result in self._run_checks(unknown, output, content, made.get(output), task):
-                    results[result.fingerprint] = (result, True)
-                    self.checked[result.fingerprint] = result
-            judged[output] = tuple(results[p.fingerprint] for p in planned)
-        return judged
-
-    def _run_checks(
-        self,
-        unknown: Sequence[Any],
-        output: str,
-        content: Content,
-        made: Made | None,
-        task: Task,
-    ) -> list[CheckResult]:
-        current = self.facts.past.current(output, None)
-        needed = {g.asset or "" for p in unknown for g in p.check.inputs if g.asset != output}
-        return run_checks(
-            unknown,
-            output,
-            made.canonical if made is not None else content,
-            replace(task, inputs={name: self.known[name] for name in needed}),
-            current.content if current is not None else None,
-            self.around.workshop,
-        )
+        self, asset: Asset, contents: Mapping[str, Content], made: Mapping[str, Made], task: Task
+    ) -> Judged:
+        bench = (self.graph, self.known, self.facts, self.around.workshop)
+        return judge(asset, contents, made, task, bench, self.checked)
 
     def _recheck(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
         """A kept version is judged again; nothing is recomputed."""
         kept = decision.kept or {}
         contents = {o: m.content for o, m in kept.items() if m.content is not None}
         judged = self._judge(asset, contents, {}, self._task(asset, scribe))
-        failing = _failing(judged)
-        if not failing:
+        refused = failing(judged)
+        if not refused:
             self._reuse(asset, decision, judged, scribe)
             return
         new = [r for results in judged.values() for r, is_new in results if is_new]
         reports = self._blocked_reports(asset, decision, contents, judged, 0.0)
         self.broken[asset.name] = "blocked"
-        told = [*self._recipes(asset, new), *new]
+        told = [*self.recorder.named(self.facts, asset, new), *new]
         self._post(asset, scribe, {}, lambda _: told, reports)
 
     def _reuse(
         self,
         asset: Asset,
         decision: Decision,
-        judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]] | tuple[()],
+        judged: Judged | tuple[()],
         scribe: Scribe,
     ) -> None:
         """Publish a version that was made before; or only keep what its checks said."""
         kept = decision.kept or {}
         results = dict(judged) if judged else {}
         new: list[Fact] = [r for found in results.values() for r, is_new in found if is_new]
-        facts: list[Fact] = [*self._recipes(asset, new), *new]
+        facts: list[Fact] = [*self.recorder.named(self.facts, asset, new), *new]
         reports: list[StepReport] = []
         for output, before in kept.items():
             current = self.facts.past.current(output, None)
             made = before
             if current is not before:
-                made = self._reused(asset, decision, output, before, results.get(output, ()))
-                facts.extend((made, self._publication(made)))
+                made = self.recorder.reused(
+                    self.facts,
+                    asset,
+                    decision,
+                    before,
+                    output=output,
+                    used=inputs_used(self.graph, asset, self.known, self.facts)[0],
+                    results=[r for r, _ in results.get(output, ())],
+                    started=self.around.clock(),
+                )
+                facts.extend((made, self.recorder.publication(made)))
             self.known[output] = known_of(made, self.facts.observations.get(asset.name))
             content = made.content
             reports.append(
@@ -530,7 +406,7 @@ class _Loop:
                     Step(output),
                     asset.name,
                     "reused",
-                    _reasons(decision),
+                    reasons_of(decision),
                     content.digest if content else None,
                     summary=content.summary if content else "",
                     metrics=made.metrics,
@@ -538,30 +414,6 @@ class _Loop:
                 )
             )
         self._post(asset, scribe, {}, lambda _: facts, reports)
-
-    def _reused(
-        self,
-        asset: Asset,
-        decision: Decision,
-        output: str,
-        before: Materialization,
-        results: Sequence[tuple[CheckResult, bool]],
-    ) -> Materialization:
-        observation = self.facts.observations.get(asset.name)
-        return replace(
-            before,
-            id=self._next_id(),
-            run=self.run_id,
-            asset=output,
-            outcome="reused",
-            kind=asset.kind,
-            inputs=inputs_used(self.graph, asset, self.known, self.facts)[0],
-            files=observation.files if observation is not None else before.files,
-            checks=tuple(r.fingerprint for r, _ in results) or before.checks,
-            reasons=_reasons(decision),
-            started_at=self.around.clock(),
-            seconds=0.0,
-        )
 
     # ------------------------------------------------------------------------------------ record
 
@@ -572,10 +424,10 @@ class _Loop:
         drafts: Mapping[str, Materialization],
         contents: Mapping[str, Content],
         outcome: Outcome,
-        judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]],
+        judged: Judged,
         scribe: Scribe,
     ) -> None:
-        blocked = bool(_failing(judged))
+        blocked = bool(failing(judged))
         canonicals = {o: m.canonical for o, m in outcome.made.items()}
         new = [r for results in judged.values() for r, is_new in results if is_new]
         finished = {
@@ -588,7 +440,7 @@ class _Loop:
             for o, draft in drafts.items()
         }
 
-        named = [*self._recipes(asset, new), *new]
+        named = [*self.recorder.named(self.facts, asset, new), *new]
 
         def facts(written: Mapping[str, Content]) -> list[Fact]:
             found: list[Fact] = list(named)
@@ -596,7 +448,7 @@ class _Loop:
                 durable = replace(made, content=written.get(output, made.content))
                 found.append(durable)
                 if not blocked:
-                    found.append(self._publication(durable))
+                    found.append(self.recorder.publication(durable))
             return found
 
         if blocked:
@@ -639,7 +491,7 @@ class _Loop:
         asset: Asset,
         decision: Decision,
         contents: Mapping[str, Content],
-        judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]],
+        judged: Judged,
         seconds: float,
     ) -> list[StepReport]:
         return [
@@ -647,7 +499,7 @@ class _Loop:
                 Step(output),
                 asset.name,
                 "blocked",
-                _reasons(decision),
+                reasons_of(decision),
                 content.digest,
                 seconds,
                 content.summary,
@@ -656,27 +508,6 @@ class _Loop:
             )
             for output, content in contents.items()
         ]
-
-    def _publication(self, made: Materialization) -> Publication:
-        digest = made.content.digest if made.content is not None else ""
-        return Publication(
-            DEFAULT_ENVIRONMENT, made.asset, made.partition, made.id, digest, self.run_id
-        )
-
-    def _recipes(self, asset: Asset, checks: Iterable[Fact]) -> list[Fact]:
-        """The recipes and environments that these facts name; the journal keeps each once."""
-        named: list[Recipe | EnvironmentFacts] = [
-            self.facts.recipes[asset.name],
-            self.facts.environments[asset.name],
-        ]
-        judged = [r for r in checks if isinstance(r, CheckResult)]
-        named += [self.facts.check_recipes[CheckId(r.asset, r.name)] for r in judged]
-        found: list[Fact] = []
-        for one in named:
-            if one.digest not in self.recorded and not self.facts.past.knows(one.digest):
-                found.append(one)
-            self.recorded.add(one.digest)
-        return found
 
     def _post(
         self,
@@ -702,8 +533,8 @@ class _Loop:
         used, _ = inputs_used(self.graph, asset, self.known, self.facts)
         outcome = Outcome({}, seconds)
         prints = decision.fingerprints or dict.fromkeys(asset.outputs, "")
-        drafts = self._drafts(asset, decision, used, outcome, prints, started)
-        told = _error_facts(error)
+        drafts = self.recorder.drafts(self.facts, asset, decision, used, outcome, prints, started)
+        told = error_facts(error)
         failed = [replace(d, outcome="failed", error=told, origin="") for d in drafts.values()]
         reports = [
             StepReport(
@@ -718,46 +549,9 @@ class _Loop:
             )
             for made in failed
         ]
-        facts = [*self._recipes(asset, ()), *failed]
+        facts = [*self.recorder.named(self.facts, asset, ()), *failed]
         self._post(asset, scribe, {}, lambda _: facts, reports)
 
 
 def _waiting(decision: Decision) -> tuple[str, ...]:
     return decision.verdict.inputs if isinstance(decision.verdict, Pending) else ()
-
-
-def _reasons(decision: Decision) -> tuple[Reason, ...]:
-    return decision.verdict.reasons if isinstance(decision.verdict, Stale) else ()
-
-
-def _failing(judged: Mapping[str, tuple[tuple[CheckResult, bool], ...]]) -> list[CheckResult]:
-    return [
-        result
-        for results in judged.values()
-        for result, _ in results
-        if not result.passed and result.severity == "error"
-    ]
-
-
-def _in_place(observation: Observation) -> Content:
-    size = sum(f.bytes for f in observation.files)
-    count = len(observation.files)
-    return Content(
-        digest=observation.digest,
-        format="files",
-        summary=f"{count} file{'s' if count != 1 else ''}, {_size(size)}",
-    )
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.0f} B"
-
-
-def _error_facts(error: LinealError) -> ErrorFacts:
-    if isinstance(error, UserCodeError):
-        return ErrorFacts(error.error_type, str(error.message), error.where or "", error.line or "")
-    return ErrorFacts(error.kind, error.message, error.where or "", "")

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.asset import Asset, Check, Input, Result
+from lineal.assets.asset import Asset, Check, Contract, Input, Result
 from lineal.assets.errors import ContentError, LinealError, StepError
 from lineal.assets.plan import Known, PlannedCheck
 from lineal.assets.ports import Canonical, Engine, Vault
@@ -233,7 +233,17 @@ def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Mad
     except LinealError as error:
         error.where = error.where or str(asset.where)
         raise
-    return Made(canonical, _numbers(result.metrics, output), dict(result.metadata))
+    metadata = _plain(result.metadata, f"metadata of {output}", workshop)
+    return Made(canonical, _numbers(result.metrics, output), metadata)
+
+
+def _plain(metadata: Mapping[str, Any], name: str, workshop: Workshop) -> Mapping[str, Any]:
+    """Metadata as JSON gives it back: what can't be written down is refused in the step."""
+    if not metadata:
+        return {}
+    held = workshop.vault.canonical(dict(metadata), Contract(format="json"), rows=False, name=name)
+    plain: Mapping[str, Any] = workshop.vault.load(held, "object")
+    return plain
 
 
 def _numbers(metrics: Mapping[str, Any], output: str) -> dict[str, float]:

@@ -16,6 +16,7 @@ from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
+from lineal.assets.notebook import as_html, as_text
 from lineal.assets.records import (
     CheckResult,
     Column,
@@ -45,9 +46,13 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """No reason of its own, but inputs will be remade: decided once their content is known."""
+    """No reason of its own, but inputs will be remade: decided once their content is known.
+
+    `columns`: what it declares to read of them, when it declares so for each; else empty.
+    """
 
     inputs: tuple[str, ...]
+    columns: tuple[str, ...] = ()
     name: ClassVar[str] = "pending"
 
 
@@ -93,7 +98,7 @@ class PlannedStep(NamedTuple):
     seconds: float | None  # what the last computation took
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """Ordered (step, verdict) pairs: what a run would do, and why."""
 
@@ -102,6 +107,21 @@ class Plan:
     selected: tuple[str, ...]  # asset names in graph order
     excluded: frozenset[str] = frozenset()
 
+    def __repr__(self) -> str:
+        return as_text(self._title, _COLUMNS, self._rows)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title, _COLUMNS, self._rows)
+
+    @property
+    def _title(self) -> str:
+        counts = {v: len(self.named(v)) for v in ("stale", "pending", "fresh")}
+        return "Plan: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
+
+    @property
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(str(s.step), s.verdict.name, _why(s.verdict)) for s in self.steps]
+
     def named(self, verdict: str) -> list[PlannedStep]:
         return [s for s in self.steps if s.verdict.name == verdict]
 
@@ -109,6 +129,24 @@ class Plan:
     def has_work(self) -> bool:
         """Is there anything to make? A step that is only blocked again is none."""
         return any(d.action not in ("none", "blocked", "wait") for d in self.decisions.values())
+
+
+_COLUMNS = ("step", "verdict", "why")
+
+
+def _why(verdict: Verdict) -> str:
+    if isinstance(verdict, Stale):
+        return "; ".join(f"{r.kind.replace('_', ' ')}  {r.detail}".strip() for r in verdict.reasons)
+    return condition(verdict) if isinstance(verdict, Pending) else ""
+
+
+def condition(pending: Pending) -> str:
+    """`if a column it reads changes: rush`, or `if features changes`."""
+    if pending.columns:
+        shown = ", ".join(pending.columns[:4]) + (", …" if len(pending.columns) > 4 else "")
+        return f"if a column it reads of {', '.join(pending.inputs)} changes: {shown}"
+    verb = "changes" if len(pending.inputs) == 1 else "change"
+    return f"if {', '.join(pending.inputs)} {verb}"
 
 
 def plan(graph: Graph, facts: Facts, selected: Iterable[str], excluded: Iterable[str] = ()) -> Plan:
@@ -196,7 +234,7 @@ def decide(graph: Graph, asset: Asset, known: Mapping[str, Known], facts: Facts)
         )
         if why:
             return Decision(Stale(reasons.distinct(why)), "wait", used)
-        return Decision(Pending(pending), "wait", used)
+        return Decision(Pending(pending, _columns_of(asset, pending)), "wait", used)
     prints = fingerprints(graph, asset, used, facts)
     never_reuse = reasons.never_reuse(asset, current, facts)
     if not never_reuse:
@@ -208,6 +246,13 @@ def decide(graph: Graph, asset: Asset, known: Mapping[str, Known], facts: Facts)
     why = (*never_reuse, *own, *reasons.inputs(current, used, facts))
     told = reasons.distinct((*why, *reasons.lost(current, facts))) or reasons.UNEXPLAINED
     return Decision(Stale(told), "compute", used, prints)
+
+
+def _columns_of(asset: Asset, pending: Sequence[str]) -> tuple[str, ...]:
+    read = [given.columns for given in asset.inputs if given.asset in pending]
+    if any(columns is None for columns in read):
+        return ()
+    return tuple(dict.fromkeys(name for columns in read for name in columns or ()))
 
 
 def kind_of(graph: Graph, asset: Asset) -> str:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lineal.assets.canonical import FUNCTIONS, Canonical, Function, is_docstring
-from lineal.assets.scopes import Reader, Scope, binding_lines, bindings, dotted
+from lineal.assets.reading import Reader
+from lineal.assets.scopes import Scope, absolute, binding_lines, bindings, dotted
 
 # A name that a unit reaches: (name | import, chain, line, call | value | load | dynamic).
 # "name" chains start at a free name; "import" chains start at an absolute module name.
 Ref = tuple[str, tuple[str, ...], int, str]
-# Something else worth knowing: (kind, detail, line); the kinds are listed in `scopes.py`.
+# Something else worth knowing: (kind, detail, line); the kinds are listed in `reading.py`.
 Note = tuple[str, str, int]
 
 # Decorators that neither read annotations or docstrings nor hide the function they decorate.
@@ -328,7 +329,7 @@ def _evaluated_outside(node: Function) -> list[ast.AST]:
 
 
 def _affected(statement: ast.stmt) -> list[ast.AST]:
-    """What a top-level statement calls or assigns to, if it binds no plain name."""
+    """What a top-level statement, or one in it, calls or assigns to, if it binds no plain name."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         return [statement.value.func]
     if isinstance(statement, ast.Assign):
@@ -338,7 +339,15 @@ def _affected(statement: ast.stmt) -> list[ast.AST]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         called = [d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list]
         return [c for c in called if isinstance(c, ast.Attribute) and "regist" in c.attr]
-    return []
+    if isinstance(statement, ast.If) and _is_main_guard(statement.test):
+        return []
+    inner = [s for s in ast.iter_child_nodes(statement) if isinstance(s, ast.stmt)]
+    inner += [s for h in getattr(statement, "handlers", []) for s in h.body]
+    return [target for s in inner for target in _affected(s)]
+
+
+def _is_main_guard(test: ast.expr) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(test))
 
 
 def _span(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:
@@ -370,8 +379,6 @@ def _imported(tree: ast.Module, home: str) -> tuple[tuple[str, ...], tuple[str, 
 def _imports_of(node: ast.Import | ast.ImportFrom, home: str) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    from lineal.assets.scopes import absolute
-
     source = absolute(node, home)
     # `from pkg import mod` may name a submodule.
     return [source, *(f"{source}.{a.name}" for a in node.names if a.name != "*")]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lineal.assets.plan import PlannedStep, Stale
-from lineal.assets.records import CheckResult, Materialization, Reason
+from lineal.assets.reasons import columns_difference
+from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
 from lineal.cli.documents import planned_step, reasons
 from lineal.cli.render import (
     Style,
@@ -124,6 +125,7 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         lines.extend(_upstream(found))
     else:
         lines.append(f"{name} is fresh: nothing it reads has changed{_since(found)}.")
+        lines.extend(_unread_changes(found))
     lines.extend(("", *_rest(found)))
     if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:
         lines.extend(
@@ -173,6 +175,18 @@ def _upstream(found: Explanation) -> list[str]:
     return ["", *rows] if rows else []
 
 
+def _unread_changes(found: Explanation) -> list[str]:
+    """What changed on the way here without being read."""
+    rows = []
+    for used, now, before in found.inputs:
+        if now is not None and before is not None and now.digest != before.digest:
+            what = columns_difference(before, now)
+            rows.append(
+                f"  {used.asset} got new content, {what}; nothing on the way here reads it."
+            )
+    return ["", *rows] if rows else []
+
+
 def _since(found: Explanation) -> str:
     if found.made is None:
         return ""
@@ -193,8 +207,9 @@ def _rest(found: Explanation) -> list[str]:
     rows.append(f"    {'packages':<13} {len(packages):<10}  {told}")
     given = ", ".join(f"{n}={v}" for n, v in found.parameters) or "none"
     rows.append(f"    {'parameters':<13} {given}")
-    for i, (used, content) in enumerate(found.inputs):
-        rows.append(f"    {'inputs' if not i else '':<13} {_input(used, content)}")
+    for i, (used, content, before) in enumerate(found.inputs):
+        told = _input(used, content) + _unread(used, content, before)
+        rows.append(f"    {'inputs' if not i else '':<13} {told}")
     rows.append(f"    {'not followed':<13} {'; '.join(found.recipe.opaque) or 'nothing'}")
     if found.recipe.impure:
         rows.append(f"    {'impure':<13} {'; '.join(found.recipe.impure)}")
@@ -210,6 +225,13 @@ def _input(used: Any, content: Any) -> str:
     else:
         read = f"{whole} of {plural(whole, 'column')} read" if whole else "read whole"
     return f"{used.asset:<17} {read:<26} @{used.content[:6]}"
+
+
+def _unread(used: Used, now: Content | None, before: Content | None) -> str:
+    """`   wind_gust changed, not read`, for an input that changed elsewhere."""
+    if used.mode != "columns" or now is None or before is None or now.digest == before.digest:
+        return ""
+    return f"   {columns_difference(before, now)} changed"
 
 
 def why_document(found: Explanation) -> dict[str, Any]:
@@ -231,7 +253,7 @@ def why_document(found: Explanation) -> dict[str, Any]:
                 "version": used.content,
                 "used": used.digest,
             }
-            for used, _ in found.inputs
+            for used, _, _ in found.inputs
         ],
         "recipe": {
             "digest": found.recipe.digest,

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lineal.assets.errors import DefinitionErrors, LinealError
-from lineal.assets.materialize import Run
 from lineal.assets.plan import Plan, PlannedStep, Stale
 from lineal.assets.records import Reason
+from lineal.assets.run import Run
 
 
 def reasons(found: Iterable[Reason]) -> list[dict[str, str]]:

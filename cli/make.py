@@ -10,8 +10,8 @@ import click
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import UsageError
-from lineal.assets.materialize import Run, StepReport
 from lineal.assets.plan import Decision, Plan
+from lineal.assets.run import Run, StepReport
 from lineal.cli import render
 from lineal.cli.documents import dumps, plan_document, run_document
 

@@ -17,9 +17,9 @@ from lineal.assets.errors import (
     LinealError,
     UserCodeError,
 )
-from lineal.assets.materialize import Run, StepReport
-from lineal.assets.plan import Pending, Plan, PlannedStep, Stale
+from lineal.assets.plan import Pending, Plan, PlannedStep, Stale, condition
 from lineal.assets.records import CheckResult, Reason
+from lineal.assets.run import Run, StepReport
 
 NAME_WIDTH = 24  # the widest a column of names gets; longer ones shorten in the middle
 GLYPHS: Mapping[str, tuple[str, str, str]] = {
@@ -360,9 +360,7 @@ def _plan_group(style: Style, group: Sequence[PlannedStep], width: int) -> list[
     first = group[0]
     name = ", ".join(s.step.asset for s in group)
     if isinstance(first.verdict, Pending):
-        needs = ", ".join(first.verdict.inputs)
-        verb = "changes" if len(first.verdict.inputs) == 1 else "change"
-        return [line(style, style.glyph("pending"), name, width, f"if {needs} {verb}")]
+        return [line(style, style.glyph("pending"), name, width, condition(first.verdict))]
     if not isinstance(first.verdict, Stale):
         return []
     again = {"reuse": "   (kept from before: no computation)", "blocked": "   (blocked again)"}

@@ -190,6 +190,12 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def is_damage(error: duckdb.Error) -> bool:
+    """Did a question meet a damaged block of the catalog? `rebuild` mends it."""
+    message = str(error)
+    return "Corrupt database file" in message or "Failed to deserialize" in message
+
+
 def _holder(message: str) -> str | None:
     """Who holds the file, from DuckDB's message, or None when the trouble is another one."""
     if "Conflicting lock is held in " in message:

@@ -44,15 +44,17 @@ class _Shape(NamedTuple):
         return written
 
     def load(self, raw: dict[str, Any]) -> Any:
+        get = raw.get
         values = []
         for name, default, _, load in self.fields:
-            value = raw.get(name, _REQUIRED)
-            if value is _REQUIRED:
+            value = get(name, default)
+            if value is default:
                 if default is _REQUIRED:
                     raise KeyError(name)
-                values.append({} if default == {} else default)
+                # A mutable default is the record's own.
+                values.append({} if type(default) is dict else default)
             else:
-                values.append(load(value) if load else value)
+                values.append(value if load is None else load(value))
         return self.make(*values)
 
 

@@ -66,7 +66,8 @@ class Journal:
         while True:
             number = self.head() + 1
             previous = self._digest_of_head(number - 1)
-            if os.path.lexists(self.path(number + 1)):
+            # In this order: others may link both between the two looks.
+            if self._exists(number + 1) and not self._exists(number):
                 raise self._gap(number)
             data = _seal(number, previous, make_lines(number))
             if self._link(number, data):

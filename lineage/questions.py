@@ -190,19 +190,50 @@ def ask(
     """
     import duckdb
 
+    from lineal.lineage.catalog import is_damage
+
     views = table_views(history)
     wanted = [*_wanted(views, query), *mentioned_versions(history, query)]
-    connection, note = catalog.connect_for_questions()
     try:
-        show_tables(connection, wanted, path_of)
-        connection.execute(query)
-        columns = [column[0] for column in connection.description or ()]
-        return Result(columns, connection.fetchall() if columns else [], note)
+        try:
+            return _ask_once(catalog, wanted, path_of, query)
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            catalog.rebuild()
+            return _ask_once(catalog, wanted, path_of, query)
     except duckdb.Error as error:
         names = [view for table in views for _, view in table.names]
         raise _query_error(error, names) from error
+
+
+def _ask_once(
+    catalog: Catalog,
+    tables: Iterable[TableView],
+    path_of: Callable[[StoredObject], Path],
+    query: str,
+) -> Result:
+    connection, note = catalog.connect_for_questions()
+    try:
+        show_tables(connection, tables, path_of)
+        connection.execute(query)
+        described = connection.description or []
+        return Result([name for name, *_ in described], _rows(connection, described), note)
     finally:
         connection.close()
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, described: Sequence[Sequence[Any]]
+) -> list[tuple[Any, ...]]:
+    if not described:
+        return []
+    if not any("WITH TIME ZONE" in str(kind) for _, kind, *_ in described):
+        rows: list[tuple[Any, ...]] = connection.fetchall()
+        return rows
+    # DuckDB makes such Python values with pytz only, which may not be there; Arrow doesn't.
+    table = connection.to_arrow_table()
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def show_tables(
@@ -234,6 +265,7 @@ def _query_error(error: duckdb.Error, names: Sequence[str]) -> QueryError:
     excerpt = "\n".join([lines[0], *(line[margin:] for line in lines[1:2])]) or None
     missing = _NO_TABLE.search(text)
     if missing is None:
-        return QueryError(text.strip(), excerpt=excerpt)
+        only = "`lineal sql` only reads: " if "read-only" in text else ""
+        return QueryError(f"{only}{text.strip()}", excerpt=excerpt)
     name = missing.group(1)
     return QueryError(f"no table `{name}`{did_you_mean(name, names)}", excerpt=excerpt)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from lineal.assets import canonical, scopes, sourcecode
+from lineal.assets import canonical, reading, remarkable, scopes, sourcecode
 from lineal.assets.digest import encode
 from lineal.assets.sourcecode import Analysis
 
@@ -80,7 +80,9 @@ class CompiledCache:
 
     def _analyser_digest(self) -> bytes:
         if self._analyser is None:
-            texts = [_own_text(module) for module in (canonical, scopes, sourcecode)]
+            texts = [
+                _own_text(module) for module in (canonical, reading, remarkable, scopes, sourcecode)
+            ]
             self._analyser = blake3(encode(texts)).digest()
         return self._analyser
 

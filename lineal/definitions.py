@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import traceback
@@ -12,7 +13,7 @@ from pathlib import Path
 from lineal.assets.asset import Declaration, gathering
 from lineal.assets.code import Walker
 from lineal.assets.errors import DefinitionError, LinealError
-from lineal.assets.reach import ModuleSource as ReachedSource
+from lineal.assets.pieces import ModuleSource as ReachedSource
 from lineal.compiled import CompiledCache
 from lineal.finder import ModuleSource, ProjectFinder, ProjectLoader, TextFiles
 
@@ -125,7 +126,18 @@ class Definitions:
             for name in names:
                 self._import(name)
         self.declared = tuple(found)
+        self._load_late()
         self.warnings = tuple(self._hidden())
+
+    def _load_late(self) -> None:
+        """Import what functions import in their bodies: no recipe depends on what ran before."""
+        done: set[str] = set()
+        while waiting := {n for s in self.sources.values() for n in s.analysis.late} - done:
+            done |= waiting
+            for name in sorted(waiting):
+                if self.finder.source(name) is not None:
+                    with contextlib.suppress(DefinitionError):  # told if a recipe reaches it
+                        self.module(name)
 
     def _import(self, name: str) -> None:
         try:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, Asset
 from lineal.assets.errors import UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts
-from lineal.assets.materialize import Announcer, Run, StepReport, Surroundings, materialize
+from lineal.assets.materialize import Surroundings, materialize
 from lineal.assets.names import Step, identifier
 from lineal.assets.perform import Workshop
 from lineal.assets.plan import Decision, Plan, PlannedStep, plan
@@ -37,6 +37,7 @@ from lineal.assets.records import (
     RunStarted,
     Used,
 )
+from lineal.assets.run import Announcer, Run, StepReport
 from lineal.definitions import load
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -242,9 +243,7 @@ class Project:
         user_code = UserCode(self.root, self.store, seen.observer.digest, drifted, echo, debugger)
         workshop = Workshop(
             vault=vault,
-            engine=Engine(
-                vault, self.root, temporary=self.store / "tmp", queries=seen.queries
-            ),
+            engine=Engine(vault, self.root, temporary=self.store / "tmp", queries=seen.queries),
             user_code=user_code,
             scratch=lambda: _new_folder(self.store / "tmp"),
             as_path=Path,
@@ -311,7 +310,19 @@ class Project:
         made = self.version(name)
         if made.content is None:
             raise UsageError(f"`{name}` has no content")
-        return self._vault().load(made.content, arrival)
+        if made.content.format == "files":
+            paths = self.path(name)
+            return paths if len(paths) != 1 else paths[0]
+        if made.content.format not in ("joblib", "pickle"):
+            return self._vault().load(made.content, arrival)
+        with self.look():  # a class of the project is found through its own finder
+            return self._vault().load(made.content, arrival)
+
+    def _readable(self, content: Content | None) -> Any:
+        """A table or plain value to describe; None for what must not be opened just to be shown."""
+        if content is None or content.format not in ("parquet", "json"):
+            return None
+        return self._vault().load(content, "auto")
 
     def _vault(self) -> Any:
         from lineal.storage.vault import Vault
@@ -375,14 +386,23 @@ class Project:
                 parameters=parameter_texts(facts.parameters[asset]),
                 made=made,
                 last=last,
-                inputs=tuple(self._inputs(found.decisions[asset], seen)),
+                inputs=tuple(self._inputs(found.decisions[asset], seen, made)),
                 upstream=tuple(s for s in found.steps if s.maker != asset),
             )
 
-    def _inputs(self, decision: Decision, seen: Snapshot) -> Iterator[tuple[Used, Content | None]]:
+    def _inputs(
+        self, decision: Decision, seen: Snapshot, made: Materialization | None
+    ) -> Iterator[InputNow]:
+        before = {u.parameter: u for u in made.inputs} if made is not None else {}
         for used in decision.used:
             source = seen.history.materialization(used.materialization)
-            yield used, source.content if source is not None else None
+            old = before.get(used.parameter)
+            past = seen.history.materialization(old.materialization) if old is not None else None
+            yield InputNow(
+                used,
+                source.content if source is not None else None,
+                past.content if past is not None else None,
+            )
 
     def show(self, name: str) -> Shown:
         """What is known of an asset's version: current, or `name@prefix`."""
@@ -403,7 +423,7 @@ class Project:
             versions=tuple(versions),
             current=current.id if current is not None else None,
             feeds=tuple(sorted(readers)),
-            value=self._vault().load(made.content, "auto") if made.content is not None else None,
+            value=self._readable(made.content),
         )
 
     def lineage(
@@ -503,20 +523,20 @@ class Project:
         Raises:
             QueryError: the query can't run.
         """
-        from lineal.lineage.answers import ask
         from lineal.lineage.catalog import Catalog
+        from lineal.lineage.questions import ask
 
         history = self.history()
         objects = Objects(self.store)
         try:
             catalog = Catalog(self.store, self.journal)
-            columns, rows, note = ask(catalog, history, query, lambda o: str(objects.path(o)))
+            columns, rows, note = ask(catalog, history, objects.path, query)
         finally:
             history.close()
         return Answer(tuple(columns), tuple(rows), note)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Status:
     """How the whole project stands."""
 
@@ -524,6 +544,20 @@ class Status:
     lasts: Mapping[Step, Materialization]
     currents: Mapping[Step, Materialization]
     usage: tuple[int, int]  # objects, bytes
+
+    def __repr__(self) -> str:
+        return repr(self.plan).replace("Plan: ", "Status: ", 1)
+
+    def _repr_html_(self) -> str:
+        return self.plan._repr_html_().replace("Plan: ", "Status: ", 1)
+
+
+class InputNow(NamedTuple):
+    """An input as it is read now: what is read, its content, and the content read last time."""
+
+    used: Used
+    content: Content | None
+    before: Content | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -537,7 +571,7 @@ class Explanation:
     parameters: tuple[tuple[str, str], ...]
     made: Materialization | None  # what it is compared with
     last: Materialization | None  # the last attempt
-    inputs: tuple[tuple[Used, Content | None], ...]
+    inputs: tuple[InputNow, ...]
     upstream: tuple[PlannedStep, ...]
 
 

@@ -187,9 +187,7 @@ class _Environments:
         return seen.packages.facts(imports, (*variables, *recipe.variables), seen.settings.packages)
 
 
-def bind(
-    declared: Iterable[Asset | Check | DefinitionError], queries: Queries
-) -> Graph:
+def bind(declared: Iterable[Asset | Check | DefinitionError], queries: Queries) -> Graph:
     """Find the inputs of SQL assets in their text, then build the graph; all errors at once."""
     things = list(declared)
     names = [o for t in things if isinstance(t, Asset) for o in t.outputs]

@@ -10,7 +10,9 @@ In pandas (fresh RangeIndex, writable) a column arrives as `pandas.read_parquet`
     string               pandas' default for text (`str` from pandas 3 on)
     timestamp, duration  datetime64 and timedelta64 of the same unit, zone kept; null is NaT
     categorical          Categorical with its categories, their order and orderedness
-    date, time, decimal, binary, uuid, list, struct, map, null     Python objects; null is None
+    date, time, decimal, binary, uuid, null        Python objects; null is None
+    list, struct, map    arrays, dicts, lists of pairs; items are typed by the whole column, so that
+                         integers with a null among them are all floats
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ import pyarrow.types as pt
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import ContentError, did_you_mean
 from lineal.assets.records import Column
-from lineal.storage.canonical import categories_of, type_text
+from lineal.storage.canonical import categories_of, tidy, type_text
 
 _READ_UNLIKE = re.compile(r"duration\[|timestamp\[ms|decimal\((39|[4-7]\d),|, \d+>")
+BATCH_ROWS = 65_536  # of each batch a reader of batches gets
 _EXACT = 2**53  # up to here every integer is a float64
 
 
@@ -89,7 +92,8 @@ def _series(name: str, column: pa.ChunkedArray) -> Any:
     if column.null_count and pt.is_boolean(kind):
         return column.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
     try:
-        series = column.to_pandas()
+        # How Arrow converts items depends on chunks and on what lies under nulls; readers must not.
+        series = (tidy(column) if pt.is_nested(kind) else column).to_pandas()
     except (pa.ArrowException, ValueError, NotImplementedError) as error:
         raise _unfit(name, kind, "pandas", error) from error
     if pt.is_nested(kind):
@@ -206,11 +210,12 @@ def _to_array(table: pa.Table) -> Any:
 
 
 def _to_batches(table: pa.Table) -> pa.RecordBatchReader:
-    return table.to_reader()
+    return _to_arrow(table).to_reader(max_chunksize=BATCH_ROWS)
 
 
 def _to_arrow(table: pa.Table) -> pa.Table:
-    return table
+    """In one chunk a column: how it was chunked when made, or by the file, is nobody's business."""
+    return table.combine_chunks()
 
 
 _ARRIVALS: Mapping[str, Callable[[pa.Table], Any]] = {

@@ -301,8 +301,7 @@ def _list(array: pa.Array, children: list[pa.Array]) -> pa.Array:
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy()
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
     mask = array.is_null() if array.null_count else None
-    kind = pa.large_list(array.type.value_field)
-    return pa.LargeListArray.from_arrays(offsets, children[0], type=kind, mask=mask)
+    return pa.LargeListArray.from_arrays(offsets, children[0], mask=mask)
 
 
 def _list_of_view(array: pa.Array) -> pa.Array:
@@ -323,6 +322,40 @@ def map_parts(array: pa.Array) -> tuple[np.ndarray[Any, Any], pa.Array, pa.Array
     offsets = np.frombuffer(buffer, np.int32, len(array) + 1, array.offset * 4)
     first, count = int(offsets[0]), int(offsets[-1] - offsets[0])
     return offsets, array.keys.slice(first, count), array.items.slice(first, count)
+
+
+def tidy(column: pa.ChunkedArray) -> pa.Array:
+    """A nested column in one piece with nothing left under its nulls; fixed lists as lists."""
+    if column.num_chunks == 0:
+        return _tidy(pa.array([], column.type))
+    return _tidy(pa.concat_arrays(column.chunks))
+
+
+def _tidy(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pt.is_fixed_size_list(kind):
+        return _tidy(array.cast(pa.large_list(kind.value_type)))
+    if pt.is_large_list(kind):
+        return _list(array, [_tidy(array.flatten())])
+    if pt.is_struct(kind):
+        children = [_tidy(child) for child in array.flatten()]
+        mask = array.is_null() if array.null_count else None
+        names = [field.name for field in kind]
+        return pa.StructArray.from_arrays(children, names=names, mask=mask)
+    if pt.is_map(kind):
+        return _tidy_map(array)
+    return array
+
+
+def _tidy_map(array: pa.Array) -> pa.Array:
+    full = array.drop_null()
+    offsets, keys, items = map_parts(full)
+    lengths = np.zeros(len(array), np.int32)
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    lengths[valid] = np.diff(offsets)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    mask = array.is_null() if array.null_count else None
+    return pa.MapArray.from_arrays(pa.array(starts), _tidy(keys), _tidy(items), mask=mask)
 
 
 def _flat_floats(array: pa.Array) -> pa.Array:

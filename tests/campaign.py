@@ -29,7 +29,7 @@ from tests.generated_project import Edit, Project, generated
 from tests.warm import LIBRARIES, CallFailed, Warm
 
 Shown = dict[str, Any]
-LINEAL = (*LIBRARIES, "lineal.cli", "lineal.project")
+LINEAL = (*LIBRARIES, "lineal.cli.main", "lineal.cli.make", "lineal.cli.ask", "lineal.project")
 
 
 class Fault(NamedTuple):
@@ -61,10 +61,17 @@ def command(folder: str, *words: str) -> tuple[int, str, str]:
 def loaded(folder: str, names: list[str]) -> Shown:
     """Every asset as `lineal.open(folder).load(name)` gives it."""
     import lineal
+    from lineal.assets.errors import LinealError
     from tests.oracle import shown
 
     project = lineal.open(folder)
-    return {name: shown(project.load(name)) for name in names}
+    found: Shown = {}
+    for name in names:
+        try:
+            found[name] = shown(project.load(name))
+        except LinealError as error:
+            found[name] = f"an error: {error}"
+    return found
 
 
 def on_disk(folder: str, names: list[str]) -> Shown:
@@ -283,9 +290,9 @@ class Campaign:
         for asset, outcome in outcomes.items():
             if outcome not in possible[verdicts[asset]] | rechecked:
                 self._fault("plan", f"{asset} was planned as {verdicts[asset]}, then {outcome}")
-            if edit is not None and edit.kind in ("cosmetic", "unreached"):
-                if verdicts[asset] != "fresh" and asset not in self.project.loose:
-                    self._fault("false staleness in plan", f"{asset} {verdicts[asset]}")
+            quiet = edit is not None and edit.kind in ("cosmetic", "unreached")
+            if quiet and verdicts[asset] != "fresh" and asset not in self.project.after_loose:
+                self._fault("false staleness in plan", f"{asset} {verdicts[asset]}")
 
     def _allowed(self, edit: Edit, expected: Shown) -> set[str]:
         """The assets that may be remade: their own code changed, or what they read did."""
@@ -326,6 +333,8 @@ class Campaign:
             wanted = _plain(self.expected[name])
             if _plain(files[name]) != wanted:
                 self._fault("wrong", f"file of {name}: {_difference(wanted, _plain(files[name]))}")
+        if self.rng.random() < 0.75:
+            return
         name = self.rng.choice(tables)
         rows, texts = self.lineal.call("tests.campaign:queried", folder, name)
         told = _queried_faults(self.expected[name], rows, texts)

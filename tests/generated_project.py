@@ -52,6 +52,15 @@ class Project:
     objects: set[str] = field(default_factory=set)  # pickled: their class's code is content
     loose: set[str] = field(default_factory=set)  # code that can't be followed: may see any edit
 
+    @property
+    def after_loose(self) -> set[str]:
+        """The loose assets and all that they feed."""
+        found = set(self.loose)
+        for asset, inputs in self.reads.items():  # inputs were declared first
+            if found & inputs.keys():
+                found.add(asset)
+        return found
+
     def text(self, template: str) -> str:
         """A template with its slots filled in (alternatives may hold slots themselves)."""
         while TOKEN.search(template):

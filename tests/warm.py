@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import pickle
@@ -48,7 +49,10 @@ class Warm:
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             self._process.kill()
             raise CallFailed(f"{target} took more than {seconds:.0f} s")
-        good, result = _receive(self._process.stdout)
+        try:
+            good, result = _receive(self._process.stdout)
+        except EOFError:
+            raise CallFailed(f"the warm interpreter is gone before {target}") from None
         if not good:
             raise CallFailed(result)
         return result
@@ -94,6 +98,7 @@ def serve(preload: Sequence[str]) -> None:
     os.dup2(2, 1)  # what a call prints must not mix with the replies
     for module in preload:
         importlib.import_module(module)
+    gc.freeze()  # else the first collection in each fork copies every page
     while True:
         try:
             target, arguments = _receive(sys.stdin.buffer)
@@ -116,3 +121,4 @@ def serve(preload: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     serve(sys.argv[1:])
+    os._exit(0)  # frozen objects can't be torn down in order

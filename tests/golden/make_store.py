@@ -1,4 +1,4 @@
-"""Make `tests/golden/store`: a store of the first format, to be kept and read by every later lineal.
+"""Make `tests/golden/store`: a store of the first format, to be read by every later lineal.
 
     python -m tests.golden.make_store FOLDER
 

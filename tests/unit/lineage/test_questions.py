@@ -1,3 +1,5 @@
+import os
+
 import duckdb
 import pytest
 from blake3 import blake3
@@ -99,7 +101,7 @@ def test_an_unknown_asset_or_version_is_told_as_such(journal):
     with pytest.raises(UsageError, match="there is no version `flights@000000`"):
         resolve_version(history, "flights@000000")
     for text in ("flights@12", "flights@production", "flights@"):
-        with pytest.raises(UsageError, match="6 hex digits|is no version"):
+        with pytest.raises(UsageError, match="is no version"):
             resolve_version(history, text)
 
 
@@ -192,15 +194,14 @@ def test_a_statement_that_cannot_be_parsed_is_shown_with_a_caret(journal):
     assert "^" in caught.value.excerpt
 
 
-def test_a_damaged_block_of_the_catalog_is_mended_before_the_answer(journal):
+def test_a_damaged_catalog_is_mended_before_the_answer_wherever_the_damage_is(journal):
     run = Run(journal)
-    for n in range(300):
+    for n in range(40):
         run.make("a", table(f"t{n}"), publish=False)
-    assert asked(journal, "select count(distinct id) from lineage.version").rows == [(300,)]
+    query = "select count(distinct id), count(distinct digest) from lineage.version"
+    assert asked(journal, query).rows == [(40, 40)]
     path = journal.root / "catalog.duckdb"
-    data = bytearray(path.read_bytes())
-    at = data.index(digest("t5")[:20].encode()) if digest("t5")[:20].encode() in data else None
-    for place in [at] if at else range(300_000, len(data), 50_000):
-        data[place] ^= 0xFF
-    path.write_bytes(bytes(data))
-    assert asked(journal, "select count(distinct id) from lineage.version").rows == [(300,)]
+    whole = path.read_bytes()
+    for block in range(12_288, len(whole), 262_144):
+        path.write_bytes(whole[: block + 8] + os.urandom(4096) + whole[block + 8 + 4096 :])
+        assert asked(journal, query).rows == [(40, 40)], block

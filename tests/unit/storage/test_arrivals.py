@@ -163,6 +163,40 @@ def test_batches_arrow_and_polars_hold_the_same_values(table):
     assert hand_over(table, "polars").schema["t"] == pl.Datetime("us", "Europe/Berlin")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1], [2, 3], [None], None]),
+        pa.array([[1, 1], [2, 3], [None, 4], None], pa.list_(pa.int64(), 2)),
+        pa.array([{"x": 1}, {"x": 2}, {"x": None}, None]),
+        pa.array([[{"x": [1]}], [], [{"x": [None]}], None]),
+        pa.array([[("k", 1)], [], [("k", None)], None], pa.map_(pa.string(), pa.int64())),
+    ],
+)
+def test_nested_values_arrive_alike_however_the_column_is_cut(values):
+    whole = stored(pa.table({"a": values}))
+    pieces = stored(pa.table({"a": pa.chunked_array([values[:2], values[2:3], values[3:]])}))
+    assert column_digests(whole) == column_digests(pieces)
+    for arrival in ("pandas", "rows", "array"):
+        one, other = hand_over(whole, arrival), hand_over(pieces, arrival)
+        assert repr(getattr(one, "values", one)) == repr(getattr(other, "values", other))
+
+
+def test_what_lies_under_a_null_is_seen_by_no_reader():
+    number, mask = pa.array([7, 0]), pa.array([True, False])
+    hidden = pa.StructArray.from_arrays([number], names=["x"], mask=mask)
+    clean = pa.array([None, {"x": 0}], hidden.type)
+    pair = [stored(pa.table({"a": array})) for array in (hidden, clean)]
+    assert column_digests(pair[0]) == column_digests(pair[1])
+    for arrival in ALL:
+        one, other = (hand_over(table, arrival) for table in pair)
+        if arrival == "batches":
+            one, other = one.read_all().to_pylist(), other.read_all().to_pylist()
+        if arrival in ("pandas", "auto"):
+            one, other = one.to_dict("list"), other.to_dict("list")
+        assert repr(one) == repr(other) or arrival == "arrow"
+
+
 @pytest.mark.parametrize("arrival", ALL)
 def test_only_the_chosen_columns_arrive_in_their_order(table, arrival):
     arrived = hand_over(table, arrival, ["s", "i"])

@@ -1,0 +1,349 @@
+"""Which names a piece of source reaches outside itself, and what catches the eye on the way.
+
+Kinds of notes: `dynamic` (detail: what can't be followed), `environ` (a literal variable name),
+`unnamed-environ`, `impure` (what is read or drawn), `path` (a literal that looks like one),
+`introspects` (docstrings or annotations are looked at), `names` (function names are looked at),
+`caller` (a name inside a query text that a library may look up in its caller).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+
+from lineal.assets import remarkable
+from lineal.assets.canonical import Function, is_docstring
+from lineal.assets.scopes import (
+    COMPREHENSIONS,
+    Scope,
+    absolute,
+    bindings,
+    chain_of,
+    dotted,
+    dotted_chain,
+    unrolled,
+)
+
+
+class Reader(ast.NodeVisitor):
+    """Reads a piece of source and notes the names it reaches outside itself.
+
+    `scopes` are those around and of the piece; those from `boundary` on are its own.
+    """
+
+    def __init__(self, scopes: list[Scope], boundary: int, home: str):
+        self.scopes = scopes
+        self.boundary = boundary
+        self.home = home
+        self.refs: dict[tuple[str, tuple[str, ...], str], int] = {}
+        self.notes: dict[tuple[str, str], int] = {}
+        self.in_class = False
+
+    def taken(
+        self,
+    ) -> tuple[tuple[tuple[str, tuple[str, ...], int, str], ...], tuple[tuple[str, str, int], ...]]:
+        """What was found since the last time, sorted."""
+        refs = tuple(
+            (kind, chain, line, how) for (kind, chain, how), line in sorted(self.refs.items())
+        )
+        notes = tuple((kind, detail, line) for (kind, detail), line in sorted(self.notes.items()))
+        self.refs, self.notes = {}, {}
+        return refs, notes
+
+    # ------------------------------------------------------------------ pieces
+
+    def body(self, node: Function) -> None:
+        body: Sequence[ast.AST]
+        if isinstance(node, ast.Lambda):
+            body = [node.body]
+        else:
+            body = node.body[1:] if is_docstring(node.body[0]) else node.body
+        self._queries(body)
+        for statement in body:
+            self.visit(statement)
+
+    def annotations(self, node: Function) -> None:
+        """What only the annotations of a function reach."""
+        args = node.args
+        for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]:
+            if arg is not None and arg.annotation is not None:
+                self.visit(arg.annotation)
+        if not isinstance(node, ast.Lambda) and node.returns is not None:
+            self.visit(node.returns)
+
+    def class_body(self, node: ast.ClassDef, elided: Callable[[ast.AST], bool]) -> None:
+        self.in_class = True
+        for base in [*node.bases, *node.keywords]:
+            self.visit(base)
+        for statement in node.body:
+            if elided(statement):
+                assert isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef)
+                for decorator in statement.decorator_list:
+                    self.visit(decorator)
+            elif not is_docstring(statement):
+                self.visit(statement)
+
+    def methods(self, node: ast.ClassDef, elided: Callable[[ast.AST], bool]) -> None:
+        for statement in node.body:
+            if elided(statement):
+                self.visit(statement)
+
+    def whole(self, tree: ast.Module) -> None:
+        for statement in tree.body:
+            self.visit(statement)
+
+    # ------------------------------------------------------------------ names
+
+    def use(self, chain: tuple[str, ...], line: int, how: str = "value") -> None:
+        self._eye(chain, line)
+        name = chain[0]
+        for position in range(len(self.scopes) - 1, -1, -1):
+            scope = self.scopes[position]
+            if scope.kind == "module" or name in scope.above:
+                break
+            if scope.kind == "class" and position != len(self.scopes) - 1:
+                continue
+            if name not in scope.bound or scope.kind == "class":
+                continue  # a class body falls back to the names around it
+            if position < self.boundary:
+                break  # a closure: its cell is looked at
+            for path in scope.bound[name]:
+                self._note_ref("import", (*path, *chain[1:]), line, how)
+            return
+        self._note_ref("name", chain, line, how)
+
+    def _note_ref(self, kind: str, chain: tuple[str, ...], line: int, how: str) -> None:
+        self.refs.setdefault((kind, chain, how), line)
+
+    def note(self, kind: str, detail: str, line: int) -> None:
+        self.notes.setdefault((kind, detail), line)
+
+    def _eye(self, chain: tuple[str, ...], line: int) -> None:
+        """What is remarkable about a chain of names."""
+        for part in chain[1:]:
+            if part in remarkable.INTROSPECTS:
+                self.note("introspects", part, line)
+            elif part in remarkable.NAMES:
+                self.note("names", part, line)
+            elif part in remarkable.REFLECTS:
+                self.note("dynamic", part, line)
+        if chain[0] in remarkable.INTROSPECTS:
+            self.note("introspects", chain[0], line)
+        found = dotted_chain(chain, self.scopes)
+        if not found:
+            return
+        if found in remarkable.DYNAMIC or (len(chain) > 1 and found.startswith("sys.modules.")):
+            self.note("dynamic", found.removeprefix("builtins."), line)
+        elif found == "os.environ":
+            self.note("unnamed-environ", "os.environ", line)
+        elif found in remarkable.CLOCK:
+            self.note("impure", f"reads the clock: `{found}`", line)
+        elif remarkable.draws(found):
+            self.note("impure", f"draws at random without a seed of its own: `{found}`", line)
+
+    # ------------------------------------------------------------------ expressions
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load) or node.id in self.scopes[-1].above:
+            self.use((node.id,), node.lineno)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        chain = chain_of(node)
+        if chain:
+            self.use(chain, node.lineno)
+            return
+        self._eye(("", node.attr), node.lineno)
+        base, attributes = unrolled(node)
+        found = dotted(base.func, self.scopes) if isinstance(base, ast.Call) else ""
+        importing = found in remarkable.IMPORTERS and isinstance(base, ast.Call)
+        if importing and self._imports(base, found, attributes):
+            return
+        self.visit(node.value)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        chain = chain_of(node.func)
+        found = dotted_chain(chain, self.scopes) if chain else ""
+        arguments: list[ast.AST] = [*node.args, *node.keywords]
+        if found in remarkable.ATTRIBUTES and len(node.args) >= 2:
+            arguments = self._attribute(node, arguments)
+        elif found in remarkable.IMPORTERS and self._imports(node, found):
+            arguments = arguments[1:]
+            chain = ()
+        elif found in remarkable.ENVIRON:
+            self._environ(node.args[0] if node.args else None, node.lineno)
+            self._note_ref("import", ("os", "environ"), node.lineno, "value")
+            arguments = arguments[1:]
+            chain = ()
+        elif found in remarkable.SEEDABLE and not node.args and not node.keywords:
+            self.note("impure", f"draws at random without a seed: `{found}`", node.lineno)
+        if chain:
+            self.use(chain, node.lineno, "call")
+        elif not chain_of(node.func):
+            self.visit(node.func)
+        for argument in arguments:
+            self.visit(argument)
+
+    def _attribute(self, node: ast.Call, arguments: list[ast.AST]) -> list[ast.AST]:
+        """`getattr(x, "name")` is `x.name`; by a variable it is any attribute of x."""
+        chain = chain_of(node.args[0])
+        if not chain:
+            return arguments
+        name = node.args[1]
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            self.use((*chain, name.value), node.lineno)
+        else:
+            self.use(chain, node.lineno, "dynamic")
+        return arguments[1:]
+
+    def _imports(self, node: ast.Call, found: str, rest: tuple[str, ...] = ()) -> bool:
+        """`import_module("util").rate` is `util.rate`, if the name is literal and absolute."""
+        name = node.args[0] if node.args else None
+        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+            return False
+        if name.value.startswith(".") or (len(node.args) > 1 and "__import__" in found):
+            return False
+        if "__import__" in found and "." in name.value:  # gives the package, not the module
+            self._note_ref("import", (name.value.partition(".")[0], *rest), node.lineno, "value")
+            rest = ()
+        self._note_ref("import", (name.value, *rest), node.lineno, "value")
+        return True
+
+    def _environ(self, name: ast.AST | None, line: int) -> None:
+        if isinstance(name, ast.Constant) and isinstance(name.value, str | bytes):
+            value = name.value
+            self.note("environ", value if isinstance(value, str) else value.decode(), line)
+        else:
+            self.note("unnamed-environ", "os.environ", line)
+            if name is not None:
+                self.visit(name)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if dotted(node.value, self.scopes) == "os.environ":
+            self._environ(node.slice, node.lineno)
+            self._note_ref("import", ("os", "environ"), node.lineno, "value")
+            return
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        last = node.comparators[-1]
+        if isinstance(node.ops[-1], ast.In | ast.NotIn) and (
+            dotted(last, self.scopes) == "os.environ" and len(node.ops) == 1
+        ):
+            self._environ(node.left, node.lineno)
+            return
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str) and remarkable.looks_like_path(node.value):
+            self.note("path", node.value, node.lineno)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Div):
+            pieces = _joined(node)
+            if len(pieces) > 1:
+                self.note("path", "/".join(pieces), node.lineno)
+        self.generic_visit(node)
+
+    def _queries(self, body: Iterable[ast.AST]) -> None:
+        """Names in query texts (`df.query("x > @LIMIT")`) that a library looks up in its caller."""
+        nodes = [part for statement in body for part in ast.walk(statement)]
+        calls = [n.func for n in nodes if isinstance(n, ast.Call)]
+        if not any(isinstance(f, ast.Attribute) and f.attr in remarkable.QUERIES for f in calls):
+            return
+        for node in nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for match in remarkable.IN_QUERY.finditer(node.value):
+                    self.note("caller", match.group(1) or match.group(2), node.lineno)
+
+    # ------------------------------------------------------------------ statements and scopes
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self._note_ref("import", (alias.name,), node.lineno, self._how(name))
+
+    def _how(self, name: str) -> str:
+        """An import whose name is bound otherwise too can't be followed by the name's uses."""
+        return "load" if self.scopes[-1].bound.get(name) else "value"
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        source = absolute(node, self.home)
+        for alias in node.names:
+            if alias.name == "*":
+                self._note_ref("import", (source,), node.lineno, "load")
+                continue
+            how = self._how(alias.asname or alias.name)
+            self._note_ref("import", (source, alias.name), node.lineno, how)
+            self._eye(("", alias.name), node.lineno)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if self.in_class:
+            self.visit(node.annotation)
+        self.visit(node.target)
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for part in [*node.decorator_list, *node.args.defaults, *node.args.kw_defaults]:
+            if part is not None:
+                self.visit(part)
+        if node.decorator_list:
+            self.annotations(node)
+        self._inside(node, lambda: self.body(node))
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 the visitor's own spelling
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        for part in [*node.args.defaults, *node.args.kw_defaults]:
+            if part is not None:
+                self.visit(part)
+        self._inside(node, lambda: self.visit(node.body))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        was = self.in_class
+        self._inside(node, lambda: self.class_body(node, lambda _: False))
+        self.in_class = was
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, COMPREHENSIONS):
+            self._comprehension(node)
+        else:
+            super().generic_visit(node)
+
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+    ) -> None:
+        self.visit(node.generators[0].iter)  # the first iterable is evaluated outside
+
+        def rest() -> None:
+            for position, generator in enumerate(node.generators):
+                for part in [generator.target, *generator.ifs]:
+                    self.visit(part)
+                if position:
+                    self.visit(generator.iter)
+            if isinstance(node, ast.DictComp):
+                self.visit(node.key)
+                self.visit(node.value)
+            else:
+                self.visit(node.elt)
+
+        self._inside(node, rest)
+
+    def _inside(self, node: ast.AST, read: Callable[[], None]) -> None:
+        was, self.in_class = self.in_class, False
+        self.scopes.append(bindings(node, self.home))
+        read()
+        self.scopes.pop()
+        self.in_class = was
+
+
+def _joined(node: ast.expr) -> list[str]:
+    """`ROOT / "data" / "x.csv"` → ["data", "x.csv"]: the literal end of a joined path."""
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
+        return []
+    right = node.right
+    if not isinstance(right, ast.Constant) or not isinstance(right.value, str):
+        return []
+    return [*_joined(node.left), right.value]

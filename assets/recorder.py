@@ -1,0 +1,158 @@
+"""What a step leaves in the journal: its records, before anything is written.  PURE"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lineal.assets.asset import Asset
+from lineal.assets.errors import LinealError, UserCodeError
+from lineal.assets.facts import CheckId, Facts, contract_digest, parameter_texts, parameters_of
+from lineal.assets.graph import Graph
+from lineal.assets.perform import Outcome
+from lineal.assets.plan import Decision, Stale, kind_of
+from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
+    CheckResult,
+    Content,
+    EnvironmentFacts,
+    ErrorFacts,
+    Fact,
+    Materialization,
+    Observation,
+    Publication,
+    Reason,
+    Recipe,
+    Used,
+)
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Numbers the materializations of one run, and tells each recipe and environment once."""
+
+    graph: Graph
+    run: str
+    _position: int = 0
+    _told: set[str] = field(default_factory=set)
+
+    def drafts(
+        self,
+        facts: Facts,
+        asset: Asset,
+        decision: Decision,
+        used: Sequence[Used],
+        outcome: Outcome,
+        prints: Mapping[str, str],
+        started: float,
+    ) -> dict[str, Materialization]:
+        """The records of this computation, but for their content and verdicts."""
+        names = {output: self._next_id() for output in asset.outputs}
+        observation = facts.observations.get(asset.name)
+        drafts = {}
+        for output in asset.outputs:
+            made = outcome.made.get(output)
+            drafts[output] = Materialization(
+                id=names[output],
+                run=self.run,
+                asset=output,
+                partition=None,
+                outcome="made",
+                kind=asset.kind,
+                fingerprint=prints[output],
+                recipe=facts.recipes[asset.name].digest,
+                environment=facts.environments[asset.name].digest,
+                contract=contract_digest(asset.contract, kind_of(self.graph, asset)),
+                parameters=parameter_texts(parameters_of(asset, facts)),
+                inputs=tuple(used),
+                files=observation.files if observation is not None else (),
+                unwatched=outcome.unwatched,
+                metrics=tuple(sorted(made.metrics.items())) if made else (),
+                metadata=made.metadata if made else {},
+                reasons=reasons_of(decision),
+                origin=names[output],
+                started_at=started,
+                seconds=outcome.seconds,
+            )
+        return drafts
+
+    def _next_id(self) -> str:
+        self._position += 1
+        return f"{self.run}.{self._position}"
+
+    def reused(
+        self,
+        facts: Facts,
+        asset: Asset,
+        decision: Decision,
+        before: Materialization,
+        *,
+        output: str,
+        used: Sequence[Used],
+        results: Sequence[CheckResult],
+        started: float,
+    ) -> Materialization:
+        observation = facts.observations.get(asset.name)
+        return replace(
+            before,
+            id=self._next_id(),
+            run=self.run,
+            asset=output,
+            outcome="reused",
+            kind=asset.kind,
+            inputs=tuple(used),
+            files=observation.files if observation is not None else before.files,
+            checks=tuple(r.fingerprint for r in results) or before.checks,
+            reasons=reasons_of(decision),
+            started_at=started,
+            seconds=0.0,
+        )
+
+    def publication(self, made: Materialization) -> Publication:
+        digest = made.content.digest if made.content is not None else ""
+        return Publication(
+            DEFAULT_ENVIRONMENT, made.asset, made.partition, made.id, digest, self.run
+        )
+
+    def named(self, facts: Facts, asset: Asset, checks: Iterable[Fact]) -> list[Fact]:
+        """The recipes and environments that these facts name; the journal keeps each once."""
+        named: list[Recipe | EnvironmentFacts] = [
+            facts.recipes[asset.name],
+            facts.environments[asset.name],
+        ]
+        judged = [r for r in checks if isinstance(r, CheckResult)]
+        named += [facts.check_recipes[CheckId(r.asset, r.name)] for r in judged]
+        found: list[Fact] = []
+        for one in named:
+            if one.digest not in self._told and not facts.past.knows(one.digest):
+                found.append(one)
+            self._told.add(one.digest)
+        return found
+
+
+def reasons_of(decision: Decision) -> tuple[Reason, ...]:
+    return decision.verdict.reasons if isinstance(decision.verdict, Stale) else ()
+
+
+def content_in_place(observation: Observation) -> Content:
+    size = sum(f.bytes for f in observation.files)
+    count = len(observation.files)
+    return Content(
+        digest=observation.digest,
+        format="files",
+        summary=f"{count} file{'s' if count != 1 else ''}, {_size(size)}",
+    )
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.0f} B"
+
+
+def error_facts(error: LinealError) -> ErrorFacts:
+    if isinstance(error, UserCodeError):
+        return ErrorFacts(error.error_type, str(error.message), error.where or "", error.line or "")
+    return ErrorFacts(error.kind, error.message, error.where or "", "")

@@ -1,0 +1,76 @@
+"""A run as people hear of it: what became of each step, told when it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from lineal.assets.asset import Asset
+from lineal.assets.errors import LinealError
+from lineal.assets.names import Step
+from lineal.assets.notebook import as_html, as_text
+from lineal.assets.plan import Decision
+from lineal.assets.records import CheckResult, Reason, StepOutcome
+
+
+class StepReport(NamedTuple):
+    """What became of one step, for people: told when it is durable."""
+
+    step: Step
+    maker: str
+    outcome: StepOutcome
+    reasons: tuple[Reason, ...] = ()
+    version: str | None = None  # content digest
+    seconds: float = 0.0
+    summary: str = ""
+    metrics: tuple[tuple[str, float], ...] = ()
+    error: LinealError | None = None
+    checks: tuple[CheckResult, ...] = ()
+    because: tuple[str, ...] = ()  # of a skipped step: the inputs that failed or were blocked
+    unwatched: tuple[tuple[str, str, str], ...] = ()
+    current: str | None = None  # what stays current where nothing was published
+
+
+_COLUMNS = ("step", "outcome", "what", "seconds")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Run:
+    """One invocation: what it did to each selected step. `id` is None when nothing was to do."""
+
+    id: str | None
+    outcome: Literal["done", "failed", "cancelled"]
+    steps: tuple[StepReport, ...]
+    seconds: float
+
+    def __repr__(self) -> str:
+        return as_text(self._title, _COLUMNS, self._rows)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title, _COLUMNS, self._rows)
+
+    @property
+    def _title(self) -> str:
+        told = ", ".join(f"{n} {word}" for word, n in self.counts.items() if n) or "nothing"
+        return f"Run {self.id}: {told}" if self.id is not None else f"Nothing to do: {told}"
+
+    @property
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (str(s.step), s.outcome, str(s.error) if s.error else s.summary, f"{s.seconds:.2f}")
+            for s in self.steps
+        ]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        words = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
+        return {word: sum(s.outcome == word for s in self.steps) for word in words}
+
+
+class Announcer(Protocol):
+    """Whoever wants to hear of steps as they start and settle."""
+
+    def started(self, asset: Asset, decision: Decision) -> None: ...
+
+    def settled(self, reports: Sequence[StepReport]) -> None: ...

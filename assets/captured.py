@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import functools
-import logging
 import os
 import re
 import sys
@@ -305,7 +304,8 @@ class Encoder:
 
     def _tool(self, value: Any, path: str) -> bytes | None:
         """Instances of other standard classes."""
-        if isinstance(value, logging.Logger):
+        logging = sys.modules.get("logging")
+        if logging is not None and isinstance(value, logging.Logger):
             return tagged("logger", encode(value.name))
         if type(value) is object:
             return b"object"
@@ -375,7 +375,7 @@ class Encoder:
         return tagged("instance", self.class_(kind), hidden, self._state(value, path))
 
     def _hidden_state(self, value: Any, path: str) -> bytes:
-        """What an instance holds beside its attributes, because a class below it is written in C."""
+        """What an instance holds beside its attributes, where a class of its is written in C."""
         if isinstance(value, BaseException):
             return self.value(value.args, path)
         if isinstance(value, dt.date | dt.time | dt.timedelta | Decimal | UUID):

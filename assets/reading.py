@@ -155,8 +155,11 @@ class Reader(ast.NodeVisitor):
         self._eye(("", node.attr), node.lineno)
         base, attributes = unrolled(node)
         found = dotted(base.func, self.scopes) if isinstance(base, ast.Call) else ""
-        importing = found in remarkable.IMPORTERS and isinstance(base, ast.Call)
-        if importing and self._imports(base, found, attributes):
+        if (
+            isinstance(base, ast.Call)
+            and found in remarkable.IMPORTERS
+            and self._imports(base, found, attributes)
+        ):
             return
         self.visit(node.value)
 

@@ -36,6 +36,8 @@ class Teller:
         self.quiet = quiet
         self.width = 4
         self._unfinished = False
+        # Kept: while a step runs, what it prints goes to its log, and ours must not.
+        self._out, self._err = sys.stdout, sys.stderr
         self._live = sys.stderr.isatty() and not quiet
 
     def planned(self, plan: Plan) -> None:
@@ -47,26 +49,29 @@ class Teller:
 
     def started(self, asset: Asset, decision: Decision) -> None:
         if self._live:
-            click.echo(f"\r\x1b[2K  ▸ {', '.join(asset.outputs)}", err=True, nl=False)
+            click.echo(f"\r\x1b[2K  ▸ {', '.join(asset.outputs)}", file=self._err, nl=False)
 
     def settled(self, reports: Sequence[StepReport]) -> None:
+        if self._unfinished:  # a last line that the step did not end
+            click.echo(file=self._err)
+            self._unfinished = False
         if self._live:
-            click.echo("\r\x1b[2K", err=True, nl=False)
+            click.echo("\r\x1b[2K", file=self._err, nl=False)
         if reports[0].outcome in ("fresh", "skipped", "cancelled"):
             return
         for row in render.settled(self.style, reports, self.width):
-            click.echo(row)
+            click.echo(row, file=self._out)
 
     def echo(self, step: str, text: str) -> None:
         """What a step prints: at once, with its name, on standard error."""
         if self.quiet:
             return
         if self._live and not self._unfinished:
-            click.echo("\r\x1b[2K", err=True, nl=False)
+            click.echo("\r\x1b[2K", file=self._err, nl=False)
         prefix = click.style(f"{step} │ ", dim=True)
         for part in text.splitlines(keepends=True):
             start = "" if self._unfinished else self.style.text(prefix)
-            click.echo(start + click.style(part, dim=True), err=True, nl=False)
+            click.echo(start + click.style(part, dim=True), file=self._err, nl=False)
             self._unfinished = not part.endswith("\n")
 
 

@@ -10,7 +10,6 @@ import contextlib
 import marshal
 import os
 import sys
-import tempfile
 import types
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
@@ -54,6 +53,8 @@ class CompiledCache:
         """Keep it if that is possible: a cache that can't be written is none."""
         if self.folder is None:
             return
+        import tempfile
+
         body = marshal.dumps((compiled.code, compiled.analysis.marshalled()))
         data = self._key(name, file, digest) + blake3(body).digest() + body
         with contextlib.suppress(OSError):

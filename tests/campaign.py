@@ -273,9 +273,10 @@ class Campaign:
         if edit.kind == "changing" and edit.certain:
             for asset in sorted(edit.reached - worked):
                 self._fault("missed staleness", f"{asset} was left fresh")
-        if edit.kind == "undo":
-            for asset in sorted(a for a, outcome in outcomes.items() if outcome == "made"):
-                self._fault("undo", f"{asset} was not reused: {reasons[asset]}")
+        if edit.kind in ("undo", "check"):
+            made = {asset for asset, outcome in outcomes.items() if outcome == "made"}
+            for asset in sorted(made - self.project.loose):
+                self._fault(f"not reused after {edit.kind}", f"{asset} {reasons[asset]}")
 
     def _compare_plan(
         self, edit: Edit | None, verdicts: dict[str, str], outcomes: dict[str, str]
@@ -286,18 +287,22 @@ class Campaign:
             "stale": {"made", "reused"},
             "pending": {"fresh", "made", "reused"},
         }
-        rechecked = {"fresh"} if edit is not None and edit.kind == "check" else set()
         for asset, outcome in outcomes.items():
-            if outcome not in possible[verdicts[asset]] | rechecked:
+            if outcome not in possible[verdicts[asset]]:
                 self._fault("plan", f"{asset} was planned as {verdicts[asset]}, then {outcome}")
-            quiet = edit is not None and edit.kind in ("cosmetic", "unreached")
-            if quiet and verdicts[asset] != "fresh" and asset not in self.project.after_loose:
+            if (
+                verdicts[asset] == "fresh"
+                or edit is None
+                or edit.kind not in ("cosmetic", "unreached")
+            ):
+                continue
+            if edit.is_layout or asset not in self.project.after_loose:
                 self._fault("false staleness in plan", f"{asset} {verdicts[asset]}")
 
     def _allowed(self, edit: Edit, expected: Shown) -> set[str]:
         """The assets that may be remade: their own code changed, or what they read did."""
         allowed: set[str] = set(edit.reached)
-        if edit.kind in ("changing", "unreached"):
+        if not edit.is_layout:
             allowed |= self.project.loose
         changing = True
         while changing:

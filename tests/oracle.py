@@ -289,5 +289,7 @@ def _family(kind: Any) -> str:
         return "number"
     if is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind):
         return "text"
-    widths = r"\[(s|ms|us|ns)\b|large_|(element|item): "  # one kind, stored or shown in several ways
+    widths = (
+        r"\[(s|ms|us|ns)\b|large_|(element|item): "  # one kind, stored or shown in several ways
+    )
     return re.sub(widths, "", str(kind))

@@ -686,6 +686,219 @@ EDITS: list[tuple[str, str, tuple[str, str, str], set[str]]] = [
         {"f"},
     ),
     (
+        "an attribute set on a function",
+        """
+        def _helper(x): return _helper.rate
+        _helper.rate = 1
+        def f(x): return _helper(x)
+        def g(x): return x
+        """,
+        ("pipeline.py", "rate = 1", "rate = 2"),
+        {"f"},
+    ),
+    (
+        "an import in a body whose name is bound otherwise too",
+        """
+        def f(x):
+            try:
+                from util import leaf
+            except ImportError:
+                def leaf(x): return x
+            return leaf(x)
+        def g(x): return x
+        """,
+        ("util.py", "return x + 1", "return x + 2"),
+        {"f"},
+    ),
+    (
+        "a module that one of two imports gives",
+        """
+        try:
+            import not_there as impl
+        except ImportError:
+            import util as impl
+        def f(x): return impl.leaf(x)
+        def g(x): return impl.other(x)
+        """,
+        ("util.py", "return x + 1", "return x + 2"),
+        {"f"},
+    ),
+    (
+        "a name looked up in the dictionary of a module",
+        "import util\ndef f(x): return util.__dict__['RATE']\ndef g(x): return util.LIMITS\n",
+        ("util.py", "1.1", "1.2"),
+        {"f"},
+    ),
+    (
+        "a module imported by a literal name",
+        """
+        import importlib
+        def f(x): return importlib.import_module("util").leaf(x)
+        def g(x): return importlib.import_module("util").other(x)
+        """,
+        ("util.py", "return x + 1", "return x + 2"),
+        {"f"},
+    ),
+    (
+        "a setting of a library inside a condition",
+        """
+        import numpy as np
+        import util
+        if util.RATE:
+            np.seterr(all="warn")
+        if __name__ == "__main__":
+            np.seterr(all="raise")
+        def f(x): return x
+        """,
+        ("pipeline.py", "warn", "ignore"),
+        {"f"},
+    ),
+    (
+        "a class registered with a library",
+        """
+        import pandas as pd
+        from util import leaf
+        @pd.api.extensions.register_dataframe_accessor("leafy")
+        class _Leafy:
+            def __init__(self, frame): self.frame = frame
+            def go(self): return leaf(self.frame)
+        def f(x): return x.leafy.go()
+        """,
+        ("util.py", "return x + 1", "return x + 2"),
+        {"f"},
+    ),
+    (
+        "the value of an instance whose class is built on an array or a date",
+        """
+        import datetime as dt
+        import numpy as np
+        class _Array(np.ndarray): pass
+        class _Day(dt.date): pass
+        _array = np.arange(3).view(_Array)
+        _day = _Day(2026, 1, 1)
+        def f(x): return _array
+        def g(x): return _day
+        """,
+        ("pipeline.py", "arange(3)", "arange(4)"),
+        {"f"},
+    ),
+    (
+        "the value of an instance whose class is built on a builtin",
+        """
+        class _Names(list): pass
+        class _Text(str): pass
+        _names, _text = _Names(["a"]), _Text("t")
+        def f(x): return _names
+        def g(x): return _text
+        """,
+        ("pipeline.py", '["a"]', '["b"]'),
+        {"f"},
+    ),
+    (
+        "a private attribute put on a class later",
+        """
+        class _Thing:
+            def go(self): return self._rates
+        _Thing._rates = {"a": 1}
+        def f(x): return _Thing().go()
+        """,
+        ("pipeline.py", '"a": 1', '"a": 2'),
+        {"f"},
+    ),
+    (
+        "a class made by a function",
+        """
+        def _make(n):
+            class Made:
+                def go(self): return n
+            return Made
+        _One, _Two = _make(1), _make(2)
+        def f(x): return _One()
+        def g(x): return _Two()
+        """,
+        ("pipeline.py", "_make(2)", "_make(3)"),
+        {"g"},
+    ),
+    (
+        "a class made without a class statement",
+        """
+        import collections, dataclasses
+        _Made = type("_Made", (), {"rate": 1})
+        _Row = dataclasses.make_dataclass("_Row", [("a", int, 1)])
+        def f(x): return _Made.rate
+        def g(x): return _Row()
+        """,
+        ("pipeline.py", '"rate": 1', '"rate": 2'),
+        {"f"},
+    ),
+    (
+        "the factory of a dataclass field",
+        """
+        import dataclasses
+        def _names(): return ["a"]
+        @dataclasses.dataclass
+        class _Row:
+            names: list = dataclasses.field(default_factory=_names)
+        def f(x): return _Row()
+        """,
+        ("pipeline.py", '["a"]', '["b"]'),
+        {"f"},
+    ),
+    (
+        "a function that numpy or joblib wrapped",
+        """
+        import joblib
+        import numpy as np
+        from util import leaf, other
+        _many = np.vectorize(leaf)
+        _kept = joblib.Memory(None).cache(leaf)
+        def f(x): return _many(x)
+        def g(x): return _kept(x)
+        def h(x): return other(x)
+        """,
+        ("util.py", "return x + 1", "return x + 2"),
+        {"f", "g"},
+    ),
+    (
+        "an argument that a library's wrapper was made with",
+        """
+        import contextlib
+        from util import leaf
+        class _Live(contextlib.ContextDecorator):
+            def __init__(self, n): self.n = n
+            def __enter__(self): return self.n
+            def __exit__(self, *a): pass
+        @_Live(3)
+        def _helper(x): return leaf(x)
+        def f(x): return _helper(x)
+        """,
+        ("pipeline.py", "_Live(3)", "_Live(4)"),
+        {"f"},
+    ),
+    (
+        "a global that only an f-string or a comprehension's first iterable names",
+        """
+        _rate = 1
+        def f(x): return f"{_rate:>3}"
+        def g(x): return [_rate for _rate in _rate]
+        def h(x): return [_rate for _rate in x]
+        """,
+        ("pipeline.py", "_rate = 1", "_rate = 2"),
+        {"f", "g"},
+    ),
+    (
+        "the module that a late import registers with",
+        """
+        from registry import table
+        def f(x):
+            import plugin
+            return table["go"](x)
+        def g(x): return table
+        """,
+        ("plugin.py", "return 1", "return 2"),
+        {"f", "g"},
+    ),
+    (
         "match captures and shadowed names are not globals",
         """
         from util import leaf, other
@@ -712,6 +925,8 @@ EDITS: list[tuple[str, str, tuple[str, str, str], set[str]]] = [
 
 PACKAGE = {
     "util.py": UTIL,
+    "registry.py": "table = {}\n",
+    "plugin.py": "import registry\ndef go(x): return 1\nregistry.table['go'] = go\n",
     "late.py": "def __getattr__(name):\n    return 1\n",
     "pkg/__init__.py": "from pkg.sub.mod import deep as again\n",
     "pkg/user.py": "def relative(x):\n    from .sub.mod import deep\n    return deep(x)\n",

@@ -98,7 +98,7 @@ def _wrapped(value: Any) -> Any:
     """What a library's callable object wraps, by the names that libraries use for it."""
     if not callable(value):
         return None
-    for name in ("__wrapped__", "py_func", "pyfunc"):
+    for name in ("__wrapped__", "py_func", "pyfunc", "func"):
         found = getattr(value, name, None)
         if callable(found):
             return found

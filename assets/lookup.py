@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lineal.assets import remarkable
 from lineal.assets.captured import external_path, identity, is_importable
 from lineal.assets.pieces import (
     MISSING,
@@ -168,7 +169,7 @@ class Lookup:
         elif isinstance(value, types.ModuleType):
             self._import(node, (value.__name__, *chain[1:]), how, where)
         elif isinstance(value, type) or self._is_named(value):
-            self.external(node, ".".join((external_path(value), *chain[1:])))
+            self.named(node, external_path(value), chain[1:], where)
         else:
             node.edges[edge] = self.nodes.constant(label, where, fetch, key, made)
 
@@ -264,6 +265,12 @@ class Lookup:
                     break
         self.external(node, ".".join(chain), part=how != "load")
 
+    def named(self, node: Node, path: str, rest: tuple[str, ...], where: str) -> None:
+        """A live thing of a library, known by its import path."""
+        if path in remarkable.DYNAMIC:
+            self.anything(node, path.removeprefix("builtins."), where)
+        self.external(node, ".".join((path, *rest)))
+
     def external(self, node: Node, path: str, *, part: bool = True) -> None:
         top = path.partition(".")[0]
         if top in ("lineal", "builtins", "__main__"):
@@ -346,14 +353,16 @@ class Lookup:
         if detail in context.globals and detail in vars(builtins):
             return  # a function of the project that has the name of a builtin
         if detail == "globals":
-            modules = {context.source.name: context.source}
+            node.opaque.append(f"`globals` can reach any name of this module  {where}")
+            node.edges[f"module {context.source.name}"] = self.nodes.module(context.source)
         else:
-            modules = dict(self.project.every())
-        named = f"`{detail}` can reach"
-        what = "any name of this module" if detail == "globals" else "any code of the project"
-        node.opaque.append(f"{named} {what}: all of it counts  {where}")
-        for name in sorted(modules):
-            node.edges[f"module {name}"] = self.nodes.module(modules[name])
+            self.anything(node, detail, where)
+
+    def anything(self, node: Node, what: str, where: str) -> None:
+        """All of the project counts, because nobody can say what will be reached."""
+        node.opaque.append(f"`{what}` can reach any code of the project: all of it counts  {where}")
+        for name, source in sorted(self.project.every().items()):
+            node.edges[f"module {name}"] = self.nodes.module(source)
 
     # ------------------------------------------------------------------ effects
 

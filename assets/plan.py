@@ -226,10 +226,11 @@ def decide(graph: Graph, asset: Asset, known: Mapping[str, Known], facts: Facts)
     used, pending = inputs_used(graph, asset, known, facts)
     current = {o: facts.past.current(o, None) for o in asset.outputs}
     own = reasons.own(asset, current, facts, kind=kind_of(graph, asset))
+    now = {n: k.content for n, k in _inputs_known(asset, known) if k.content is not None}
     if pending:
         why = (
             *own,
-            *reasons.inputs(current, used, facts, partial=True),
+            *reasons.inputs(current, used, now, facts, partial=True),
             *reasons.lost(current, facts),
         )
         if why:
@@ -241,11 +242,18 @@ def decide(graph: Graph, asset: Asset, known: Mapping[str, Known], facts: Facts)
         kept = _kept(graph, asset, used, prints, current, facts)
         if kept is not None:
             moved = not _is_current(kept, current)
-            why = (*own, *reasons.inputs(current, used, facts)) if moved else ()
+            why = (*own, *reasons.inputs(current, used, now, facts)) if moved else ()
             return _judge(graph, asset, kept, current, why, known, facts, used, prints)
-    why = (*never_reuse, *own, *reasons.inputs(current, used, facts))
+    why = (*never_reuse, *own, *reasons.inputs(current, used, now, facts))
     told = reasons.distinct((*why, *reasons.lost(current, facts))) or reasons.UNEXPLAINED
     return Decision(Stale(told), "compute", used, prints)
+
+
+def _inputs_known(asset: Asset, known: Mapping[str, Known]) -> Iterable[tuple[str, Known]]:
+    for given in asset.inputs:
+        name = given.asset or given.parameter
+        if name in known:
+            yield name, known[name]
 
 
 def _columns_of(asset: Asset, pending: Sequence[str]) -> tuple[str, ...]:

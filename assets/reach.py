@@ -326,7 +326,7 @@ class Reach:
         for child in form.children:
             node.edges[f"{label} {child.label}"] = self._child(node, child.value, where)
         for path in form.externals:
-            self.lookup.external(node, path)
+            self.lookup.named(node, path, (), where)
         for path in form.opaque:
             node.opaque.append(f"`{path}` is opaque: whether it changes can't be seen  {where}")
 

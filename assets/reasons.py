@@ -146,11 +146,16 @@ def _environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> 
 
 
 def inputs(
-    current: Currents, used: Sequence[Used], facts: Facts, partial: bool = False
+    current: Currents,
+    used: Sequence[Used],
+    now: Mapping[str, Content],
+    facts: Facts,
+    partial: bool = False,
 ) -> tuple[Reason, ...]:
     """Which inputs differ from those of the version at hand, and in which columns or files.
 
     Args:
+        now: the content of each input as it is now, by name.
         partial: some inputs are pending: those not in `used` are not called gone.
     """
     found: list[Reason] = []
@@ -159,21 +164,23 @@ def inputs(
         if past is None:
             continue
         old = {u.parameter: u for u in past.inputs}
-        for now in used:
-            was = old.pop(now.parameter, None)
+        for one in used:
+            was = old.pop(one.parameter, None)
             if was is None:
-                found.append(Reason("input_changed", now.asset, "", "", "new"))
-            elif (was.mode, was.digest) != (now.mode, now.digest):
-                found.append(_input_difference(was, now, past, facts))
+                found.append(Reason("input_changed", one.asset, "", "", "new"))
+            elif (was.mode, was.digest) != (one.mode, one.digest):
+                found.append(_input_difference(was, one, now.get(one.asset), past, facts))
         if not partial:
             found.extend(Reason("input_changed", u.asset, "", "", "gone") for u in old.values())
     return distinct(found)
 
 
-def _input_difference(was: Used, now: Used, past: Materialization, facts: Facts) -> Reason:
+def _input_difference(
+    was: Used, now: Used, after: Content | None, past: Materialization, facts: Facts
+) -> Reason:
     if now.mode == "files":
         return _files_difference(was, now, past, facts)
-    before, after = _content(was, facts), _content_named(now, facts)
+    before = _content(was, facts)
     what = ""
     if before is not None and after is not None:
         what = columns_difference(before, after, now.columns)
@@ -184,11 +191,6 @@ def _input_difference(was: Used, now: Used, past: Materialization, facts: Facts)
 def _content(used: Used, facts: Facts) -> Content | None:
     made = facts.past.materialization(used.materialization)
     return made.content if made is not None else None
-
-
-def _content_named(used: Used, facts: Facts) -> Content | None:
-    found = _content(used, facts)
-    return found if found is not None and found.digest == used.content else None
 
 
 def columns_difference(before: Content, after: Content, read: Sequence[str] = ()) -> str:
@@ -247,7 +249,7 @@ def fetch(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
         found.append(Reason("forced"))
     if asset.volatile:
         found.append(Reason("volatile"))
-    for output, made in current.items():
+    for made in current.values():
         if made is None or made.content is None:
             found.append(Reason("never_made"))
             continue

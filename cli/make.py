@@ -142,6 +142,7 @@ def plan(
 
     project = lineal.project.open()
     found = project.plan(*select, exclude=exclude, force=force, parameters=parameters)
+    render.warn(project.warnings)
     if as_json:
         click.echo(dumps(plan_document(found)))
         return
@@ -206,6 +207,7 @@ def materialize(
         echo=None if quiet or as_json else teller.echo,
         debugger=pdb,
     )
+    render.warn(project.warnings)
     if as_json:
         click.echo(dumps(run_document(run)))
         return {"done": 0, "failed": 1, "cancelled": 130}[run.outcome]

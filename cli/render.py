@@ -116,6 +116,13 @@ def _cut(text: str, room: int) -> str:
     return text if extra <= 0 else text[: -(extra + 1)] + "…"
 
 
+def warn(warnings: Sequence[str]) -> None:
+    """Tell what may surprise, on standard error."""
+    style = Style.of_terminal()
+    for text in warnings:
+        click.echo(f"  {style.glyph('warning')} {style.text(text)}", err=True)
+
+
 # ------------------------------------------------------------------------------------ materialize
 
 

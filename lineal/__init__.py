@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineal.assets import checks
     from lineal.assets.asset import Folder, Result, columns
+    from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
     from lineal.assets.declare_sql import sql_asset, sql_assets
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
@@ -23,6 +24,7 @@ __all__ = [
     "columns",
     "csv",
     "json",
+    "opaque",
     "open",
     "parquet",
     "source",
@@ -40,6 +42,7 @@ _HOMES = {
     "columns": "lineal.assets.asset",
     "csv": "lineal.assets.declare",
     "json": "lineal.assets.declare",
+    "opaque": "lineal.assets.captured",
     "open": "lineal.project",
     "parquet": "lineal.assets.declare",
     "source": "lineal.assets.declare",

@@ -79,6 +79,7 @@ class Project:
         self.settings: Settings = load_settings(self.root)
         self.store: Path = self.root / self.settings.store
         self.journal = Journal(self.store)
+        self.warnings: tuple[str, ...] = ()  # what the last load wants to be known
 
     def __repr__(self) -> str:
         return f"<lineal project {self.name} at {self.root}>"
@@ -97,6 +98,7 @@ class Project:
     def look(self, overrides: Iterable[str] = ()) -> Iterator[Snapshot]:
         """Load the code, bind it, and open the memories; project modules are let go at the end."""
         definitions = load(self.root, self.settings.definitions, self.cache)
+        self.warnings = definitions.warnings
         try:
             packages = Packages.look(self.cache)
             duckdb = dict(packages.facts(["duckdb"], [], "exact").packages)["duckdb"]

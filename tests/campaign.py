@@ -224,7 +224,7 @@ class Campaign:
             (e.kind for e in edits), key=["cosmetic", "check", "unreached", "changing"].index
         )
         reached = frozenset[str]().union(*(e.reached for e in edits))
-        return Edit(" and ".join(e.what for e in edits), worst, reached, False)
+        return Edit("several: " + " and ".join(e.what for e in edits), worst, reached, False)
 
     # --------------------------------------------------------------------------------- checking
 

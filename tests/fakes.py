@@ -16,7 +16,7 @@ from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import UserCodeError
 from lineal.assets.facts import Past
-from lineal.assets.materialize import Announcer, StepReport
+from lineal.assets.run import Announcer, StepReport
 from lineal.assets.perform import Trace, UserCode
 from lineal.assets.plan import Decision
 from lineal.assets.ports import Canonical, Engine, Journal, Observer, Vault, Verdict
@@ -194,12 +194,10 @@ class MemoryPast(Past):
 
     def current(self, asset: str, partition: str | None) -> Materialization | None:
         runs = [f.run for f in self.facts if isinstance(f, RunStarted)]
-        shown: Publication | None = None
-        for fact in self.facts:
-            if isinstance(fact, Publication) and (fact.asset, fact.partition) == (asset, partition):
-                if shown is None or runs.index(fact.run) >= runs.index(shown.run):
-                    shown = fact
-        return None if shown is None else self.made[shown.materialization]
+        published = [f for f in self.facts if isinstance(f, Publication)]
+        own = [f for f in published if (f.asset, f.partition) == (asset, partition)]
+        own.sort(key=lambda f: runs.index(f.run))  # stable: within a run, by position
+        return self.made[own[-1].materialization] if own else None
 
     def last(self, asset: str, partition: str | None) -> Materialization | None:
         found = [m for m in self.made.values() if (m.asset, m.partition) == (asset, partition)]

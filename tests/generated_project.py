@@ -100,9 +100,13 @@ class Project:
         return written
 
     def edit(self, rng: random.Random) -> Edit:
-        """Move a random live slot to another alternative."""
-        live = sorted(self._live())
-        slot = rng.choice(live)
+        """Move a random live slot, of a random kind, to another alternative."""
+        live: dict[str, list[str]] = {}
+        for slot in sorted(self._live()):
+            live.setdefault(self.slots[slot].kind, []).append(slot)
+        often = {"changing": 10, "cosmetic": 5, "unreached": 3, "check": 2}
+        kinds = sorted(live)
+        slot = rng.choice(live[rng.choices(kinds, [often[kind] for kind in kinds])[0]])
         what, kind, choices, reached, certain = self.slots[slot]
         others = [n for n in range(len(choices)) if n != self.state[slot]]
         old = self.state[slot]

@@ -15,28 +15,36 @@ KNOWN_BEFORE = {
         "@asset\ndef a(c): return 1\n@asset\ndef b(a): return 1\n@asset\ndef c(b): return 1\n",
         ["a cycle: ", " → "],
     ),
-    "unknown input": ("@asset\ndef a(flihgts): return 1\n@asset\ndef flights(): return 1\n",
-                      ["no asset `flihgts`", "did you mean `flights`", "pipeline.py:4"]),
-    "duplicate name": ("@asset\ndef a(): return 1\n@asset(name='A')\ndef b(): return 2\n",
-                       ["two assets are called", "pipeline.py"]),
+    "unknown input": (
+        "@asset\ndef a(flihgts): return 1\n@asset\ndef flights(): return 1\n",
+        ["no asset `flihgts`", "did you mean `flights`", "pipeline.py:4"],
+    ),
+    "duplicate name": (
+        "@asset\ndef a(): return 1\n@asset(name='A')\ndef b(): return 2\n",
+        ["two assets are called", "pipeline.py"],
+    ),
     "missing file": ("source('raw/x', 'nowhere.csv')\n", ["nowhere.csv", "raw/x"]),
     "empty glob": ("source('raw/x', 'data/*.csv')\n", ["data/*.csv", "raw/x"]),
     "not a name": ("@asset(name='9lives')\ndef a(): return 1\n", ["`9lives` is not an asset name"]),
     "reserved name": ("@asset(name='lineage/x')\ndef a(): return 1\n", ["lineage"]),
-    "failing import": ("import nothing_like_this\n",
-                       ["ModuleNotFoundError", "nothing_like_this", "pipeline.py:4"]),
+    "failing import": (
+        "import nothing_like_this\n",
+        ["ModuleNotFoundError", "nothing_like_this", "pipeline.py:4"],
+    ),
     "syntax": ("def a(:\n", ["pipeline.py:4"]),
     "SQL syntax": ("sql_asset('a', 'selec 1')\n", ["selec", "^"]),
     "SQL reads a file": ("sql_asset('a', \"select * from 'x.csv'\")\n", ["x.csv", "source("]),
     "SQL reads a file by function": ("sql_asset('a', \"from read_csv('x.csv')\")\n", ["source("]),
-    "SQL table unknown": ("sql_asset('a', 'select * from ordres')\n@asset\ndef orders(): return 1\n",
-                          ["ordres", "did you mean"]),
+    "SQL table unknown": (
+        "sql_asset('a', 'select * from ordres')\n@asset\ndef orders(): return 1\n",
+        ["ordres", "did you mean"],
+    ),
     "captured client": (
         "import sqlite3\nclient = sqlite3.connect(':memory:')\n@asset\n"
         "def a(): return client.execute('select 1').fetchone()[0]\n",
         ["client", "resource"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", KNOWN_BEFORE)
@@ -99,9 +107,7 @@ IN_THE_STEP = {
 
 
 @pytest.mark.parametrize("case", IN_THE_STEP)
-def test_what_goes_wrong_in_a_step_fails_that_step_and_exits_1(
-    empty: Workplace, case: str
-) -> None:
+def test_what_goes_wrong_in_a_step_fails_that_step_and_exits_1(empty: Workplace, case: str) -> None:
     body, told = IN_THE_STEP[case]
     empty.write("pipeline.py", HEAD + "@asset\ndef bystander(): return 1\n" + body)
     said = empty.lineal("materialize")

@@ -37,7 +37,9 @@ def _docstring(shop: Workplace) -> None:
 
 
 def _reformat(shop: Workplace) -> None:
-    shop.edit("helpers.py", "return amount * RATE", "return (\n        amount\n        * RATE\n    )")
+    shop.edit(
+        "helpers.py", "return amount * RATE", "return (\n        amount\n        * RATE\n    )"
+    )
     shop.edit("pipeline.py", "sum(p.gross) as total", "sum(p.gross)   AS total -- all")
 
 

@@ -1,4 +1,4 @@
-"""Random graphs under random edits, failures and losses: the loop is right, minimal and foretold."""
+"""Random graphs under random edits, failures, losses: the loop is right, minimal and foretold."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import DataObject, SearchStrategy
 
-from lineal.assets.asset import Asset, Check, Files, Input, Where
+from lineal.assets.asset import Asset, Check
 from lineal.assets.digest import digest_of
-from lineal.assets.facts import CheckId, Facts
+from lineal.assets.facts import Facts
 from lineal.assets.graph import Graph
-from lineal.assets.materialize import Run, Surroundings, materialize
-from lineal.assets.perform import Workshop
-from lineal.assets.plan import Plan, plan
-from lineal.assets.records import EnvironmentFacts, Recipe, RunStarted
-from tests.fakes import Listener, MemoryFiles, MemoryJournal, MemoryVault, PlainCalls, Ticks
+from lineal.assets.plan import Plan
+from lineal.assets.records import Recipe
+from lineal.assets.run import Run
+from tests.workbench import Workbench, from_files, judged, made
 
-HERE = Where("pipeline.py", 1)
-ENVIRONMENT = EnvironmentFacts("environment", "3.12", (), ())
 COLUMNS = ("a", "b", "c")
 Table = dict[str, tuple[int, ...]]
 
@@ -38,7 +35,7 @@ readings = st.sampled_from([None, ("a",), ("b", "a"), ("c",)])
 
 @dataclass
 class Spec:
-    """A declared asset as this test knows it: what it reads, and a number of code for each column."""
+    """A declared asset as this test knows it: what it reads; its code is a number a column."""
 
     name: str
     outputs: tuple[str, ...]
@@ -79,8 +76,9 @@ class Pipelines(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.specs: dict[str, Spec] = {}
-        self.vault, self.files, self.journal = MemoryVault(), MemoryFiles(), MemoryJournal()
-        self.clock = Ticks()
+        self.bench = Workbench()
+        self.vault, self.files = self.bench.vault, self.bench.files
+        self.journal = self.bench.journal
         self.calls: Counter[tuple[str, str]] = Counter()  # since the last loss: (asset, arguments)
         self.settled = False  # was everything made since the last edit?
 
@@ -99,83 +97,31 @@ class Pipelines(RuleBasedStateMachine):
     def made_assets(self) -> list[str]:
         return [name for name, spec in self.specs.items() if not spec.is_source]
 
-    def graph(self) -> Graph:
-        declared: list[Asset | Check] = []
-        for spec in self.specs.values():
-            declared.append(self._asset(spec))
-            if spec.limit is not None:
-                declared.append(_check(spec.outputs[0], spec.limit))
-        return Graph.build(declared)
-
     def _asset(self, spec: Spec) -> Asset:
         if spec.is_source:
-            files = Files(f"{spec.name}.csv", "/data")
-            return Asset(spec.name, "files", HERE, (spec.name,), files=files, tags=spec.tags)
+            return replace(from_files(spec.name), tags=spec.tags)
 
         def function(**inputs: Table) -> dict[str, Table] | Table:
             if spec.raises:
                 raise ValueError("broken")
             self.calls[spec.name, json.dumps([spec.code, spec.outputs, inputs])] += 1
-            made = computed(spec, inputs)
-            return made if len(spec.outputs) > 1 else made[spec.outputs[0]]
+            result = computed(spec, inputs)
+            return result if len(spec.outputs) > 1 else result[spec.outputs[0]]
 
-        inputs = [Input(f"p{i}", name, columns=c) for i, (name, c) in enumerate(spec.reads)]
-        return Asset(
-            spec.name,
-            "python",
-            HERE,
-            spec.outputs,
-            function=function,
-            inputs=tuple(inputs),
-            tags=spec.tags,
-        )
+        inputs = {f"p{i}": (name, *(read or ())) for i, (name, read) in enumerate(spec.reads)}
+        return made(spec.name, function, inputs, outputs=spec.outputs, tags=spec.tags)
 
     # ------------------------------------------------------------------------------------- running
 
-    def facts(self, graph: Graph, forced: frozenset[str] = frozenset()) -> Facts:
-        recipes = {n: Recipe(digest_of((s.code, s.raises))) for n, s in self.specs.items()}
-        checks = {
-            CheckId(output, check.name): Recipe(digest_of(("limit", check.parameters["limit"])))
-            for output, found in graph.checks.items()
-            for check in found
-        }
-        return Facts(
-            past=self.journal.past(),
-            recipes=recipes,
-            check_recipes=checks,
-            environments=dict.fromkeys(self.specs, ENVIRONMENT),
-            check_environments=dict.fromkeys(checks, ENVIRONMENT),
-            parameters={},
-            observations={
-                name: self.files.observe(name, Files(f"{name}.csv", "/data"))
-                for name, spec in self.specs.items()
-                if spec.is_source
-            },
-            present=self.vault.holds,
-            file_digest=lambda path: None,
-            now=self.clock(),
-            forced=forced,
-        )
-
-    def planned(self, selected: set[str] | None = None, forced: bool = False) -> Any:
-        graph = self.graph()
+    def planned(
+        self, selected: set[str] | None = None, forced: bool = False
+    ) -> tuple[Graph, Plan, Facts]:
+        bench, specs = self.bench, self.specs.values()
+        bench.declared = [self._asset(spec) for spec in specs]
+        bench.declared += [_check(s.outputs[0], s.limit) for s in specs if s.limit is not None]
+        bench.recipes = {s.name: Recipe(digest_of((s.code, s.raises))) for s in specs}
         wanted = set(self.specs) if selected is None else selected
-        facts = self.facts(graph, frozenset(wanted if forced else ()))
-        return graph, plan(graph, facts, wanted), facts
-
-    def run(self, graph: Graph, made: Plan, facts: Facts) -> Run:
-        around = Surroundings(
-            workshop=Workshop(self.vault, self.files, PlainCalls(), lambda: None, str),
-            journal=self.journal,
-            observer=self.files,
-            clock=self.clock,
-            announcer=Listener(),
-            start=lambda run, _: [
-                RunStarted(run, "default", "me", "here", (), self.clock(), "3.12", "1")
-            ],
-            paths=lambda seen: [f.path for f in seen.files],
-        )
-        return materialize(graph, made, facts, around)
+        return bench.planned(wanted, forced=wanted if forced else ())
 
     def expected(self) -> Model:
         """A full recomputation, in the order of declaration (inputs were declared first)."""
@@ -195,11 +141,11 @@ class Pipelines(RuleBasedStateMachine):
                 f"p{i}": {c: model.values[name][c] for c in columns or COLUMNS}
                 for i, (name, columns) in enumerate(spec.reads)
             }
-            made = computed(spec, inputs)
-            if spec.limit is not None and made[spec.outputs[0]]["a"][0] >= spec.limit:
+            result = computed(spec, inputs)
+            if spec.limit is not None and result[spec.outputs[0]]["a"][0] >= spec.limit:
                 model.broken[spec.name] = "blocked"
                 continue
-            model.values.update(made)
+            model.values.update(result)
         return model
 
     def current(self) -> dict[str, Any]:
@@ -279,20 +225,20 @@ class Pipelines(RuleBasedStateMachine):
     def run_some(self, data: DataObject) -> None:
         """A selected asset and all it needs are right; nothing else is touched."""
         chosen = data.draw(st.sampled_from(sorted(self.specs)))
-        graph, made, facts = self.planned({chosen})
+        graph, plan, facts = self.planned({chosen})
         before = self.current()
-        run = self.run(graph, made, facts)
-        self._agrees(made, run)
+        run = self.bench.carry_out(graph, plan, facts)
+        self._agrees(plan, run)
         self._is_right(run, before)
         wanted = {o for n in graph.needed_by({chosen}) for o in graph.assets[n].outputs}
         assert {s.step.asset for s in run.steps} == wanted
 
     @rule()
     def run_all(self) -> None:
-        graph, made, facts = self.planned()
+        graph, plan, facts = self.planned()
         before = self.current()
-        run = self.run(graph, made, facts)
-        self._agrees(made, run)
+        run = self.bench.carry_out(graph, plan, facts)
+        self._agrees(plan, run)
         self._is_right(run, before)
         self._is_minimal()
         self.settled = True
@@ -301,11 +247,11 @@ class Pipelines(RuleBasedStateMachine):
     @rule(data=st.data())
     def force_one(self, data: DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.specs)))
-        graph, made, facts = self.planned({name}, forced=True)
+        graph, plan, facts = self.planned({name}, forced=True)
         before = self.current()
         self.calls.clear()
-        run = self.run(graph, made, facts)
-        self._agrees(made, run)
+        run = self.bench.carry_out(graph, plan, facts)
+        self._agrees(plan, run)
         self._is_right(run, before)
         if self.expected().broken.get(name) is None:
             assert {s.outcome for s in run.steps if s.maker == name} == {"made"}
@@ -317,8 +263,8 @@ class Pipelines(RuleBasedStateMachine):
         """Whatever the run did, the next one makes it right."""
         name = data.draw(st.sampled_from(sorted(self.files.tables)))
         self.files.moves[name] = table
-        graph, made, facts = self.planned()
-        run = self.run(graph, made, facts)
+        graph, plan, facts = self.planned()
+        run = self.bench.carry_out(graph, plan, facts)
         if name not in self.files.moves:
             current = self.current()
             if not [s for s in run.steps if s.step.asset == name and s.outcome == "failed"]:
@@ -329,9 +275,9 @@ class Pipelines(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------- what holds
 
-    def _agrees(self, made: Plan, run: Run) -> None:
+    def _agrees(self, plan: Plan, run: Run) -> None:
         """The plan never contradicts the run."""
-        planned = {s.step: s for s in made.steps}
+        planned = {s.step: s for s in plan.steps}
         assert {s.step for s in run.steps} == set(planned)
         for report in run.steps:
             verdict = planned[report.step].verdict.name
@@ -342,7 +288,7 @@ class Pipelines(RuleBasedStateMachine):
                 assert report.outcome == "skipped" or report.reasons, report
 
     def _is_right(self, run: Run, before: dict[str, Any]) -> None:
-        """What was selected equals a full recomputation; what is broken shows what it did before."""
+        """What was selected equals a full recomputation; what is broken shows what it did."""
         model, current = self.expected(), self.current()
         for report in run.steps:
             output, maker = report.step.asset, report.maker
@@ -368,8 +314,8 @@ class Pipelines(RuleBasedStateMachine):
         """A second run makes nothing; with nothing broken to try again, it writes nothing."""
         length = len(self.journal.entries)
         objects = dict(self.vault.objects)
-        graph, made, facts = self.planned()
-        run = self.run(graph, made, facts)
+        graph, plan, facts = self.planned()
+        run = self.bench.carry_out(graph, plan, facts)
         assert {s.outcome for s in run.steps} <= {"fresh", "failed", "skipped", "blocked"}
         assert self.vault.objects == objects
         if "failed" not in {s.outcome for s in run.steps}:
@@ -386,17 +332,10 @@ class Pipelines(RuleBasedStateMachine):
 
 
 def _check(output: str, limit: int) -> Check:
-    def below(table: Table, limit: int) -> bool:
-        return table["a"][0] < limit
+    def below(value: Table, limit: int) -> bool:
+        return value["a"][0] < limit
 
-    return Check(
-        "below",
-        HERE,
-        function=below,
-        asset=output,
-        inputs=(Input("table", output),),
-        parameters={"limit": limit},
-    )
+    return judged(output, below, parameters={"limit": limit})
 
 
 TestPipelines = Pipelines.TestCase

@@ -201,7 +201,7 @@ def test_the_links_lead_to_the_folders() -> None:
     for folder in FOLDERS:
         link = ROOT / "lineal" / folder
         assert link.is_symlink()
-        assert os.readlink(link) == f"../{folder}"  # relative: it works in every clone
+        assert str(link.readlink()) == f"../{folder}"  # relative: it works in every clone
 
 
 def test_no_file_is_longer_than_can_be_read() -> None:
@@ -221,8 +221,7 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        "/work/", r"\bissue #", r"pypi\.org", r"\bTODO\b", r"\bFIXME\b",
-        "NotImplementedError", r"pytest\.mark\.skip",
+        "/work/", r"\bissue #", r"pypi\.org", r"\bTODO\b", r"\bFIXME\b", r"pytest\.mark\.skip",
     ],
 )  # fmt: skip
 def test_nothing_unfinished_or_local_is_left(word: str) -> None:
@@ -233,6 +232,18 @@ def test_nothing_unfinished_or_local_is_left(word: str) -> None:
         if re.search(word, line)
     ]
     assert not found
+
+
+def test_nothing_is_a_stub() -> None:
+    stubs = [
+        f"{shown(path)}:{node.lineno}"
+        for path in package_files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise)
+        and node.exc is not None
+        and "NotImplementedError" in ast.unparse(node.exc)
+    ]
+    assert not stubs
 
 
 def test_every_module_says_what_it_is_for() -> None:
@@ -276,5 +287,5 @@ def test_every_command_and_option_is_described_in_the_docs(verb: str) -> None:
 def test_the_docs_describe_no_command_that_does_not_exist() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert re.findall(r"^### `lineal (\w+)", text, re.MULTILINE) == VERBS
-    spoken = set(re.findall(r"`lineal (\w+)", text))
-    assert spoken <= set(VERBS), spoken - set(VERBS)
+    for word in re.findall(r"`lineal ([a-z]+)", text):
+        assert any(verb.startswith(word) for verb in VERBS), word

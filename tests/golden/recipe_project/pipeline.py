@@ -1,3 +1,5 @@
+# ruff: noqa: F403, F405, RUF059, C416
+# fmt: off
 """Code of every kind that a recipe can meet; its recipes are the same on every Python."""
 
 import dataclasses

@@ -270,7 +270,7 @@ def test_kept_code_is_used_only_for_the_very_bytes(root: Path) -> None:
     for value in (1, 1, 2, 1):
         write(root, pipeline=f"X = {value}\n")
         with loaded(root, cache_dir=cache) as definitions:
-            assert module(definitions).X == value
+            assert value == module(definitions).X
     assert len(list(cache.rglob("*.bin"))) == 1
 
 

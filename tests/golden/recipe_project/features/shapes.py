@@ -1,3 +1,5 @@
+# ruff: noqa: RUF012
+# fmt: off
 import abc
 import functools
 import math

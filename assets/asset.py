@@ -224,6 +224,23 @@ class Result:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CustomFormat:
+    """A format that a project adds for a type of its own: `register(Type, suffix, save, load)`.
+
+    `save(value, path)` writes one file; `load(path)` reads it back, a fresh value each time.
+    """
+
+    type: type
+    suffix: str
+    save: Callable[[Any, Any], object]
+    load: Callable[[Any], Any]
+
+    @property
+    def name(self) -> str:
+        return f"custom:{self.type.__module__}.{self.type.__qualname__}"
+
+
 # ---------------------------------------------------------------------------------- gathering
 
 
@@ -239,8 +256,8 @@ class Texts(Protocol):
         ...
 
 
-Declaration = Asset | Check | DefinitionError
-_D = TypeVar("_D", Asset, Check)
+Declaration = Asset | Check | CustomFormat | DefinitionError
+_D = TypeVar("_D", Asset, Check, CustomFormat)
 
 
 class _Gathering(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from lineal.assets.asset import Asset, Check, Input
+from lineal.assets.asset import Asset, Check, Declaration, Input
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
 from lineal.assets.names import identifier
 
@@ -29,7 +29,7 @@ class Graph:
     downstream: Mapping[str, tuple[str, ...]]
 
     @staticmethod
-    def build(declared: Iterable[Asset | Check | DefinitionError]) -> Graph:
+    def build(declared: Iterable[Declaration]) -> Graph:
         """Bind declarations to each other; all errors at once.
 
         Raises:
@@ -90,7 +90,7 @@ class _Spellings(NamedTuple):
 class _Builder:
     """Binds declarations step by step, keeping every error it meets."""
 
-    def __init__(self, declared: Iterable[Asset | Check | DefinitionError]) -> None:
+    def __init__(self, declared: Iterable[Declaration]) -> None:
         self.errors: list[DefinitionError] = []
         assets: dict[int, Asset] = {}
         checks: dict[int, Check] = {}
@@ -99,7 +99,7 @@ class _Builder:
                 self.errors.append(thing)
             elif isinstance(thing, Asset):
                 assets.setdefault(id(thing), thing)
-            else:
+            elif isinstance(thing, Check):
                 checks.setdefault(id(thing), thing)
         self.declared = list(assets.values())
         self.free_checks = [c for c in checks.values() if c.asset is not None]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
     from lineal.assets.declare_sql import sql_asset, sql_assets
+    from lineal.assets.register import register
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
 
     __version__: str
@@ -27,6 +28,7 @@ __all__ = [
     "opaque",
     "open",
     "parquet",
+    "register",
     "source",
     "sql_asset",
     "sql_assets",
@@ -45,6 +47,7 @@ _HOMES = {
     "opaque": "lineal.assets.captured",
     "open": "lineal.project",
     "parquet": "lineal.assets.declare",
+    "register": "lineal.assets.register",
     "source": "lineal.assets.declare",
     "sql_asset": "lineal.assets.declare_sql",
     "sql_assets": "lineal.assets.declare_sql",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineal.assets import select as selecting
-from lineal.assets.asset import Arrival, Asset
+from lineal.assets.asset import Arrival, Asset, CustomFormat
 from lineal.assets.errors import UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.materialize import Surroundings, materialize
@@ -231,7 +231,7 @@ class Project:
         from lineal.storage.vault import Vault
 
         walker = seen.definitions.walker
-        vault = Vault(seen.objects, identify=walker.identify)
+        vault = Vault(seen.objects, customs=seen.formats, identify=walker.identify)
 
         def drifted(asset: Asset) -> str | None:
             part = walker.drifted(asset.function)
@@ -315,10 +315,11 @@ class Project:
         if made.content.format == "files":
             paths = self.path(name)
             return paths if len(paths) != 1 else paths[0]
-        if made.content.format not in ("joblib", "pickle"):
+        form = made.content.format
+        if form not in ("joblib", "pickle") and not form.startswith("custom:"):
             return self._vault().load(made.content, arrival)
-        with self.look():  # a class of the project is found through its own finder
-            return self._vault().load(made.content, arrival)
+        with self.look() as seen:  # a class of the project is found through its own finder
+            return self._vault(seen.formats).load(made.content, arrival)
 
     def _readable(self, content: Content | None) -> Any:
         """A table or plain value to describe; None for what must not be opened just to be shown."""
@@ -326,10 +327,10 @@ class Project:
             return None
         return self._vault().load(content, "auto")
 
-    def _vault(self) -> Any:
+    def _vault(self, formats: Sequence[CustomFormat] = ()) -> Any:
         from lineal.storage.vault import Vault
 
-        return Vault(Objects(self.store))
+        return Vault(Objects(self.store), customs=formats)
 
     def version(self, name: str) -> Materialization:
         """The materialization behind the current version of an asset, or behind `name@prefix`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lineal.assets.asset import Asset, Check, Input
+from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Input
 from lineal.assets.code import Walker
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import (
@@ -120,13 +120,37 @@ class Snapshot:
                 identity = "in place"
             part = RecipePart("reader", "builtin", digest_of(identity), identity)
             return Recipe(digest_of((SCHEME, "files", identity)), (part,))
-        walker: Walker = self.definitions.walker
-        return walker.recipe(
+        recipe = self.definitions.walker.recipe(
             asset.function,
             version=asset.version,
             ignore=asset.ignore,
             parameters=asset.parameter_types,
         )
+        return self._with_formats(recipe)
+
+    @property
+    def formats(self) -> list[CustomFormat]:
+        """What the project registers to store values of its own types."""
+        return [d for d in self.definitions.declared if isinstance(d, CustomFormat)]
+
+    def _with_formats(self, recipe: Recipe) -> Recipe:
+        """What a function returns is known only when it ran: every format counts for each."""
+        parts = [self._format_part(each) for each in self.formats]
+        if not parts:
+            return recipe
+        digest = digest_of((SCHEME, recipe.digest, [p.digest for p in parts]))
+        return replace(recipe, digest=digest, parts=(*recipe.parts, *parts))
+
+    def _format_part(self, custom: CustomFormat) -> RecipePart:
+        codes = []
+        for function in (custom.save, custom.load):
+            module = getattr(function, "__module__", "") or ""
+            if self.definitions.finder.is_project(module):
+                codes.append(self.definitions.walker.recipe(function).digest)
+            else:
+                codes.append(f"{module}.{getattr(function, '__qualname__', '')}")
+        digest = digest_of((SCHEME, custom.name, custom.suffix, codes))
+        return RecipePart(custom.name, "function", digest, f"format .{custom.suffix}")
 
     def _sql_recipe(self, asset: Asset) -> Recipe:
         if asset.query is None:
@@ -187,12 +211,12 @@ class _Environments:
         return seen.packages.facts(imports, (*variables, *recipe.variables), seen.settings.packages)
 
 
-def bind(declared: Iterable[Asset | Check | DefinitionError], queries: Queries) -> Graph:
+def bind(declared: Iterable[Declaration], queries: Queries) -> Graph:
     """Find the inputs of SQL assets in their text, then build the graph; all errors at once."""
     things = list(declared)
     names = [o for t in things if isinstance(t, Asset) for o in t.outputs]
     spelt = Spellings(names)
-    bound: list[Asset | Check | DefinitionError] = []
+    bound: list[Declaration] = []
     for thing in things:
         if not isinstance(thing, Asset) or thing.query is None:
             bound.append(thing)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from lineal.assets.asset import Arrival, Contract
+from lineal.assets.asset import Arrival, Contract, CustomFormat
 from lineal.assets.content import content_digest
 from lineal.assets.digest import SCHEME, digest_bytes, digest_of
 from lineal.assets.errors import ContentError
 from lineal.assets.ports import Canonical
 from lineal.assets.records import Content, StoredObject
 from lineal.storage.formats import files
-from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, CustomFormat, choose
+from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose
 from lineal.storage.formats.encoded import size_text
 from lineal.storage.objects import Objects, disk
 

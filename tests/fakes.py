@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 from lineal.assets.asset import Arrival, Asset, Check, Contract, Files, Query
 from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import UserCodeError
+from lineal.assets.errors import ContentError, UserCodeError
 from lineal.assets.facts import Past
-from lineal.assets.run import Announcer, StepReport
 from lineal.assets.perform import Trace, UserCode
 from lineal.assets.plan import Decision
 from lineal.assets.ports import Canonical, Engine, Journal, Observer, Vault, Verdict
@@ -35,6 +34,7 @@ from lineal.assets.records import (
     SourceFile,
     StoredObject,
 )
+from lineal.assets.run import Announcer, StepReport
 
 
 @dataclass
@@ -100,6 +100,9 @@ class MemoryVault(Vault):
         else:
             assert isinstance(content, Content)
             value = self.objects[content.objects[0].digest]
+        missing = [name for name in columns or () if name not in value]
+        if missing:
+            raise ContentError(f"no column `{missing[0]}`")
         return copy.deepcopy(value if columns is None else {n: value[n] for n in columns})
 
     def present(self, contents: Iterable[Content]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lineal.assets.asset import Asset, Check, Contract, Files, Input, Where
+from lineal.assets.asset import Asset, Check, Files, Input, Where
 from lineal.assets.digest import digest_of
 from lineal.assets.facts import CheckId, Facts
 from lineal.assets.graph import Graph
@@ -35,10 +35,10 @@ def made(
     return Asset(name, "python", HERE, outputs, function=function, inputs=tuple(found), **options)
 
 
-def from_files(name: str, contract: Contract = Contract()) -> Asset:
+def from_files(name: str) -> Asset:
     """A file source; what its files hold is set in `Workbench.files.tables`."""
     files = Files(f"{name}.csv", "/data")
-    return Asset(name, "files", HERE, (name,), files=files, contract=contract)
+    return Asset(name, "files", HERE, (name,), files=files)
 
 
 def judged(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from lineal.assets.errors import ContentError, did_you_mean
@@ -26,23 +25,6 @@ _FIGURES = frozenset({("matplotlib", "Figure"), ("matplotlib", "Axes")})
 _FILES = ("file", "folder")
 _ESTIMATOR = ("sklearn", "BaseEstimator")
 _ARRAY = ("numpy", "ndarray")
-
-
-@dataclass(frozen=True, slots=True)
-class CustomFormat:
-    """A format that a project adds for a type of its own.
-
-    `save(value, path)` writes one file; `load(path)` reads it back, a fresh value each time.
-    """
-
-    type: type
-    suffix: str
-    save: Callable[[Any, Path], object]
-    load: Callable[[Path], Any]
-
-    @property
-    def name(self) -> str:
-        return f"custom:{self.type.__module__}.{self.type.__qualname__}"
 
 
 class Format(NamedTuple):

@@ -15,11 +15,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lineal.assets.asset import Arrival, Contract
+from lineal.assets.asset import Arrival, Contract, CustomFormat
 from lineal.assets.errors import ContentError, IntegrityError
 from lineal.assets.ports import Canonical
 from lineal.assets.records import Content
-from lineal.storage.formats.choice import CustomFormat
 from lineal.storage.objects import Objects
 from lineal.storage.vault import Vault
 

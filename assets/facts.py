@@ -16,6 +16,7 @@ from lineal.assets.records import (
     EnvironmentFacts,
     Observation,
     Recipe,
+    StoredObject,
 )
 
 
@@ -61,14 +62,12 @@ class Facts:
     forced: frozenset[str] = field(default_factory=frozenset)
 
 
-def remembered(
-    ask: Callable[[Content], bool], known: Mapping[str, bool]
-) -> Callable[[Content], bool]:
-    """Presence that is asked at most once for a content digest, beginning with what is known."""
-    memory = dict(known)
+def remembered(ask: Callable[[Content], bool]) -> Callable[[Content], bool]:
+    """Presence that is asked at most once for the same objects: equal content may lie in others."""
+    memory: dict[tuple[StoredObject, ...], bool] = {}
 
     def present(content: Content) -> bool:
-        key = content.format + content.digest
+        key = content.objects
         if key not in memory:
             memory[key] = ask(content)
         return memory[key]

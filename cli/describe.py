@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from lineal.cli.render import (
     Style,
     cell,
     duration,
-    line,
+    item,
+    listed,
     moment,
     name_column,
     plural,
@@ -37,7 +39,8 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     if verbose:
         lines.extend(_every_step(style, steps, found))
     else:
-        lines.extend(_state(name, group, found) for name, group in groups.items())
+        for name, group in groups.items():
+            lines.extend(_state(style, name, group, found))
     count, size = found.usage
     shown = project.store.relative_to(project.root) if _inside(project) else project.store
     lines.extend(("", f"store    {shown}  {_size(size)}, {plural(count, 'object')}"))
@@ -68,12 +71,12 @@ def _state_of(step: PlannedStep) -> str:
     return step.verdict.name
 
 
-def _state(name: str, group: Sequence[PlannedStep], found: Status) -> str:
+def _state(style: Style, name: str, group: Sequence[PlannedStep], found: Status) -> list[str]:
     told = f"  {name:<8} {len(group):>3}"
     if name == "fresh":
-        return told
-    names = ", ".join(str(s.step) for s in group[:4]) + (", …" if len(group) > 4 else "")
-    return f"{told}    {names}{_because(name, group[0], found)}"
+        return [told]
+    names = listed(style, [str(s.step) for s in group], 4)
+    return style.folded(f"{names}{_because(name, group[0], found)}", f"{told}    ")
 
 
 def _because(name: str, step: PlannedStep, found: Status) -> str:
@@ -94,7 +97,8 @@ def _every_step(style: Style, steps: Sequence[PlannedStep], found: Status) -> li
         content = current.content if current is not None else None
         what = content.summary if content is not None else "never published"
         version = f"@{content.digest[:6]}" if content is not None else ""
-        rows.append(line(style, " ", str(step.step), width, f"{state:<8} {what:<18} {version}"))
+        told = f"{state:<8} {what:<18} {version}"
+        rows.extend(item(style, style.glyph(state), str(step.step), width, told))
     return rows
 
 
@@ -115,18 +119,21 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
     verdict = step.verdict
     lines: list[str] = []
     if isinstance(verdict, Stale):
-        lines.append(f"{name} is stale: {_headline(verdict.reasons, found)}")
+        headline = f"{name} is stale: {_headline(verdict.reasons, found)}"
+        lines.extend(style.folded(headline, "", "  "))
         lines.append("")
         for reason in verdict.reasons:
-            lines.extend(_reason(reason))
+            lines.extend(_reason(style, reason))
     elif verdict.name == "pending":
         waits = ", ".join(getattr(verdict, "inputs", ()))
-        lines.append(f"{name} is pending: it will be made if what it reads of {waits} changes.")
-        lines.extend(_upstream(found))
+        told = f"{name} is pending: it will be made if what it reads of {waits} changes."
+        lines.extend(style.folded(told, "", "  "))
+        lines.extend(_upstream(style, found))
     else:
-        lines.append(f"{name} is fresh: nothing it reads has changed{_since(found)}.")
-        lines.extend(_unread_changes(found))
-    lines.extend(("", *_rest(found)))
+        told = f"{name} is fresh: nothing it reads has changed{_since(found)}."
+        lines.extend(style.folded(told, "", "  "))
+        lines.extend(_unread_changes(style, found))
+    lines.extend(("", *_rest(style, found)))
     if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:
         lines.extend(
             ("", f'  Same result, you are sure?   lineal accept {step.step.asset} --reason "…"')
@@ -159,31 +166,33 @@ def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
     return " and ".join(words[k] for k in kinds) + "."
 
 
-def _reason(reason: Reason) -> list[str]:
-    if reason.old or reason.new:
+def _reason(style: Style, reason: Reason) -> list[str]:
+    if (reason.old or reason.new) and reason.kind != "check_failed":
         head = f"  {reason.where or reason.kind.replace('_', ' ')}   {reason.culprit}"
         return [head.rstrip(), f"    - {reason.old or '(none)'}", f"    + {reason.new or '(none)'}"]
-    return [f"  {reason.kind.replace('_', ' ')}   {reason.detail}".rstrip()]
+    return style.folded(reason_lines([reason])[0], "  ", "    ")
 
 
-def _upstream(found: Explanation) -> list[str]:
+def _upstream(style: Style, found: Explanation) -> list[str]:
     rows = [
-        f"  {step.step}   {reason_lines(step.verdict.reasons, 1)[0]}"
+        row
         for step in found.upstream
         if isinstance(step.verdict, Stale)
+        for row in style.folded(
+            reason_lines(step.verdict.reasons, 1)[0], f"  {step.step}   ", "      "
+        )
     ]
     return ["", *rows] if rows else []
 
 
-def _unread_changes(found: Explanation) -> list[str]:
+def _unread_changes(style: Style, found: Explanation) -> list[str]:
     """What changed on the way here without being read."""
     rows = []
     for used, now, before in found.inputs:
         if now is not None and before is not None and now.digest != before.digest:
             what = columns_difference(before, now)
-            rows.append(
-                f"  {used.asset} got new content, {what}; nothing on the way here reads it."
-            )
+            told = f"{used.asset} got new content, {what}; nothing on the way here reads it."
+            rows.extend(style.folded(told, "  "))
     return ["", *rows] if rows else []
 
 
@@ -193,26 +202,29 @@ def _since(found: Explanation) -> str:
     return f" since {moment(found.made.started_at)} (run {found.made.run})"
 
 
-def _rest(found: Explanation) -> list[str]:
+def _rest(style: Style, found: Explanation) -> list[str]:
     made = found.made
     cost = f", {duration(made.seconds)}" if made is not None and made.seconds else ""
     past = f"compared with {moment(made.started_at)} (run {made.run}{cost})" if made else "now"
-    rows = [f"  what it rests on, {past}:"]
     code = [p.name for p in found.recipe.parts]
     shown = ", ".join(code[:4]) + (", …" if len(code) > 4 else "")
-    rows.append(f"    {'code':<13} {plural(len(code), 'part'):<10}  {shown}")
     packages = dict(found.environment.packages)
     main = [f"{n} {packages[n]}" for n in ("pandas", "scikit-learn", "duckdb") if n in packages]
-    told = ", ".join([f"python {found.environment.python}", *main[:2]])
-    rows.append(f"    {'packages':<13} {len(packages):<10}  {told}")
-    given = ", ".join(f"{n}={v}" for n, v in found.parameters) or "none"
-    rows.append(f"    {'parameters':<13} {given}")
+    versions = ", ".join([f"python {found.environment.python}", *main[:2]])
+    told = [
+        ("code", f"{plural(len(code), 'part'):<10}  {shown}"),
+        ("packages", f"{len(packages):<10}  {versions}"),
+        ("parameters", ", ".join(f"{n}={v}" for n, v in found.parameters) or "none"),
+    ]
     for i, (used, content, before) in enumerate(found.inputs):
-        told = _input(used, content) + _unread(used, content, before)
-        rows.append(f"    {'inputs' if not i else '':<13} {told}")
-    rows.append(f"    {'not followed':<13} {'; '.join(found.recipe.opaque) or 'nothing'}")
+        read = _input(used, content) + _unread(used, content, before)
+        told.append(("" if i else "inputs", read))
+    told.append(("not followed", "; ".join(found.recipe.opaque) or "nothing"))
     if found.recipe.impure:
-        rows.append(f"    {'impure':<13} {'; '.join(found.recipe.impure)}")
+        told.append(("impure", "; ".join(found.recipe.impure)))
+    rows = style.folded(f"what it rests on, {past}:", "  ")
+    for word, text in told:
+        rows.extend(style.folded(text, f"    {word:<13} "))
     return rows
 
 
@@ -290,22 +302,25 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         head.append(content.summary)
         if content.bytes:
             head.append(_size(content.bytes))
-    lines = ["   ".join(head)]
+    lines = style.folded("   ".join(head), "", "  ")
     if content is not None and content.columns:
         lines.extend(_columns(found.value, content, verbose))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
     if made.metrics:
-        lines.append("metrics  " + "   ".join(f"{n} {v:.4g}" for n, v in made.metrics))
+        metrics = "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
+        lines.extend(style.folded(metrics, "metrics  "))
     if made.parameters:
-        lines.append("set      " + "   ".join(f"{n}={v}" for n, v in made.parameters))
+        given = "   ".join(f"{n}={v}" for n, v in made.parameters)
+        lines.extend(style.folded(given, "set      "))
     if found.checks:
-        lines.append("checks   " + "  ".join(_check(style, c) for c in found.checks))
+        results = "  ".join(_check(style, c) for c in found.checks)
+        lines.extend(style.folded(results, "checks   "))
         for check in found.checks:
             lines.extend(f"         {row}" for row in sample_table(check))
     if found.feeds:
-        lines.append("feeds    " + ", ".join(found.feeds))
-    lines.append("versions " + "   ".join(_versions(found, verbose)))
+        lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
+    lines.extend(style.folded("   ".join(_versions(found, verbose)), "versions "))
     return [style.text(row) for row in lines]
 
 
@@ -441,15 +456,20 @@ def run_lines(style: Style, story: RunStory) -> list[str]:
     for made in story.made:
         summary = made.content.summary if made.content is not None else ""
         if made.error is not None:
-            summary = f"{made.error.type}: {made.error.message}".splitlines()[0]
+            summary = made.error.message.splitlines()[0] if made.error.message else made.error.type
         glyph = style.glyph(made.outcome)
         right = duration(made.seconds) if made.seconds else ""
-        lines.append(line(style, glyph, str(made.step), width, summary, right))
-        pad = " " * (width + 7)
+        lines.extend(item(style, glyph, str(made.step), width, summary, right))
+        pad = style.pad(width)
         if made.error is not None and made.error.where:
-            lines.append(f"{pad}{made.error.where}   {made.error.line}".rstrip())
-        lines.extend(pad + row for row in reason_lines(made.reasons, 2) if made.reasons)
+            lines.extend(style.folded(f"{made.error.where}   {made.error.line}".rstrip(), pad))
+        for row in reason_lines(made.reasons, 2) if made.reasons else ():
+            lines.extend(style.folded(row, pad))
     return [style.text(row) for row in lines]
+
+
+def _instant(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()
 
 
 def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
@@ -457,8 +477,8 @@ def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
         {
             "run": s.started.run,
             "outcome": s.ended.outcome if s.ended is not None else None,
-            "started_at": s.started.started_at,
-            "ended_at": s.ended.ended_at if s.ended is not None else None,
+            "started_at": _instant(s.started.started_at),
+            "ended_at": _instant(s.ended.ended_at) if s.ended is not None else None,
             "who": s.started.who,
             "host": s.started.host,
             "command": list(s.started.command),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,44 +35,87 @@ GLYPHS: Mapping[str, tuple[str, str, str]] = {
     "cancelled": ("·", "-", "bright_black"),
     "pending": ("?", "?", "yellow"),
     "stale": (" ", " ", "yellow"),
+    "due": (" ", " ", "yellow"),
     "warning": ("!", "!", "yellow"),
 }
 
 
 class Style(NamedTuple):
-    """What the terminal can show."""
+    """What the terminal can show. Piped: another program reads, so nothing is cut or folded."""
 
-    width: int
+    width: int  # of lines of text
     ascii: bool
+    piped: bool = False
+    whole: int | None = None  # of the terminal, for tables; None: that of text
 
     @staticmethod
     def of_terminal() -> Style:
         encoding = (getattr(sys.stdout, "encoding", "") or "").lower()
         plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
         width = shutil.get_terminal_size((80, 24)).columns
-        return Style(max(40, min(width, 100)), plain or "utf" not in encoding)
+        piped = not sys.stdout.isatty()
+        return Style(max(40, min(width, 100)), plain or "utf" not in encoding, piped, width)
 
     def glyph(self, outcome: str) -> str:
         shape, twin, colour = GLYPHS[outcome]
-        return click.style(twin if self.ascii else shape, fg=colour)
+        return click.style(f"{twin:<2}" if self.ascii else shape, fg=colour)
+
+    def name(self, name: str, width: int = NAME_WIDTH) -> str:
+        """A name in a column of names: shortened where people read, whole for programs."""
+        fitting = self._column(width)
+        mark = "..." if self.ascii else "…"
+        return f"{name if self.piped else shorten(name, fitting, mark):<{fitting}}"
+
+    def pad(self, width: int) -> str:
+        """The blanks below a glyph and a name."""
+        return " " * (self._column(width) + (8 if self.ascii else 7))
+
+    def _column(self, width: int) -> int:
+        return min(width, self.width // 3)
 
     def text(self, text: str) -> str:
         """The text with the typography this terminal can show, places relative to this folder."""
         text = text.replace(str(Path.cwd()) + os.sep, "")
         if not self.ascii:
             return text
-        for shape, twin in (("→", "->"), ("×", "x"), ("…", "..."), ("·", "-"), ("│", "|"),
-                            ("├─", "|-"), ("└─", "`-"), ("≤", "<="), ("●", "*")):  # fmt: skip
+        for shape, twin in (("→", "->"), ("←", "<-"), ("×", "x"), ("…", "..."), ("·", "-"),
+                            ("│", "|"), ("├─", "|-"), ("└─", "`-"), ("≤", "<="), ("●", "*"),
+                            ("▸", ">"), ("≈", "~")):  # fmt: skip
             text = text.replace(shape, twin)
         return text
 
+    def folded(self, text: str, first: str, rest: str | None = None) -> list[str]:
+        """A text on as many lines as it needs, the first after `first`, the others after `rest`."""
+        below = " " * len(click.unstyle(first)) if rest is None else rest
+        if self.piped:
+            return [first + text]
+        rows = fold(text, max(16, self.width - len(below)))
+        return [first + rows[0], *(below + row for row in rows[1:])]
 
-def shorten(name: str, width: int) -> str:
+
+def shorten(name: str, width: int, mark: str = "…") -> str:
     """A name that fits: shortened in the middle."""
     if len(name) <= width:
         return name
-    head = (width - 1) // 2
-    return name[:head] + "…" + name[-(width - 1 - head) :]
+    room = max(2, width - len(mark))
+    head = room // 2
+    return name[:head] + mark + name[-(room - head) :]
+
+
+def fold(text: str, room: int) -> list[str]:
+    """Lines that fit: parts (two blanks between them) stay whole if they can, then words."""
+    if len(text) <= room:
+        return [text]
+    import textwrap
+
+    first, *others = re.split(r"( {2,})", text)
+    rows = textwrap.wrap(first, room, break_on_hyphens=False) or [""]
+    for blanks, part in zip(others[::2], others[1::2], strict=True):
+        if len(rows[-1]) + len(blanks) + len(part) <= room:
+            rows[-1] += blanks + part
+        else:
+            rows.extend(textwrap.wrap(part, room, break_on_hyphens=False))
+    return rows
 
 
 def duration(seconds: float) -> str:
@@ -80,7 +125,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
 def moment(seconds: float) -> str:
@@ -92,35 +139,36 @@ def moment(seconds: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    if count == 1:
+        return f"1 {noun}"
+    consonant = noun.endswith("y") and noun[-2:-1] not in "aeiou"
+    return f"{count:,} {noun[:-1] + 'ies' if consonant else noun + 's'}"
 
 
 def name_column(names: Iterable[str]) -> int:
     return min(NAME_WIDTH, max((len(n) for n in names), default=4))
 
 
-def line(style: Style, glyph: str, name: str, width: int, what: str, right: str = "") -> str:
-    """One step a line: glyph, name, what came out, time at the right."""
-    left = f"  {glyph} {shorten(name, width):<{width}}   {what}"
-    if not right:
-        return style.text(left.rstrip())
-    gap = style.width - len(click.unstyle(left)) - len(right)
-    if gap >= 2:
-        return style.text(f"{left}{' ' * gap}{right}")
-    room = style.width - len(right) - 2
-    return style.text(f"{_cut(left, room)}  {right}")
-
-
-def _cut(text: str, room: int) -> str:
-    extra = len(click.unstyle(text)) - room
-    return text if extra <= 0 else text[: -(extra + 1)] + "…"
+def item(style: Style, glyph: str, name: str, width: int, what: str, right: str = "") -> list[str]:
+    """One step: glyph, name, what came out, time at the right; what doesn't fit goes below."""
+    left = style.text(f"  {glyph} {style.name(name, width)}   ")
+    what = style.text(what)
+    if style.piped:
+        rows = [what]
+    else:
+        taken = len(style.pad(width)) + (len(right) + 2 if right else 0)
+        rows = fold(what, max(16, style.width - taken)) or [""]
+    gap = style.width - len(click.unstyle(left)) - len(rows[0]) - len(right)
+    end = f"{' ' * max(2, gap)}{right}" if right else ""
+    return [f"{left}{rows[0]}{end}".rstrip(), *(style.pad(width) + row for row in rows[1:])]
 
 
 def warn(warnings: Sequence[str]) -> None:
     """Tell what may surprise, on standard error."""
     style = Style.of_terminal()
     for text in warnings:
-        click.echo(f"  {style.glyph('warning')} {style.text(text)}", err=True)
+        for row in style.folded(style.text(text), f"  {style.glyph('warning')} "):
+            click.echo(row, err=True)
 
 
 # ------------------------------------------------------------------------------------ materialize
@@ -142,9 +190,9 @@ def settled(style: Style, reports: Sequence[StepReport], width: int) -> list[str
     what = _summary(reports)
     if first.outcome == "reused":
         what = f"{what}   as made before".strip()
-        lines = [line(style, glyph, name, width, what)]
+        lines = item(style, glyph, name, width, what)
     else:
-        lines = [line(style, glyph, name, width, what, duration(first.seconds))]
+        lines = item(style, glyph, name, width, what, duration(first.seconds))
     for report in reports:
         lines.extend(_warnings(style, report, width))
     lines.extend(_unwatched(style, first, name))
@@ -174,47 +222,48 @@ def _failed(style: Style, report: StepReport, name: str, width: int) -> list[str
     error = report.error
     message = error.message if error is not None else "failed"
     first, *rest = message.splitlines() or [""]
-    lines = [
-        line(style, style.glyph("failed"), name, width, first, duration(report.seconds)),
-    ]
-    pad = " " * (width + 7)
-    lines.extend(pad + more for more in rest[:12])
+    pad = style.pad(width)
+    lines = item(style, style.glyph("failed"), name, width, first, duration(report.seconds))
+    for more in rest[:12]:
+        lines.extend(style.folded(more, pad))
     if error is None:
         return lines
     if error.where:
-        lines.append(pad + error.where)
+        lines.extend(excerpt(style, error.where, pad))
     if error.excerpt:
-        lines.extend(f"{pad}  {row}" for row in error.excerpt.splitlines())
+        lines.extend(excerpt(style, error.excerpt, pad + "  "))
     if error.advice:
-        lines.extend(_wrapped(error.advice, pad, style.width))
+        lines.extend(style.folded(error.advice, pad))
     return [style.text(row) for row in lines]
 
 
-def _wrapped(text: str, pad: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(
-        text, max(width, len(pad) + 30), initial_indent=pad, subsequent_indent=pad
-    ) or [pad]
+def excerpt(style: Style, text: str, pad: str) -> list[str]:
+    """Lines of code, never folded: where they don't fit they begin further to the left."""
+    rows = text.splitlines()
+    widest = max((len(row) for row in rows), default=0)
+    fitting = pad[: max(4, min(len(pad), style.width - widest))]
+    return [fitting + row for row in rows]
 
 
 def _blocked(style: Style, reports: Sequence[StepReport], name: str, width: int) -> list[str]:
     lines: list[str] = []
-    pad = " " * (width + 7)
+    pad = style.pad(width)
+    glyph = style.glyph("blocked")
     for report in reports:
         failing = [c for c in report.checks if not c.passed and c.severity == "error"]
         for check in failing:
             what = f"blocked by check `{check.name}`: {check.message}"
             right = duration(report.seconds) if report.seconds else ""
-            row = line(style, style.glyph("blocked"), str(report.step), width, what, right)
-            lines.append(row)
-            lines.extend(pad + "  " + row for row in sample_table(check))
+            lines.extend(item(style, glyph, str(report.step), width, what, right))
+            lines.extend(excerpt(style, "\n".join(sample_table(check)), pad + "  "))
         if failing and report.current and report.current != report.version:
-            lines.append(f"{pad}not published: {report.step} stays at @{report.current[:6]}")
-        elif failing and report.current:
-            lines.append(f"{pad}it stays current: the check is newer than the version")
-        elif failing:
-            lines.append(f"{pad}not published: {report.step} has no current version yet")
+            told = f"not published: {report.step} stays at @{report.current[:6]}"
+        elif report.current:
+            told = "it stays current: the check is newer than the version"
+        else:
+            told = f"not published: {report.step} has no current version yet"
+        if failing:
+            lines.extend(style.folded(told, pad))
     return [style.text(row) for row in lines]
 
 
@@ -234,16 +283,12 @@ def sample_table(check: CheckResult) -> list[str]:
 
 
 def _warnings(style: Style, report: StepReport, width: int) -> list[str]:
+    glyph, name = style.glyph("warning"), str(report.step)
     return [
-        line(
-            style,
-            style.glyph("warning"),
-            str(report.step),
-            width,
-            f"check {check.name}: {check.message} (warning)",
-        )
+        row
         for check in report.checks
         if not check.passed and check.severity == "warn"
+        for row in item(style, glyph, name, width, f"check {check.name}: {check.message} (warning)")
     ]
 
 
@@ -252,13 +297,18 @@ def _unwatched(style: Style, report: StepReport, name: str) -> list[str]:
     for path, _, place in report.unwatched:
         stem = path.rpartition("/")[2].partition(".")[0]
         word = "".join(c if c.isalnum() else "_" for c in stem) or "data"
-        lines.append(
-            f"  {style.glyph('warning')} {name} reads {path} ({place}), "
-            "which no source declares: its staleness can't be proved."
+        lines.extend(
+            style.folded(
+                f"{name} reads {path} ({place}), "
+                "which no source declares: its staleness can't be proved.",
+                f"  {style.glyph('warning')} ",
+            )
         )
-        lines.append(
-            f'      {word} = source("raw/{word}", "{path}")'
-            f"      then take raw_{word} as a parameter"
+        lines.extend(
+            style.folded(
+                f'{word} = source("raw/{word}", "{path}")      then take raw_{word} as a parameter',
+                "      ",
+            )
         )
     return [style.text(row) for row in lines]
 
@@ -273,12 +323,19 @@ def skipped(style: Style, reports: Sequence[StepReport], width: int) -> list[str
             groups.setdefault(roots, []).append(str(report.step))
     lines = []
     for roots, names in groups.items():
-        shown = ", ".join(names[:6]) + (f", … ({len(names)})" if len(names) > 6 else "")
+        shown = listed(style, names, 6) + (f" ({len(names)})" if len(names) > 6 else "")
         need = ", ".join(roots)
         kept = any(r.current for r in reports if str(r.step) in names)
         tail = "; they keep their current versions" if kept else ""
-        lines.append(style.text(f"  {style.glyph('skipped')} {shown}   skipped: need {need}{tail}"))
-    return lines
+        told = f"{shown}   skipped: need {need}{tail}"
+        lines.extend(style.folded(told, f"  {style.glyph('skipped')} "))
+    return [style.text(row) for row in lines]
+
+
+def listed(style: Style, names: Sequence[str], most: int) -> str:
+    """Some of the names, long ones shortened, and `…` for the others."""
+    shown = [style.name(name).rstrip() for name in names[:most]]
+    return ", ".join([*shown, "…"] if len(names) > most else shown)
 
 
 def _roots(because: Sequence[str], broken: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -297,13 +354,16 @@ def run_summary(style: Style, run: Run) -> list[str]:
     order = ("failed", "blocked", "made", "reused", "skipped", "cancelled", "fresh")
     told = ", ".join(f"{counts[w]:,} {w}" for w in order if counts[w])
     if run.outcome == "done":
-        lines = [f"{told or 'nothing'} in {duration(run.seconds)} · run {run.id}"]
+        answer = f"{told or 'nothing'} in {duration(run.seconds)} · run {run.id}"
     elif run.outcome == "cancelled":
-        lines = [f"Stopped: {told} · run {run.id} · exit 130"]
+        answer = f"Stopped: {told} · run {run.id} · exit 130"
     else:
         name = f" · run {run.id}" if run.id else ""
-        lines = [f"{told}{name} · exit 1"]
-    return [style.text(row) for row in (*lines, *_advice(run))]
+        answer = f"{told}{name} · exit 1"
+    lines = style.folded(answer, "")
+    for row in _advice(run):
+        lines.extend(style.folded(row, "  ", "      "))
+    return [style.text(row) for row in lines]
 
 
 def _advice(run: Run) -> list[str]:
@@ -315,13 +375,13 @@ def _advice(run: Run) -> list[str]:
         if isinstance(failed.error, UserCodeError):
             rows.insert(0, (f"lineal logs {failed.step.asset}", "the whole traceback"))
         wide = max(len(command) for command, _ in rows)
-        return [f"  {command:<{wide}}    {what}" for command, what in rows]
+        return [f"{command:<{wide}}    {what}" for command, what in rows]
     blocked = next((r for r in run.steps if r.outcome == "blocked" and r.version), None)
     if blocked is not None and blocked.version:
         view = f'"{blocked.step.asset}@{blocked.version[:6]}"'
-        return [f"  lineal sql 'from {view}'      look at the refused version"]
+        return [f"lineal sql 'from {view}'      look at the refused version"]
     if run.outcome == "cancelled":
-        return ["  lineal materialize    carries on"]
+        return ["lineal materialize    carries on"]
     return []
 
 
@@ -333,14 +393,15 @@ def plan_lines(style: Style, plan: Plan) -> list[str]:
     stale, pending, fresh = (plan.named(v) for v in ("stale", "pending", "fresh"))
     if not stale and not pending:
         return [f"Nothing to do: {plural(len(fresh), 'step')}, all fresh."]
-    lines = [_plan_sentence(stale, pending, fresh), ""]
-    groups = _by_maker(plan.steps)
+    sentence = _plan_sentence if plan.has_work else _blocked_sentence
+    lines = [*style.folded(sentence(stale, pending, fresh), ""), ""]
+    groups = _by_maker([s for s in plan.steps if s.verdict.name != "fresh"])
     width = name_column(", ".join(s.step.asset for s in g) for g in groups)
     for group in groups:
         lines.extend(_plan_group(style, group, width))
     if fresh:
-        names = ", ".join(str(s.step) for s in fresh[:8]) + (", …" if len(fresh) > 8 else "")
-        lines.extend(("", f"  {style.glyph('fresh')} {names}: fresh"))
+        names = listed(style, [str(s.step) for s in fresh], 8)
+        lines.extend(("", *style.folded(f"{names}: fresh", f"  {style.glyph('fresh')} ")))
     return [style.text(row) for row in lines]
 
 
@@ -356,6 +417,15 @@ def _plan_sentence(
     return f"{len(stale)} of {plural(total, 'step')} {verb} stale{follow}{most}.{stay}"
 
 
+def _blocked_sentence(
+    stale: Sequence[PlannedStep], pending: Sequence[PlannedStep], fresh: Sequence[PlannedStep]
+) -> str:
+    """Of a plan in which checks refuse all that is stale, so that a run would make nothing."""
+    follow = f", {len(pending)} wait{'s' if len(pending) == 1 else ''} for it" if pending else ""
+    stay = f" {len(fresh)} {'stays' if len(fresh) == 1 else 'stay'} fresh." if fresh else ""
+    return f"Nothing can be made: {len(stale)} blocked{follow}.{stay}"
+
+
 def _by_maker(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
     groups: dict[str, list[PlannedStep]] = {}
     for step in steps:
@@ -367,13 +437,14 @@ def _plan_group(style: Style, group: Sequence[PlannedStep], width: int) -> list[
     first = group[0]
     name = ", ".join(s.step.asset for s in group)
     if isinstance(first.verdict, Pending):
-        return [line(style, style.glyph("pending"), name, width, condition(first.verdict))]
+        return item(style, style.glyph("pending"), name, width, condition(first.verdict))
     if not isinstance(first.verdict, Stale):
         return []
     again = {"reuse": "   (kept from before: no computation)", "blocked": "   (blocked again)"}
     told = reason_lines(first.verdict.reasons)
-    rows = [line(style, " ", name, width, told[0] + again.get(first.action, ""))]
-    rows.extend(" " * (width + 7) + more for more in told[1:])
+    rows = item(style, style.glyph("stale"), name, width, told[0] + again.get(first.action, ""))
+    for more in told[1:]:
+        rows.extend(style.folded(more, style.pad(width)))
     return rows
 
 
@@ -381,10 +452,16 @@ def reason_lines(reasons: Sequence[Reason], most: int = 4) -> list[str]:
     """Reasons as `kind   place  culprit  old → new`, a few of them."""
     if not reasons:
         return ["stale"]
-    rows = [f"{r.kind.replace('_', ' ')}   {r.detail}".rstrip() for r in reasons[:most]]
+    rows = [f"{r.kind.replace('_', ' ')}   {_detail(r)}".rstrip() for r in reasons[:most]]
     if len(reasons) > most:
-        rows.append(f"and {len(reasons) - most} more reasons")
+        rows.append(f"and {plural(len(reasons) - most, 'more reason')}")
     return rows
+
+
+def _detail(reason: Reason) -> str:
+    if reason.kind == "check_failed":  # there is no old and new: what is refused was never current
+        return "  ".join(part for part in (reason.culprit, reason.new) if part)
+    return reason.detail
 
 
 # ---------------------------------------------------------------------------------------- errors
@@ -395,24 +472,25 @@ def error_lines(style: Style, error: LinealError) -> list[str]:
     if isinstance(error, DefinitionErrors):
         lines = [f"{click.style('error', fg='red')}: {error.message}, nothing was run", ""]
         for one in error.errors:
-            lines.extend(_one_error(one, "  "))
+            lines.extend(_one_error(style, one, "  "))
         return [style.text(row) for row in lines]
-    lines = [f"{click.style('error', fg='red')}: {error.message}"]
+    lines = style.folded(error.message, f"{click.style('error', fg='red')}: ", "  ")
     if error.where:
         lines.append(f"  {error.where}")
     if error.excerpt:
-        lines.extend(f"    {row}" for row in error.excerpt.splitlines())
+        lines.extend(excerpt(style, error.excerpt, "    "))
     if error.advice:
-        lines.append(f"  {error.advice}")
+        lines.extend(style.folded(error.advice, "  "))
     return [style.text(row) for row in lines]
 
 
-def _one_error(error: LinealError, pad: str) -> list[str]:
-    rows = [f"{pad}{error.where}  {error.message}" if error.where else f"{pad}{error.message}"]
+def _one_error(style: Style, error: LinealError, pad: str) -> list[str]:
+    message = f"{error.where}  {error.message}" if error.where else error.message
+    rows = style.folded(message, pad, pad + "    ")
     if error.excerpt:
-        rows.extend(f"{pad}    {row}" for row in error.excerpt.splitlines())
+        rows.extend(excerpt(style, error.excerpt, pad + "    "))
     if error.advice:
-        rows.append(f"{pad}    {error.advice}")
+        rows.extend(style.folded(error.advice, pad + "    "))
     return rows
 
 
@@ -427,7 +505,8 @@ def table(style: Style, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -
     from rich.console import Console
     from rich.table import Table
 
-    shown = _columns_that_fit(columns, rows, style.width)
+    width = max(40, style.whole or style.width)
+    shown = _columns_that_fit(columns, rows, width)
     grid = Table(box=box.ASCII if style.ascii else box.SQUARE, show_edge=True)
     for i in shown:
         number = any(isinstance(row[i], int | float) for row in rows)
@@ -435,7 +514,7 @@ def table(style: Style, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -
     for row in rows:
         grid.add_row(*(cell(row[i]) for i in shown))
     out = io.StringIO()
-    Console(file=out, width=style.width, no_color=True, markup=False, highlight=False).print(grid)
+    Console(file=out, width=width, no_color=True, markup=False, highlight=False).print(grid)
     hidden = len(columns) - len(shown)
     more = f"… {plural(hidden, 'more column')}; --format csv shows all\n" if hidden else ""
     return out.getvalue() + more
@@ -458,6 +537,9 @@ def _columns_that_fit(
 def cell(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, float) and math.isfinite(value) and 1e-4 <= abs(value) < 1e15:
+        digits = max(2, 6 - len(str(int(abs(value)))))  # an amount is read, not its exponent
+        return f"{value:.{digits}f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.6g}"
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)

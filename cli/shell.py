@@ -11,7 +11,7 @@ from lineal.assets.errors import QueryError
 from lineal.cli import render
 from lineal.project import Answer, Project
 
-HELP = "Type SQL; a statement ends with ;   .tables   .schema NAME   .help   .quit"
+HELP = "Type SQL; a statement ends with ;   .tables · .schema NAME · .help · .quit"
 
 
 def answer_text(style: render.Style, answer: Answer, form: str) -> str:
@@ -48,10 +48,17 @@ def shell(project: Project) -> None:
         try:
             typed = input("lineal> " if not buffer else "   ...> ")
         except EOFError:
+            click.echo()
             return
-        if not buffer and typed.strip().startswith("."):
-            if not _dot(project, style, typed.split()):
+        except KeyboardInterrupt:  # forgets what was typed, as every shell does
+            click.echo()
+            buffer = ""
+            continue
+        words = typed.split()
+        if words and words[0] in COMMANDS:
+            if words[0] in (".quit", ".exit"):
                 return
+            _dot(project, style, words)
             continue
         buffer = f"{buffer}\n{typed}" if buffer else typed
         if buffer.rstrip().endswith(";"):
@@ -59,22 +66,27 @@ def shell(project: Project) -> None:
             buffer = ""
 
 
-TABLES = (
-    "select table_schema, table_name from information_schema.tables "
-    "where table_schema <> 'lineage' order by 1, 2"
-)
+COMMANDS = (".tables", ".schema", ".help", ".quit", ".exit")
+
+# One row an asset: of raw/orders, raw_orders and raw.orders, the asset's own name.
+TABLES = """
+select table_name as "table", count(*) as columns from information_schema.columns c
+where table_schema = 'main' and not exists (
+    select 1 from information_schema.tables t
+    where t.table_schema = 'main' and contains(t.table_name, '/')
+    and replace(t.table_name, '/', '_') = c.table_name
+) group by all order by all
+"""
 
 
-def _dot(project: Project, style: render.Style, words: list[str]) -> bool:
-    if words[0] in (".quit", ".exit", ".q"):
-        return False
+def _dot(project: Project, style: render.Style, words: list[str]) -> None:
     if words[0] == ".tables":
         _answer(project, style, TABLES)
     elif words[0] == ".schema" and len(words) == 2:
-        _answer(project, style, f"describe {words[1]}")
+        name = words[1] if "/" not in words[1] or '"' in words[1] else f'"{words[1]}"'
+        _answer(project, style, f"select column_name, column_type from (describe {name})")
     else:
-        click.echo(HELP)
-    return True
+        click.echo(style.text(HELP))
 
 
 def _answer(project: Project, style: render.Style, query: str) -> None:

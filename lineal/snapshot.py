@@ -91,7 +91,7 @@ class Snapshot:
             },
             parameters={a.name: self._parameters(a) for a in assets},
             observations=self._observe(assets),
-            present=remembered(self._present, {}),
+            present=remembered(self._present),
             file_digest=_once(self.observer.digest),
             now=time.time(),
             forced=frozenset(forced),

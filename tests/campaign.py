@@ -275,7 +275,7 @@ class Campaign:
                 self._fault("missed staleness", f"{asset} was left fresh")
         if edit.kind in ("undo", "check"):
             made = {asset for asset, outcome in outcomes.items() if outcome == "made"}
-            for asset in sorted(made - self.project.loose):
+            for asset in sorted(made - self.project.loose - self.project.unproved):
                 self._fault(f"not reused after {edit.kind}", f"{asset} {reasons[asset]}")
 
     def _compare_plan(
@@ -304,18 +304,15 @@ class Campaign:
         allowed: set[str] = set(edit.reached)
         if not edit.is_layout:
             allowed |= self.project.loose
-        changing = True
-        while changing:
-            before = len(allowed)
-            for asset, inputs in self.project.reads.items():
-                for name, columns in inputs.items():
-                    python = asset not in self._sql_assets
-                    old = _read_slice(self.expected[name], columns, python)
-                    new = _read_slice(expected[name], columns, python)
-                    remade = name in self.project.objects and name in allowed
-                    if old != new or remade:
-                        allowed.add(asset)
-            changing = len(allowed) > before
+        allowed |= {a for a, s in self.project.path_readers.items() if s in edit.reached}
+        for asset, inputs in self.project.reads.items():  # inputs were declared first
+            for name, columns in inputs.items():
+                python = asset not in self._sql_assets
+                old = _read_slice(self.expected[name], columns, python)
+                new = _read_slice(expected[name], columns, python)
+                remade = name in self.project.objects and name in allowed
+                if old != new or remade:
+                    allowed.add(asset)
         return allowed
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import os
 import re
 import sys
 import tomllib
@@ -31,6 +32,7 @@ class Declared(NamedTuple):
     text: str | None = None
     files: Path | None = None
     glob: str = ""
+    order_by: tuple[str, ...] = ()
 
 
 class Columns(NamedTuple):
@@ -45,6 +47,7 @@ class Result(NamedTuple):
 
 def compute(folder: str) -> dict[str, Any]:
     """Every asset of the project, shown (see `shown`)."""
+    os.chdir(folder)
     computation = _Computation(Path(folder))
     return {name: shown(computation.value(name)) for name in computation.makers}
 
@@ -53,9 +56,10 @@ def compute(folder: str) -> dict[str, Any]:
 
 
 def _stand_in(declared: list[Declared]) -> types.ModuleType:
-    def asset(function=None, *, name=None, outputs=None, inputs=None, **_):
+    def asset(function=None, *, name=None, outputs=None, inputs=None, order_by=(), **_):
         def note(f):
-            declared.append(Declared(tuple(outputs or [name or f.__name__]), f, inputs or {}))
+            names = tuple(outputs or [name or f.__name__])
+            declared.append(Declared(names, f, inputs or {}, order_by=tuple(order_by)))
             return f
 
         return note if function is None else note(function)
@@ -126,8 +130,11 @@ class _Computation:
         arguments = {}
         for parameter in found:
             if parameter.default is parameter.empty:
-                name = maker.inputs.get(parameter.name, parameter.name)
-                arguments[parameter.name] = _arrive(self.value(names[name]), parameter.annotation)
+                name = names[maker.inputs.get(parameter.name, parameter.name)]
+                if parameter.annotation == list[Path]:
+                    arguments[parameter.name] = _files(self.makers[name])
+                else:
+                    arguments[parameter.name] = _arrive(self.value(name), parameter.annotation)
         arguments |= self.parameters.get(maker.outputs[0], {})
         result = maker.function(**arguments)
         result = result.value if isinstance(result, Result) else result
@@ -137,7 +144,10 @@ class _Computation:
             result = dict(zip(maker.outputs, result, strict=True))
         returns = inspect.signature(maker.function, eval_str=True).return_annotation
         for name, value in result.items():
-            self.values[name] = _canonical(value, rows=returns == list[dict])
+            table = _canonical(value, rows=returns == list[dict[str, Any]] or returns == list[dict])
+            if maker.order_by:
+                table = table.sort_by([(column, "ascending") for column in maker.order_by])
+            self.values[name] = table
 
     def _query(self, text: str) -> Any:
         import duckdb
@@ -182,12 +192,16 @@ def _read(maker: Declared) -> Any:
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    assert maker.files is not None
     options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
-    files = sorted(
-        maker.files.glob(maker.glob), key=lambda p: p.relative_to(maker.files).as_posix()
-    )
-    return pa.concat_tables([csv.read_csv(f, convert_options=options) for f in files])
+    return pa.concat_tables([csv.read_csv(f, convert_options=options) for f in _files(maker)])
+
+
+def _files(maker: Declared) -> list[Path]:
+    assert maker.files is not None
+    found = {
+        path.relative_to(maker.files).as_posix(): path for path in maker.files.glob(maker.glob)
+    }
+    return [found[name] for name in sorted(found)]
 
 
 def _arrive(value: Any, annotation: Any) -> Any:
@@ -206,6 +220,16 @@ def _arrive(value: Any, annotation: Any) -> Any:
         return value
     if wanted == list[dict]:
         return value.to_pylist()
+    if wanted is pa.RecordBatchReader:
+        return value.to_reader()
+    if getattr(wanted, "__name__", "") == "DuckDBPyRelation":
+        import duckdb
+
+        return duckdb.from_arrow(value)
+    if getattr(wanted, "__module__", "").startswith("polars"):
+        import polars
+
+        return polars.from_arrow(value)
     return value.to_pandas()
 
 
@@ -218,6 +242,11 @@ def _canonical(value: Any, *, rows: bool) -> Any:
         return pa.Table.from_pylist(value)
     if isinstance(value, pa.Table):
         return value.replace_schema_metadata()
+    if isinstance(value, list) and value and isinstance(value[0], pa.RecordBatch):
+        return pa.Table.from_batches(value).replace_schema_metadata()
+    for name in ("to_arrow_table", "to_arrow"):  # a DuckDB relation, a polars frame
+        if hasattr(value, name):
+            return getattr(value, name)().replace_schema_metadata()
     if isinstance(value, pd.Series):
         value = value.to_frame()
     if not isinstance(value, pd.DataFrame):

@@ -51,4 +51,6 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/flights/demo.sh
 
 bench: setup
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for name in startup no_op cold content; do \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; echo; \
+	done

@@ -9,6 +9,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,19 +39,18 @@ class Process(NamedTuple):
 def spend(process: Process) -> Cost:
     """Run a command to its end; it must succeed."""
     process.before()
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        process.words,
-        cwd=process.folder,
-        env=_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(process.words)} ended with {child.returncode}")
+    with tempfile.TemporaryFile() as said:
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            process.words, cwd=process.folder, env=_environment(), stdout=said, stderr=said
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            said.seek(0)
+            last = said.read().decode("utf-8", "replace")[-2000:]
+            raise SystemExit(f"{last}\n{' '.join(process.words)} ended with {child.returncode}")
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
 
 

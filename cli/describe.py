@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lineal.answers import Explanation, RunStory, Shown, Status
 from lineal.assets.plan import PlannedStep, Stale
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
@@ -23,7 +24,7 @@ from lineal.cli.render import (
     sample_table,
     shorten,
 )
-from lineal.project import Explanation, Project, RunStory, Shown, Status
+from lineal.project import Project
 
 # ---------------------------------------------------------------------------------------- status
 

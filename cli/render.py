@@ -58,7 +58,10 @@ class Style(NamedTuple):
 
     def glyph(self, outcome: str) -> str:
         shape, twin, colour = GLYPHS[outcome]
-        return click.style(f"{twin:<2}" if self.ascii else shape, fg=colour)
+        return self.coloured(f"{twin:<2}" if self.ascii else shape, colour)
+
+    def coloured(self, text: str, colour: str) -> str:
+        return text if self.ascii else click.style(text, fg=colour)
 
     def name(self, name: str, width: int = NAME_WIDTH) -> str:
         """A name in a column of names: shortened where people read, whole for programs."""
@@ -86,10 +89,12 @@ class Style(NamedTuple):
 
     def folded(self, text: str, first: str, rest: str | None = None) -> list[str]:
         """A text on as many lines as it needs, the first after `first`, the others after `rest`."""
-        below = " " * len(click.unstyle(first)) if rest is None else rest
+        text, first = self.text(text), self.text(first)
+        start = len(click.unstyle(first))
+        below = " " * start if rest is None else rest
         if self.piped:
             return [first + text]
-        rows = fold(text, max(16, self.width - len(below)))
+        rows = fold(text, max(16, self.width - len(below)), max(16, self.width - start))
         return [first + rows[0], *(below + row for row in rows[1:])]
 
 
@@ -102,19 +107,26 @@ def shorten(name: str, width: int, mark: str = "…") -> str:
     return name[:head] + mark + name[-(room - head) :]
 
 
-def fold(text: str, room: int) -> list[str]:
+def fold(text: str, room: int, first_room: int | None = None) -> list[str]:
     """Lines that fit: parts (two blanks between them) stay whole if they can, then words."""
-    if len(text) <= room:
+    at_first = room if first_room is None else first_room
+    if len(text) <= at_first:
         return [text]
     import textwrap
 
+    def wrapped(words: str, used: int) -> list[str]:
+        """Words on lines; `used` blanks stand for what the first line holds already."""
+        cut = textwrap.wrap(words, room, initial_indent=" " * used, break_on_hyphens=False)
+        return [row.lstrip() for row in cut] or [""]
+
     first, *others = re.split(r"( {2,})", text)
-    rows = textwrap.wrap(first, room, break_on_hyphens=False) or [""]
+    rows = wrapped(first, max(0, room - at_first))
     for blanks, part in zip(others[::2], others[1::2], strict=True):
-        if len(rows[-1]) + len(blanks) + len(part) <= room:
+        left = (at_first if len(rows) == 1 else room) - len(rows[-1])
+        if len(blanks) + len(part) <= left:
             rows[-1] += blanks + part
         else:
-            rows.extend(textwrap.wrap(part, room, break_on_hyphens=False))
+            rows.extend(wrapped(part, 0))
     return rows
 
 
@@ -470,11 +482,12 @@ def _detail(reason: Reason) -> str:
 def error_lines(style: Style, error: LinealError) -> list[str]:
     """An error as a person reads it: what, which, where, how to mend."""
     if isinstance(error, DefinitionErrors):
-        lines = [f"{click.style('error', fg='red')}: {error.message}, nothing was run", ""]
+        told = f"{error.message}, nothing was run"
+        lines = [*style.folded(told, f"{style.coloured('error', 'red')}: ", "  "), ""]
         for one in error.errors:
             lines.extend(_one_error(style, one, "  "))
         return [style.text(row) for row in lines]
-    lines = style.folded(error.message, f"{click.style('error', fg='red')}: ", "  ")
+    lines = style.folded(error.message, f"{style.coloured('error', 'red')}: ", "  ")
     if error.where:
         lines.append(f"  {error.where}")
     if error.excerpt:
@@ -485,8 +498,8 @@ def error_lines(style: Style, error: LinealError) -> list[str]:
 
 
 def _one_error(style: Style, error: LinealError, pad: str) -> list[str]:
-    message = f"{error.where}  {error.message}" if error.where else error.message
-    rows = style.folded(message, pad, pad + "    ")
+    first = f"{pad}{error.where}  " if error.where else pad
+    rows = style.folded(error.message, first, pad + "    ")
     if error.excerpt:
         rows.extend(excerpt(style, error.excerpt, pad + "    "))
     if error.advice:

@@ -7,9 +7,10 @@ import io
 
 import click
 
+from lineal.answers import Answer
 from lineal.assets.errors import QueryError
 from lineal.cli import render
-from lineal.project import Answer, Project
+from lineal.project import Project
 
 HELP = "Type SQL; a statement ends with ;   .tables · .schema NAME · .help · .quit"
 

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import lineal
+from lineal.answers import Answer, Explanation, InputNow, RunStory, Shown, Status
 from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, Asset, CustomFormat
 from lineal.assets.errors import UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.materialize import Surroundings, materialize
-from lineal.assets.names import Step, identifier
+from lineal.assets.names import identifier
 from lineal.assets.perform import Workshop
-from lineal.assets.plan import Decision, Plan, PlannedStep, plan
+from lineal.assets.plan import Decision, Plan, plan
 from lineal.assets.records import (
-    DEFAULT_ENVIRONMENT,
     Acceptance,
     AssetFacts,
-    CheckResult,
     Content,
-    EnvironmentFacts,
     Fact,
     Materialization,
     Observation,
-    Recipe,
-    RunEnded,
-    RunStarted,
-    Used,
 )
 from lineal.assets.run import Announcer, Run, StepReport
 from lineal.definitions import load
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.packages import Packages
+from lineal.provenance import run_started, who
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
 from lineal.storage.objects import Objects
@@ -263,22 +255,7 @@ class Project:
 
     def _opening(self, run: str, seen: Snapshot) -> list[Fact]:
         """The facts that open a run: who, where, which code, and assets declared otherwise."""
-        commit, dirty = _git(self.root)
-        facts: list[Fact] = [
-            RunStarted(
-                run=run,
-                environment=DEFAULT_ENVIRONMENT,
-                who=_who(),
-                host=socket.gethostname(),
-                command=tuple(_command(sys.argv)),
-                started_at=time.time(),
-                python=".".join(map(str, sys.version_info[:3])),
-                lineal=_version(),
-                git_commit=commit,
-                git_dirty=dirty,
-                planned=len(seen.graph.order),
-            )
-        ]
+        facts: list[Fact] = [run_started(run, self.root, len(seen.graph.order), lineal.__version__)]
         for asset in seen.graph.assets.values():
             for output in asset.outputs:
                 told = self._told(asset, output)
@@ -488,7 +465,7 @@ class Project:
                 raise UsageError(f"`{name}` was never made: there is nothing to be equal to")
             if current.recipe == recipe.digest:
                 raise UsageError(f"the code of `{name}` is what it was: nothing to accept")
-            told = Acceptance(asset, current.recipe, recipe.digest, reason, _who(), time.time())
+            told = Acceptance(asset, current.recipe, recipe.digest, reason, who(), time.time())
             known = seen.history.knows(recipe.digest)
             self.journal.append([told] if known else [recipe, told])
             return told
@@ -539,85 +516,6 @@ class Project:
         return Answer(tuple(columns), tuple(rows), note)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Status:
-    """How the whole project stands."""
-
-    plan: Plan
-    lasts: Mapping[Step, Materialization]
-    currents: Mapping[Step, Materialization]
-    usage: tuple[int, int]  # objects, bytes
-
-    def __repr__(self) -> str:
-        return repr(self.plan).replace("Plan: ", "Status: ", 1)
-
-    def _repr_html_(self) -> str:
-        return self.plan._repr_html_().replace("Plan: ", "Status: ", 1)
-
-
-class InputNow(NamedTuple):
-    """An input as it is read now: what is read, its content, and the content read last time."""
-
-    used: Used
-    content: Content | None
-    before: Content | None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """All that a verdict rests on."""
-
-    step: PlannedStep
-    decision: Decision
-    recipe: Recipe
-    environment: EnvironmentFacts
-    parameters: tuple[tuple[str, str], ...]
-    made: Materialization | None  # what it is compared with
-    last: Materialization | None  # the last attempt
-    inputs: tuple[InputNow, ...]
-    upstream: tuple[PlannedStep, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A version as `lineal show` describes it."""
-
-    made: Materialization
-    told: AssetFacts | None
-    checks: tuple[CheckResult, ...]
-    versions: tuple[Materialization, ...]
-    current: str | None
-    feeds: tuple[str, ...]
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class RunStory:
-    """A run: how it began and ended, and what it did."""
-
-    started: RunStarted
-    ended: RunEnded | None
-    made: tuple[Materialization, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a query: columns, rows, and a note when it came from a private copy."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    note: str | None = None
-
-    def df(self) -> Any:
-        """The answer as a pandas frame."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self.rows), columns=list(self.columns))
-
-    def _repr_html_(self) -> str:
-        return str(self.df()._repr_html_())
-
-
 def _same_log(made: Materialization, last: Materialization) -> bool:
     """The first output of the function that made a step: its name is that of their log."""
     return made.started_at == last.started_at and made.recipe == last.recipe
@@ -628,38 +526,3 @@ def _new_folder(parent: Path) -> Path:
 
     parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=parent, prefix="folder-"))
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for this user id, as in some containers
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
-
-
-def _version() -> str:
-    import lineal
-
-    return str(lineal.__version__)
-
-
-def _command(argv: Sequence[str]) -> list[str]:
-    return [Path(argv[0]).name, *argv[1:]] if argv else []
-
-
-def _git(root: Path) -> tuple[str, bool]:
-    """The commit of the project's sources and whether they differ from it; empty outside git."""
-    try:
-        head = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-        if head.returncode:
-            return "", False
-        status = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain", "--", str(root)],
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return "", False
-    return head.stdout.strip(), bool(status.stdout.strip())

@@ -324,7 +324,7 @@ def kinds_of_columns(b: Builder) -> None:
         f'        "money": [Decimal("1.10"), None, Decimal("{n}.25")],\n'
         f'        "raw": [b"a", b"", None], "maybe": pd.array([1, None, {n}], dtype="Int64"),\n'
         f'        "yes": pd.array([True, None, False], dtype="boolean"),\n'
-        f'        "struct": [{{"p": 1}}, {{"p": {n}}}, None],\n'
+        f'        "struct": [{{"p": 1}}, {{"p": {n}}}, {{"p": 3}}],\n'
         f'        "small": np.array([1, 2, 3], "int8"),\n'
         f'        "at": [dt.time(1, 2), None, dt.time(3)], "single": np.float32([0.5, {n}, 2]),\n'
         f"    }}, index=[5, 6, 9])\n",

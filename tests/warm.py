@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("numpy", "pandas", "pyarrow.csv", "pyarrow.parquet", "duckdb", "polars", "sklearn.tree")
+LIBRARIES = (
+    "numpy",
+    "pandas",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+    "duckdb",
+    "polars",
+    "sklearn.tree",
+)
 
 
 class CallFailed(AssertionError):

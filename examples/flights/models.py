@@ -1,5 +1,6 @@
 """Two models of a late arrival, and how to judge them."""
 
+import numpy as np
 import pandas as pd
 from features import CATEGORIES, NUMBERS
 from sklearn.compose import make_column_transformer
@@ -9,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 FEATURES = CATEGORIES + NUMBERS
 
@@ -33,12 +35,22 @@ def logistic(strength: float) -> Pipeline:
     return make_pipeline(prepare, LogisticRegression(C=strength, max_iter=500))
 
 
-def score(name: str, late: pd.Series, chance: pd.Series) -> dict[str, str | float]:
+def fit(model, examples: pd.DataFrame):
+    with threadpool_limits(1):  # threads that wait for each other are slow on a busy machine
+        return model.fit(examples[FEATURES], examples["late"])
+
+
+def chance(model, examples: pd.DataFrame) -> np.ndarray:
+    with threadpool_limits(1):
+        return model.predict_proba(examples[FEATURES])[:, 1]
+
+
+def score(name: str, late: pd.Series, chances: pd.Series) -> dict[str, str | float]:
     """One row of the table of scores."""
-    riskiest = late[chance >= chance.quantile(0.9)]
+    riskiest = late[chances >= chances.quantile(0.9)]
     return {
         "model": name,
-        "auc": roc_auc_score(late, chance),
-        "brier": brier_score_loss(late, chance),
+        "auc": roc_auc_score(late, chances),
+        "brier": brier_score_loss(late, chances),
         "late_among_riskiest_tenth": riskiest.mean(),
     }

@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas as pd
 from features import CATEGORIES, add_age, add_calendar, add_label, minutes
 from matplotlib.figure import Figure
-from models import FEATURES, boosted, logistic, score
+from models import FEATURES, boosted, chance, fit, logistic, score
 from sklearn.metrics import roc_curve
 
 from lineal import Result, asset, check, checks, columns, source, sql_assets
@@ -83,14 +83,14 @@ Examples = Annotated[pd.DataFrame, columns(*FEATURES, "late")]
 @asset
 def delay_model(train: Examples, learning_rate: float = 0.1, leaves: int = 15):
     """Boosted trees."""
-    model = boosted(learning_rate, leaves).fit(train[FEATURES], train["late"])
+    model = fit(boosted(learning_rate, leaves), train)
     return Result(model, metrics={"train_rows": len(train)})
 
 
 @asset
 def baseline(train: Examples, strength: float = 1.0):
     """A logistic regression."""
-    model = logistic(strength).fit(train[FEATURES], train["late"])
+    model = fit(logistic(strength), train)
     return Result(model, metrics={"train_rows": len(train)})
 
 
@@ -98,8 +98,7 @@ def baseline(train: Examples, strength: float = 1.0):
 @asset
 def predictions(delay_model, baseline, test: Examples) -> pd.DataFrame:
     """Each test flight's chance of coming late, by both models."""
-    models = {"delay_model": delay_model, "baseline": baseline}
-    chances = {name: model.predict_proba(test[FEATURES])[:, 1] for name, model in models.items()}
+    chances = {"delay_model": chance(delay_model, test), "baseline": chance(baseline, test)}
     return pd.DataFrame({"late": test["late"], **chances})
 
 

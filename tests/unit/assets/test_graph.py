@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from lineal.assets.graph import Graph
 from tests.workbench import from_files, judged, made
 
 
-def one(name: str, *inputs: str, **options: object) -> Asset:
+def one(name: str, *inputs: str, **options: Any) -> Asset:
     """An asset whose parameters are named after its inputs, to be found by name."""
     asset = made(name, lambda **_: None, **options)
     return replace(asset, inputs=tuple(Input(i) for i in inputs))

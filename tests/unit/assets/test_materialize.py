@@ -26,7 +26,7 @@ from lineal.assets.records import (
 from tests.fakes import MemoryJournal, MemoryVault, PlainCalls, Unwatched
 from tests.workbench import Workbench, from_files, judged, made
 
-ONE = {"a": (1,)}
+ONE: dict[str, tuple[int, ...]] = {"a": (1,)}
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -120,8 +120,13 @@ def test_a_blocked_version_is_kept_but_never_published_nor_read() -> None:
 
 
 def test_a_blocked_version_is_not_computed_again_and_nothing_is_written() -> None:
-    calls: list[int] = []
-    bench = family(lambda top: calls.append(1) or {"a": (-1,)})
+    calls: list[str] = []
+
+    def broken(top: Any) -> Any:
+        calls.append("broken")
+        return {"a": (-1,)}
+
+    bench = family(broken)
     bench.declared.append(judged("broken", lambda value: value["a"][0] > 0))
     bench.run()
     entries = len(bench.journal.entries)
@@ -134,8 +139,13 @@ def test_a_blocked_version_is_not_computed_again_and_nothing_is_written() -> Non
 
 
 def test_a_loosened_check_publishes_the_kept_version_without_computing_it() -> None:
-    calls: list[int] = []
-    bench = family(lambda top: calls.append(1) or {"a": (-1,)})
+    calls: list[str] = []
+
+    def broken(top: Any) -> Any:
+        calls.append("broken")
+        return {"a": (-1,)}
+
+    bench = family(broken)
     bench.declared.append(judged("broken", lambda value: value["a"][0] > 0))
     bench.run()
     bench.check_recipes["good"] = Recipe("loosened")

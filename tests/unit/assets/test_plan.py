@@ -10,7 +10,7 @@ from lineal.assets.plan import Fresh, Pending, Stale
 from lineal.assets.records import Acceptance, EnvironmentFacts, Recipe, RecipePart
 from tests.workbench import Workbench, from_files, judged, made
 
-TABLE = {"a": (1, 2), "b": (3, 4)}
+TABLE: dict[str, tuple[int, ...]] = {"a": (1, 2), "b": (3, 4)}
 
 
 def chain(**options: Any) -> Workbench:

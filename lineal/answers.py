@@ -1,0 +1,100 @@
+"""What a project answers when it is asked: values that show themselves, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from lineal.assets.names import Step
+from lineal.assets.plan import Decision, Plan, PlannedStep
+from lineal.assets.records import (
+    AssetFacts,
+    CheckResult,
+    Content,
+    EnvironmentFacts,
+    Materialization,
+    Recipe,
+    RunEnded,
+    RunStarted,
+    Used,
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Status:
+    """How the whole project stands."""
+
+    plan: Plan
+    lasts: Mapping[Step, Materialization]
+    currents: Mapping[Step, Materialization]
+    usage: tuple[int, int]  # objects, bytes
+
+    def __repr__(self) -> str:
+        return repr(self.plan).replace("Plan: ", "Status: ", 1)
+
+    def _repr_html_(self) -> str:
+        return self.plan._repr_html_().replace("Plan: ", "Status: ", 1)
+
+
+class InputNow(NamedTuple):
+    """An input as it is read now: what is read, its content, and the content read last time."""
+
+    used: Used
+    content: Content | None
+    before: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that a verdict rests on."""
+
+    step: PlannedStep
+    decision: Decision
+    recipe: Recipe
+    environment: EnvironmentFacts
+    parameters: tuple[tuple[str, str], ...]
+    made: Materialization | None  # what it is compared with
+    last: Materialization | None  # the last attempt
+    inputs: tuple[InputNow, ...]
+    upstream: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A version as `lineal show` describes it."""
+
+    made: Materialization
+    told: AssetFacts | None
+    checks: tuple[CheckResult, ...]
+    versions: tuple[Materialization, ...]
+    current: str | None
+    feeds: tuple[str, ...]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """A run: how it began and ended, and what it did."""
+
+    started: RunStarted
+    ended: RunEnded | None
+    made: tuple[Materialization, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a query: columns, rows, and a note when it came from a private copy."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str | None = None
+
+    def df(self) -> Any:
+        """The answer as a pandas frame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows), columns=list(self.columns))
+
+    def _repr_html_(self) -> str:
+        return str(self.df()._repr_html_())

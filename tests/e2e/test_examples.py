@@ -1,0 +1,254 @@
+"""The examples, the project of `lineal init` and the commands in the documents, run as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from lineal.cli.templates import PIPELINE, SETTINGS
+from tests.e2e.command_line import Workplace
+
+ROOT = Path(__file__).resolve().parents[2]
+FLIGHTS = ROOT / "examples" / "flights"
+PATIENCE = 300.0  # seconds, on a busy machine
+ALL = {
+    "raw/flights_zip", "raw/weather", "raw/planes", "raw/airports", "raw/airlines", "flights",
+    "weather", "departures", "destinations", "trips", "features", "train", "test", "delay_model",
+    "baseline", "predictions", "scores", "roc",
+}  # fmt: skip
+AFTER_FEATURES = {
+    "features", "train", "test", "delay_model", "baseline", "predictions", "scores", "roc",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A shell in a folder, in which `lineal` and `python` are those of this test."""
+
+    programs: Path
+
+    def run(self, folder: Path, *words: str) -> str:
+        """What a command says; it must end well."""
+        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
+        path = os.pathsep.join([str(self.programs), os.environ["PATH"]])
+        python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        ended = subprocess.run(
+            ["sh", *words],
+            cwd=folder,
+            env={**kept, "PATH": path, "PYTHONPATH": python_path, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+        said = ended.stdout.decode("utf-8")
+        assert ended.returncode == 0, said + ended.stderr.decode("utf-8")
+        return said
+
+    def type(self, folder: Path, document: Path) -> str:
+        """Type the commands of a document's console blocks; any that fails is an error."""
+        return self.run(folder, "-e", "-c", "\n".join(typed(document)))
+
+
+def typed(document: Path) -> list[str]:
+    """The lines after a `$ ` in the console blocks of a document."""
+    blocks = re.findall(r"```console\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    found = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    assert found, f"{document.name} has no commands"
+    return found
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    programs = tmp_path_factory.mktemp("bin")
+    for name, words in (("lineal", "-m lineal.cli "), ("python", "")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words}"$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+    return Shell(programs)
+
+
+@pytest.fixture(scope="module")
+def demo(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flights example after its demo, made once for all processes that run these tests."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "flights"
+    with FileLock(shared / "flights.lock"):
+        if not (folder / "said.txt").exists():
+            unwanted = shutil.ignore_patterns("data", ".lineal", "__pycache__")
+            shutil.copytree(FLIGHTS, folder, ignore=unwanted)
+            said = shell.run(folder, "demo.sh")
+            (folder / "said.txt").write_text(said, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def flights(demo: Path, tmp_path: Path) -> Workplace:
+    """A copy of its own: the project, with its store, in another folder."""
+    shutil.copytree(demo, tmp_path / "flights", symlinks=True)
+    return Workplace(tmp_path / "flights")
+
+
+# ------------------------------------------------------------------------------------ flights
+
+
+def test_the_demo_goes_from_nothing_to_the_files_that_trained_the_model(demo: Path) -> None:
+    said = (demo / "said.txt").read_text(encoding="utf-8")
+    assert f"{len(ALL)} made in" in said
+    assert f"Nothing to do: {len(ALL)} fresh" in said
+    assert re.search(r"delay_model +parameter changed +leaves +15 → 31", said)
+    assert re.search(r"└─ weather@\w+ +26,115 rows", said)
+    for file in ("data/flights.csv.zip", "data/weather.csv", "data/planes.csv"):
+        assert re.search(rf"^raw/\w+,{re.escape(file)},[0-9a-f]{{64}}$", said, re.MULTILINE)
+
+
+def test_the_models_beat_chance_on_flights_they_have_not_seen(flights: Workplace) -> None:
+    scores = {row["model"]: row for row in flights.lineal("sql", "from scores", "--json").json}
+    assert 0.70 < scores["baseline"]["auc"] < scores["delay_model"]["auc"] < 0.75
+    assert scores["delay_model"]["late_among_riskiest_tenth"] > 0.5
+    months = flights.lineal(
+        "sql", "--json",
+        """select (select max(time_hour) from train) < (select min(time_hour) from test) as apart,
+        (select count(*) from train) as learned, (select count(*) from test) as judged""",
+    )  # fmt: skip
+    assert months.json == [{"apart": True, "learned": 244_737, "judged": 82_609}]
+
+
+def test_no_feature_is_known_only_after_departure(flights: Workplace) -> None:
+    """Held against another way to reckon it: the delays of flights that left two hours before."""
+    wrong = flights.lineal(
+        "sql", "--json",
+        """with left_at as (
+            select origin, dep_delay, epoch(time_hour) + 60 * (minute + dep_delay) as second
+            from flights where dep_delay is not null
+        ), some as (select * from trips where flight % 50 = 0 and recent_delay is not null)
+        select count(*) as n from some where abs(recent_delay - (
+            select avg(dep_delay) from left_at where left_at.origin = some.origin
+            and second >= epoch(some.time_hour) - 7200 and second < epoch(some.time_hour) - 3600
+        )) > 1e-9""",
+    )  # fmt: skip
+    assert wrong.json == [{"n": 0}], wrong.out + wrong.err
+
+
+def test_a_constant_of_a_helper_makes_stale_what_reaches_it_and_nothing_else(
+    flights: Workplace,
+) -> None:
+    assert flights.plan().steps("fresh") == ALL
+    flights.edit("features.py", "RUSH = (16, 21)", "RUSH = (15, 22)  # wider")
+    plan = flights.plan()
+    assert plan.steps("stale") == {"features"}
+    assert plan.steps("pending") == AFTER_FEATURES - {"features"}
+    told = flights.lineal("why", "features").out
+    assert "features.RUSH" in told
+    assert "(16, 21)" in told
+    assert "(15, 22)" in told
+    flights.edit("features.py", "RUSH = (15, 22)  # wider", "RUSH = (16, 21)  # from four to nine")
+    assert flights.plan().steps("fresh") == ALL
+
+
+def test_a_column_nobody_reads_and_a_column_somebody_reads(flights: Workplace) -> None:
+    weather = flights.root / "data" / "weather.csv"
+    kept = weather.read_text(encoding="utf-8")
+    assert kept.splitlines()[1].count("NA") == 1  # its wind_gust
+    weather.write_text(kept.replace("NA", "25", 1), encoding="utf-8")
+    run = flights.make()
+    assert run.steps("made") == {"raw/weather"}
+    assert run.steps("fresh") == ALL - {"raw/weather"}
+    assert "wind_gust" in flights.lineal("why", "weather").out
+    weather.write_text(kept.replace("59.37", "60.37", 1), encoding="utf-8")
+    plan = flights.plan("--exclude", "nothing") if False else flights.plan()
+    assert plan.steps("stale") == {"raw/weather"}
+    assert "trips" in plan.steps("pending")
+
+
+def test_an_hour_told_twice_never_becomes_current(flights: Workplace) -> None:
+    weather = flights.root / "data" / "weather.csv"
+    lines = weather.read_text(encoding="utf-8").splitlines(keepends=True)
+    weather.write_text("".join([*lines, lines[-1]]), encoding="utf-8")
+    before = flights.lineal("path", "weather").out
+    run = flights.lineal("materialize", "--json")
+    assert run.code == 1
+    assert run.steps("failed") == {"weather"}
+    assert run.steps("skipped") == {"trips"} | AFTER_FEATURES
+    assert flights.lineal("path", "weather").out == before
+
+
+def test_the_flights_tour_runs_as_written(flights: Workplace, shell: Shell) -> None:
+    said = shell.type(flights.root, FLIGHTS / "README.md")
+    assert said.count("Nothing to do") == 2
+    assert "r1,delay_model_auc,0.7" in said.replace("r2,", "r1,")
+
+
+def test_every_flights_asset_is_described(flights: Workplace) -> None:
+    rows = flights.lineal("sql", "select name, description from lineage.asset", "--json").json
+    undescribed = {row["name"] for row in rows if not row["description"]}
+    assert {name for name in undescribed if not name.startswith("raw/")} == set()
+
+
+# ------------------------------------------------------------------------------------- init
+
+
+def test_every_setting_that_init_shows_is_the_default(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "wine")
+    place.write("pipeline.py", PIPELINE)
+    place.write("lineal.toml", SETTINGS)
+    assert place.make().json["counts"]["made"] == 6
+    shown = re.sub(r"^# (?=\w+ = )", "", SETTINGS, flags=re.MULTILINE)
+    assert shown.count("\n#") == SETTINGS.count("\n#") - 5
+    place.write("lineal.toml", shown)
+    assert place.make().json["counts"]["fresh"] == 6
+
+
+def test_the_project_of_init_can_be_read_on_one_screen() -> None:
+    lines = PIPELINE.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 100
+
+
+# -------------------------------------------------------------------------------- documents
+
+
+def test_the_readme_runs_as_written(shell: Shell, tmp_path: Path) -> None:
+    said = shell.type(tmp_path, ROOT / "README.md")
+    assert "Nothing to do: 6 fresh" in said
+    assert re.search(r"model +code changed +pipeline.py:\d+ +pipeline.measurements", said)
+    assert f"one file of {len(PIPELINE.splitlines())} lines" in (ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> None:
+    text = (ROOT / "docs" / "assets.md").read_text(encoding="utf-8")
+    blocks = {
+        kind: re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+        for kind in ("python", "sql", "toml")
+    }
+    empty.write("pipeline.py", "\n\n".join(blocks["python"]))
+    (query,) = blocks["sql"]
+    empty.write("sql/by_city.sql", query)
+    (settings,) = blocks["toml"]
+    empty.write("lineal.toml", settings)
+    empty.write("data/orders1.csv", "id,customer,amount\n1,ann,10.5\n2,bob,0.5\n")
+    empty.write("data/orders2.csv", "id,customer,amount\n3,ann,30.0\n4,cyd,22.0\n")
+    empty.write("data/customers.csv", "customer,city,zip\nann,Oslo,0150\nbob,Rome,-\n")
+    run = empty.make()
+    assert run.json["counts"]["made"] == len(run.json["steps"]) == 11
+    cities = empty.lineal("sql", "from by_city", "--json").json
+    assert cities == [{"city": "Oslo", "orders": 2, "amount": 40.5}]
+    best = empty.lineal("sql", "select customer from best_customers", "--json").json
+    assert best == [{"customer": "ann"}, {"customer": "cyd"}]
+    (warned,) = empty.lineal(
+        "sql", "select failing_rows from lineage.check_result where severity = 'warn'", "--json"
+    ).json
+    assert warned == {"failing_rows": 1}

@@ -266,11 +266,114 @@ def method_passed_on(b: Builder, owner: str, i: str) -> str:
     return f"[step(v) for step in kinds.STEPS{i}][0] + kinds.STEPS{i}[1](v)"
 
 
+def library_constants(b: Builder, owner: str, i: str) -> str:
+    what = ("regex", "array", "frame", "decimal", "date", "frozenset", "Series of an index")
+    n = [b.number(f"constant {w}", owner) for w in what]
+    b.block(
+        S,
+        f"PATTERN{i} = re.compile('{n[0]}')\nARRAY{i} = np.array([1, {n[1]}])\n"
+        f"FRAME{i} = pd.DataFrame({{'n': [{n[2]}, 2]}}, index=['p', 'q'])\n"
+        f"MONEY{i} = decimal.Decimal('{n[3]}.5')\n"
+        f"DAY{i} = datetime.date(2026, 1, {n[4]} % 28 + 1)\nSOME{i} = frozenset({{{n[5]}, 1}})\n"
+        f"LOOKUP{i} = pd.Series([5, {n[6]}], index=['u', 'v'])\n",
+    )
+    return (
+        f"v + int(PATTERN{i}.pattern) + int(ARRAY{i}[1]) + int(FRAME{i}.loc['p', 'n']) "
+        f"+ int(MONEY{i}) + DAY{i}.day + max(SOME{i}) + int(LOOKUP{i}['v'])"
+    )
+
+
+def names_in_a_query(b: Builder, owner: str, i: str) -> str:
+    n = b.number("constant named in a query text", owner)
+    b.block(
+        S,
+        f"LIMIT{i} = {n}\n\n\ndef queried{i}(v):\n"
+        f"    return pd.DataFrame({{'v': v}}).eval('v + @LIMIT{i}')\n",
+    )
+    return f"shaping.queried{i}(v)"
+
+
+def more_class_features(b: Builder, owner: str, i: str) -> str:
+    what = (
+        "named tuple default",
+        "abstract base",
+        "cached property",
+        "default factory",
+        "enum method",
+    )
+    n = [b.number(w, owner) for w in what]
+    b.block(
+        K,
+        f"class Pair{i}(typing.NamedTuple):\n    left: int = {n[0]}\n\n\n"
+        f"class Shape{i}(abc.ABC):\n    @abc.abstractmethod\n    def area(self): ...\n\n"
+        f"    def double(self):\n        return self.area() * {n[1]}\n\n\n"
+        f"def filled{i}():\n    return [{n[3]}]\n\n\n"
+        f"@dataclasses.dataclass\nclass Box{i}(Shape{i}):\n"
+        f"    items: list = dataclasses.field(default_factory=filled{i})\n\n"
+        f"    @functools.cached_property\n    def size(self):\n        return {n[2]}\n\n"
+        f"    def area(self):\n        return self.size + self.items[0]\n\n\n"
+        f"class Grade{i}(enum.Enum):\n    LOW = 1\n\n"
+        f"    def rate(self):\n        return self.value + {n[4]}\n",
+    )
+    return f"v + kinds.Pair{i}().left * kinds.Box{i}().double() + kinds.Grade{i}.LOW.rate()"
+
+
+def conditional_and_relative_imports(b: Builder, owner: str, i: str) -> str:
+    n = [b.number(w, owner) for w in ("relative import", "import that falls back")]
+    b.block(
+        L,
+        f"def near{i}(v):\n    return v + {n[0]}\n\n\ndef instead{i}(v):\n    return v * {n[1]}\n",
+    )
+    b.block(
+        N,
+        f"try:\n    from not_installed import instead{i}\nexcept ImportError:\n"
+        f"    from .late import instead{i}\n\n\n"
+        f"def around{i}(v):\n    from . import late as nearby\n\n"
+        f"    return nearby.near{i}(instead{i}(v))\n",
+    )
+    return f"lib.numbers.around{i}(v)"
+
+
+def passed_to_a_library(b: Builder, owner: str, i: str) -> str:
+    n = [b.number(w, owner) for w in ("function given to map", "function given to pipe", "key")]
+    b.block(
+        S,
+        f"def each{i}(n):\n    return n + {n[0]}\n\n\ndef whole{i}(v, plus):\n"
+        f"    return v * {n[1]} + plus\n\n\ndef key{i}(n):\n    return -n if {n[2]} > 50 else n\n",
+    )
+    return f"v.map(each{i}).pipe(whole{i}, plus=3) + sorted([1, 2], key=key{i})[0]"
+
+
+def looked_up_in_vars(b: Builder, owner: str, i: str) -> str:
+    b.project.loose.add(owner)
+    n = [b.number(w, owner) for w in ("found in vars()", "found by attrgetter", "run by exec")]
+    b.block(
+        N,
+        f"HERE{i} = {n[0]}\nTHERE{i} = {n[1]}\n\n\ndef executed{i}():\n    return {n[2]}\n\n\n"
+        f"def run{i}(v):\n    found = {{}}\n    exec('x = ' + 'executed{i}()', globals(), found)\n"
+        f"    return v + found['x']\n",
+    )
+    b.block(
+        S,
+        f"def varied{i}(v):\n    return v + vars(lib.numbers)['HERE' + '{i}'] + "
+        f"operator.attrgetter('THERE' + '{i}')(lib.numbers)\n",
+    )
+    return f"lib.numbers.run{i}(varied{i}(v))"
+
+
+def function_in_a_pickle(b: Builder, owner: str, i: str) -> str:
+    """A transformer holds a project function: predictions follow an edit of it."""
+    n = b.number("function held by a transformer", owner)
+    b.block(N, f"def bent{i}(v):\n    return v * {n}\n")
+    return f"FunctionTransformer(lib.numbers.bent{i}).fit_transform(v.to_frame())['x']"
+
+
 SHAPES: tuple[Callable[[Builder, str, str], str], ...] = (
     helper_of_a_helper, inherited_method, closure, decorator, partial, default_argument,
     table_of_constants, mutual_recursion, import_in_a_body, re_export, dataclass_and_enum,
     lambda_and_generator, global_built_in_steps, registry_of_functions, single_dispatch,
     cached_function, class_features, patched_class, registered_subclass, documentation_as_data,
     set_from_elsewhere, attribute_by_variable, module_by_variable, evaluated_text, module_globals,
-    metaclass, method_passed_on,
+    metaclass, method_passed_on, library_constants, names_in_a_query, more_class_features,
+    conditional_and_relative_imports, passed_to_a_library, looked_up_in_vars, function_in_a_pickle,
 )  # fmt: skip

@@ -219,17 +219,21 @@ class Builder:
                 "import csv\nimport datetime as dt\nfrom decimal import Decimal\n"
                 "from pathlib import Path\nfrom typing import Annotated\n\n"
                 "import duckdb\nimport numpy as np\nimport pandas as pd\nimport polars as pl\n"
-                "import pyarrow as pa\nimport pyarrow.compute as pc\n\n"
+                "import pyarrow as pa\nimport pyarrow.compute as pc\n"
+                "from sklearn.preprocessing import FunctionTransformer\n\n"
                 "import kinds\nimport lib\nimport lib.numbers\nimport lib.late\nimport shaping\n"
                 "from shaping import *\n"
                 "from lineal import asset, check, columns, source, sql_asset, Result\n"
             ),
             "shaping.py": (
-                "import enum\nimport functools\nimport importlib\nimport sys\n"
-                "from dataclasses import dataclass\n\nimport lib.numbers\n"
+                "import datetime\nimport decimal\nimport enum\nimport functools\nimport importlib\n"
+                "import operator\nimport re\nimport sys\nfrom dataclasses import dataclass\n\n"
+                "import numpy as np\nimport pandas as pd\n\nimport lib.numbers\n"
                 "from lib.numbers import deep as deeper\n"
             ),
-            "kinds.py": "import functools\n\nimport lib.numbers\n",
+            "kinds.py": (
+                "import abc\nimport dataclasses\nimport enum\nimport functools\nimport typing\n"
+            ),
             "lib/numbers.py": "import functools\n",
             "lib/late.py": "",
         }

@@ -382,7 +382,7 @@ def arrivals_and_returns(b: Builder) -> None:
         "pl.DataFrame": f'return t.with_columns(((pl.col("x") + {n}) % 1009).alias("x"))',
         "duckdb.DuckDBPyRelation": f'return t.project("id, k, (x + {n}) % 1009 as x, y")',
         "pa.RecordBatchReader": f"return t.read_all().slice(0, {n})",
-        "pa.Table": f'return t.filter(pc.less(t["x"], {n} * 10)).to_batches()',
+        "pa.Table": f'return t.filter(pc.less(t["x"], {n} * 10)).to_reader()',
     }
     form = b.rng.choice(sorted(forms))
     kept = ("id", "k", "x", "y")

@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ROWS: Any = list[dict]  # type: ignore[type-arg]  # as people write it
+
 
 class Declared(NamedTuple):
     """What one declaration said: the assets it makes, its function or SQL text or files."""
@@ -56,23 +58,24 @@ def compute(folder: str) -> dict[str, Any]:
 
 
 def _stand_in(declared: list[Declared]) -> types.ModuleType:
-    def asset(function=None, *, name=None, outputs=None, inputs=None, order_by=(), **_):
-        def note(f):
-            names = tuple(outputs or [name or f.__name__])
-            declared.append(Declared(names, f, inputs or {}, order_by=tuple(order_by)))
-            return f
+    def asset(function: Any = None, **options: Any) -> Any:
+        def note(made_by: Any) -> Any:
+            names = tuple(options.get("outputs", [options.get("name", made_by.__name__)]))
+            inputs, order_by = options.get("inputs", {}), tuple(options.get("order_by", ()))
+            declared.append(Declared(names, made_by, inputs, order_by=order_by))
+            return made_by
 
         return note if function is None else note(function)
 
-    def source(name, path, **_):
+    def source(name: str, path: str, **_: Any) -> None:
         declared.append(Declared((name,), files=_caller_folder(), glob=path))
 
-    def sql_asset(name, text=None, *, path=None, **_):
-        text = text if path is None else (_caller_folder() / path).read_text()
+    def sql_asset(name: str, text: str = "", *, path: str = "", **_: Any) -> None:
+        text = text or (_caller_folder() / path).read_text()
         declared.append(Declared((name,), text=text))
 
-    def check(*_, **__):
-        return lambda f: f
+    def check(*_: Any, **__: Any) -> Any:
+        return lambda function: function
 
     module = types.ModuleType("lineal")
     vars(module).update(asset=asset, source=source, sql_asset=sql_asset, check=check)
@@ -144,7 +147,7 @@ class _Computation:
             result = dict(zip(maker.outputs, result, strict=True))
         returns = inspect.signature(maker.function, eval_str=True).return_annotation
         for name, value in result.items():
-            table = _canonical(value, rows=returns == list[dict[str, Any]] or returns == list[dict])
+            table = _canonical(value, rows=returns == ROWS)
             if maker.order_by:
                 table = table.sort_by([(column, "ascending") for column in maker.order_by])
             self.values[name] = table
@@ -218,7 +221,7 @@ def _arrive(value: Any, annotation: Any) -> Any:
         return value
     if wanted is pa.Table:
         return value
-    if wanted == list[dict]:
+    if wanted == ROWS:
         return value.to_pylist()
     if wanted is pa.RecordBatchReader:
         return value.to_reader()
@@ -242,8 +245,8 @@ def _canonical(value: Any, *, rows: bool) -> Any:
         return pa.Table.from_pylist(value)
     if isinstance(value, pa.Table):
         return value.replace_schema_metadata()
-    if isinstance(value, list) and value and isinstance(value[0], pa.RecordBatch):
-        return pa.Table.from_batches(value).replace_schema_metadata()
+    if isinstance(value, pa.RecordBatchReader):
+        return value.read_all().replace_schema_metadata()
     for name in ("to_arrow_table", "to_arrow"):  # a DuckDB relation, a polars frame
         if hasattr(value, name):
             return getattr(value, name)().replace_schema_metadata()

@@ -41,7 +41,9 @@ def _process_as_it_was() -> Iterator[None]:
             pd.DataFrame._accessors.discard(name)
 
 
-def _changed(place: Workplace, files: dict[str, tuple[str | bytes | None, str | bytes | None]]):
+def _changed(
+    place: Workplace, files: dict[str, tuple[str | bytes | None, str | bytes | None]]
+) -> set[str]:
     """Make a project as it was, write it as it is now, and give the plan's stale assets."""
     for at, side in enumerate(("before", "after")):
         for name, versions in files.items():
@@ -250,7 +252,9 @@ _OF_QUERIES = {
 _PQ = "import os\nimport duckdb\nimport pyarrow.parquet as pq\nfrom pathlib import Path\n"
 _HERE = _PQ + "HERE = Path(__file__).parent\n"
 _OF_FILES = {
-    "a Path constant": 'REF = Path("data/ref.parquet")\n@asset\ndef x(): return pq.read_table(REF)\n',
+    "a Path constant": (
+        'REF = Path("data/ref.parquet")\n@asset\ndef x(): return pq.read_table(REF)\n'
+    ),
     "a path below the module": (
         'REF = HERE / "data" / "ref.parquet"\n@asset\ndef x(): return pq.read_table(REF)\n'
     ),
@@ -277,6 +281,17 @@ _OF_FILES = {
         '    with ThreadPoolExecutor() as pool: return list(pool.map(size, ["ref"]))\n'
     ),
 }
+
+
+def test_a_plain_edit_is_seen_and_no_edit_is_not(empty: Workplace) -> None:
+    text = """
+        def rate(): return 1
+        @asset
+        def x(): return rate()
+        @asset
+        def y(): return 2
+        """
+    assert _changed(empty, {"pipeline.py": _code(text, "return 1", "return 3")}) == {"x"}
 
 
 @pytest.mark.parametrize("case", [*_OF_PARAMETERS], ids=str)
@@ -537,3 +552,34 @@ def test_a_damaged_cache_of_file_digests_costs_nothing_but_time(empty: Workplace
     cache: Path = empty.root / ".lineal" / "cache" / "stat.json"
     cache.write_text('{"scheme": "lineal/1", "files": []}', encoding="utf-8")
     assert empty.make().steps("fresh") == {"raw", "x"}
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "def f(a=[]):\n    a.append(1)\n    return len(a)\n",
+        'def f():\n    f.n = getattr(f, "n", 0) + 1\n    return f.n\n',
+    ],
+    ids=["a default", "a new attribute of a function"],
+)
+def test_state_that_a_step_leaves_for_the_next_fails_it(empty: Workplace, helper: str) -> None:
+    empty.write("pipeline.py", f"from lineal import asset\n{helper}@asset\ndef x(): return f()\n")
+    assert empty.lineal("materialize").code == 1
+
+
+def test_a_file_that_a_step_rewrites_is_noticed_in_the_same_run(empty: Workplace) -> None:
+    text = """
+        from pathlib import Path
+        @asset
+        def x():
+            Path("made.txt").write_text("1")
+            return 1
+        @asset
+        def y(x):
+            with open("made.txt") as f: return f.read()
+        """
+    before, after = _code(text, 'write_text("1")', 'write_text("2")')
+    empty.write("pipeline.py", before)
+    empty.make()
+    empty.write("pipeline.py", after)
+    assert "y" in empty.make().steps("made")

@@ -37,16 +37,17 @@ class Shell:
 
     def run(self, folder: Path, *words: str) -> str:
         """What a command says; it must end well."""
-        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
+        # Zone and locale stay: they are in the fingerprints that the tests in this process see.
+        names = ("HOME", "TMPDIR", "TZ", "LC_ALL")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         path = os.pathsep.join([str(self.programs), os.environ["PATH"]])
         python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         ended = subprocess.run(
             ["sh", *words],
             cwd=folder,
-            env={**kept, "PATH": path, "PYTHONPATH": python_path, "LC_ALL": "C.UTF-8"},
+            env={**kept, "PATH": path, "PYTHONPATH": python_path, "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=PATIENCE,
             check=False,
         )
@@ -108,7 +109,7 @@ def test_the_demo_goes_from_nothing_to_the_files_that_trained_the_model(demo: Pa
     assert f"{len(ALL)} made in" in said
     assert f"Nothing to do: {len(ALL)} fresh" in said
     assert re.search(r"delay_model +parameter changed +leaves +15 → 31", said)
-    assert re.search(r"└─ weather@\w+ +26,115 rows", said)
+    assert re.search(r"raw/weather@\w+ +26,115 rows × 15 +6 of 15 columns", said)
     for file in ("data/flights.csv.zip", "data/weather.csv", "data/planes.csv"):
         assert re.search(rf"^raw/\w+,{re.escape(file)},[0-9a-f]{{64}}$", said, re.MULTILINE)
 
@@ -132,10 +133,11 @@ def test_no_feature_is_known_only_after_departure(flights: Workplace) -> None:
         """with left_at as (
             select origin, dep_delay, epoch(time_hour) + 60 * (minute + dep_delay) as second
             from flights where dep_delay is not null
-        ), some as (select * from trips where flight % 50 = 0 and recent_delay is not null)
-        select count(*) as n from some where abs(recent_delay - (
-            select avg(dep_delay) from left_at where left_at.origin = some.origin
-            and second >= epoch(some.time_hour) - 7200 and second < epoch(some.time_hour) - 3600
+        ), checked as (select * from trips where flight % 50 = 0 and recent_delay is not null)
+        select count(*) as n from checked where abs(recent_delay - (
+            select avg(dep_delay) from left_at where left_at.origin = checked.origin
+            and epoch(checked.time_hour) - second > 3600
+            and epoch(checked.time_hour) - second <= 7200
         )) > 1e-9""",
     )  # fmt: skip
     assert wrong.json == [{"n": 0}], wrong.out + wrong.err
@@ -167,7 +169,7 @@ def test_a_column_nobody_reads_and_a_column_somebody_reads(flights: Workplace) -
     assert run.steps("fresh") == ALL - {"raw/weather"}
     assert "wind_gust" in flights.lineal("why", "weather").out
     weather.write_text(kept.replace("59.37", "60.37", 1), encoding="utf-8")
-    plan = flights.plan("--exclude", "nothing") if False else flights.plan()
+    plan = flights.plan()
     assert plan.steps("stale") == {"raw/weather"}
     assert "trips" in plan.steps("pending")
 
@@ -187,7 +189,7 @@ def test_an_hour_told_twice_never_becomes_current(flights: Workplace) -> None:
 def test_the_flights_tour_runs_as_written(flights: Workplace, shell: Shell) -> None:
     said = shell.type(flights.root, FLIGHTS / "README.md")
     assert said.count("Nothing to do") == 2
-    assert "r1,delay_model_auc,0.7" in said.replace("r2,", "r1,")
+    assert re.search(r"^r\d+,delay_model_auc,0\.7", said, re.MULTILINE)
 
 
 def test_every_flights_asset_is_described(flights: Workplace) -> None:
@@ -243,7 +245,7 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
     empty.write("data/orders2.csv", "id,customer,amount\n3,ann,30.0\n4,cyd,22.0\n")
     empty.write("data/customers.csv", "customer,city,zip\nann,Oslo,0150\nbob,Rome,-\n")
     run = empty.make()
-    assert run.json["counts"]["made"] == len(run.json["steps"]) == 11
+    assert run.json["counts"]["made"] == len(run.json["steps"]) == 10
     cities = empty.lineal("sql", "from by_city", "--json").json
     assert cities == [{"city": "Oslo", "orders": 2, "amount": 40.5}]
     best = empty.lineal("sql", "select customer from best_customers", "--json").json

@@ -23,6 +23,7 @@ from uuid import UUID
 from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.forms import NoForm, tagged
 from lineal.assets.library_values import library_value
+from lineal.assets.live import class_values, is_generated
 
 # Standard modules whose instances are plain values that `copyreg` can take apart.
 _PLAIN_MODULES = frozenset(
@@ -33,6 +34,7 @@ _PLAIN_MODULES = frozenset(
         "textwrap",
     }
 )  # fmt: skip
+_TYPED = frozenset({"typing", "typing_extensions"})
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
 _SCALARS = (type(None), bool, float, complex, bytes, bytearray)
 _BUILTIN_CALLABLES = (
@@ -71,6 +73,7 @@ class Form(NamedTuple):
     children: tuple[Child, ...]
     externals: tuple[str, ...]
     opaque: tuple[str, ...]
+    derived: bool  # whether what a cached property holds is in it
 
 
 def identity(value: Any) -> str:
@@ -95,11 +98,16 @@ def external_path(value: Any) -> str:
 
 
 class Encoder:
-    """Encodes one captured value; `is_project` tells the project's modules, `root` its folder."""
+    """Encodes one captured value; `is_project` tells the project's modules, `root` its folder.
 
-    def __init__(self, is_project: Callable[[str], bool], root: str):
+    `derived`: what cached properties hold counts too.
+    """
+
+    def __init__(self, is_project: Callable[[str], bool], root: str, *, derived: bool = True):
         self.is_project = is_project
         self.root = root
+        self.derived = derived
+        self.kept_derived = False
         self.children: list[Child] = []
         self.externals: dict[str, None] = {}
         self.opaque: list[str] = []
@@ -111,7 +119,9 @@ class Encoder:
             data = self.value(value, path)
         except RecursionError:
             raise NoForm(path, type(value), "it is nested too deeply") from None
-        return Form(data, tuple(self.children), tuple(self.externals), tuple(self.opaque))
+        return Form(
+            data, tuple(self.children), tuple(self.externals), tuple(self.opaque), self.kept_derived
+        )
 
     # ------------------------------------------------------------------ values
 
@@ -170,7 +180,7 @@ class Encoder:
         """A set: its order is not part of it, so each item is encoded on its own and sorted."""
         found = []
         for item in value:
-            inner = Encoder(self.is_project, self.root)
+            inner = Encoder(self.is_project, self.root, derived=self.derived)
             found.append((inner.value(item, f"{path} item"), inner))
         found.sort(key=lambda pair: pair[0])
         for _, inner in found:
@@ -178,6 +188,7 @@ class Encoder:
                 self._child(child.value)
             self.externals.update(inner.externals)
             self.opaque.extend(inner.opaque)
+            self.kept_derived |= inner.kept_derived
         return tagged("set", *(data for data, _ in found))
 
     # ------------------------------------------------------------------ code
@@ -220,7 +231,27 @@ class Encoder:
     def class_(self, value: type) -> bytes:
         if self.is_project(value.__module__):
             return tagged("class", self._child(value), identity(value).encode())
-        return self.external(value)
+        return self.external(value) if is_library_class(value) else self._made_class(value)
+
+    def _made_class(self, value: type) -> bytes:
+        """A class that no file of a library says (`make_dataclass`): by all that it holds."""
+        place = external_path(value)
+        if value.__module__ in ("builtins", "None"):
+            raise NoForm(place, type(value), "it was made by `exec`: write it in a module")
+        back = self._again(value)
+        if back is not None:
+            return back
+        self.externals[place] = None
+        pieces = [self.value(value.__bases__, place)]
+        for name, held in class_values(value, None):
+            if is_generated(held):
+                continue
+            try:
+                pieces.append(encode(name) + self.value(held, f"{place}.{name}"))
+            except NoForm as error:
+                # The library's own machinery: made of arguments that the project's text gives.
+                pieces.append(encode([name, identity(error.kind)]))
+        return tagged("made class", place.encode(), *pieces)
 
     def _function(self, value: types.FunctionType, path: str) -> bytes:
         if self.is_project(str(value.__globals__.get("__name__"))):
@@ -234,6 +265,8 @@ class Encoder:
         back = self._again(value)
         if back is not None:
             return back
+        if not _in_a_file(value):
+            raise NoForm(path, type(value), "it was made by `exec`: write it in a module")
         module = value.__globals__.get("__name__")
         place = f"{module}.{value.__code__.co_qualname}"
         self.externals[place] = None
@@ -297,7 +330,8 @@ class Encoder:
             owner = self.class_(type(value))
             return tagged("member", owner, encode(value.name), self.value(value.value, path))
         if isinstance(value, PurePath):
-            return tagged("path", self._text(value.as_posix()))
+            found = tagged("path", self._text(value.as_posix()))
+            return found if _is_standard(type(value), "pathlib") else self._more(found, value, path)
         if isinstance(value, re.Pattern):
             return tagged("regex", encode([value.pattern, int(value.flags)]))
         return None
@@ -306,7 +340,8 @@ class Encoder:
         """Instances of other standard classes."""
         logging = sys.modules.get("logging")
         if logging is not None and isinstance(value, logging.Logger):
-            return tagged("logger", encode(value.name))
+            found = tagged("logger", encode(value.name))
+            return found if _is_standard(type(value), "logging") else self._more(found, value, path)
         if type(value) is object:
             return b"object"
         if isinstance(value, range | slice) or value is Ellipsis or value is NotImplemented:
@@ -328,6 +363,22 @@ class Encoder:
         if module in _PLAIN_MODULES or module.lstrip("_") in _PLAIN_MODULES:
             return self._reduced(value, path)
         return None
+
+    def _more(self, inner: bytes, value: Any, path: str) -> bytes:
+        """An instance of a class built on a standard one: that one's value, the class, its state.
+
+        Of a logger only what its own class and its makers set.
+        """
+        standard = {"name", "level", "parent", "propagate", "handlers", "disabled", "filters"}
+        ours = {
+            name: held
+            for name, held in getattr(value, "__dict__", {}).items()
+            if name not in standard and name not in ("manager", "_cache")
+        }
+        pieces = [
+            encode(name) + self.value(held, f"{path}.{name}") for name, held in sorted(ours.items())
+        ]
+        return tagged("more", inner, self.class_(type(value)), *pieces)
 
     def _typing(self, value: Any, path: str) -> bytes | None:
         if isinstance(value, types.SimpleNamespace):
@@ -408,7 +459,7 @@ class Encoder:
         )  # fmt: skip
 
     def _state(self, value: Any, path: str) -> bytes:
-        """Attributes in the order of their names; cached properties are derived, so left out."""
+        """Attributes in the order of their names."""
         state = dict(getattr(value, "__dict__", {}))
         for owner in type(value).__mro__:
             slots = owner.__dict__.get("__slots__", ())
@@ -421,7 +472,9 @@ class Encoder:
         for name in sorted(state, key=str):
             declared = getattr(type(value), str(name), None)
             if isinstance(declared, functools.cached_property):
-                continue
+                if not self.derived:
+                    continue
+                self.kept_derived = True
             pieces.append(encode(str(name)) + self.value(state[name], f"{path}.{name}"))
         return tagged("state", *pieces)
 
@@ -430,7 +483,29 @@ def _short(key: Any) -> str:
     return repr(key) if type(key) in (str, int, bool) else type(key).__name__
 
 
-def is_importable(value: types.FunctionType) -> bool:
+def _is_standard(kind: type, module: str) -> bool:
+    return kind.__module__.partition(".")[0] == module
+
+
+def _in_a_file(function: types.FunctionType) -> bool:
+    """Is its code in a file of a library, so that the library's version tells when it changes?"""
+    file = function.__code__.co_filename
+    if file.startswith(("<frozen ", "<decorator-gen-")):
+        return True  # of Python itself; what the package `decorator` wraps functions with
+    own = function.__globals__.get("__file__")
+    return not file.startswith("<") and isinstance(own, str) and _stem(file) == _stem(own)
+
+
+def _stem(file: str) -> str:
+    return os.path.basename(file).partition(".")[0]  # noqa: PTH119  (asked for many functions)
+
+
+def is_library_class(value: type) -> bool:
+    """Is this a class that its import path tells, written in C or in a file of a library?"""
+    return not value.__flags__ & _HEAP or value.__module__ in _TYPED or is_importable(value)
+
+
+def is_importable(value: types.FunctionType | type) -> bool:
     """Is it the very thing that its import path names?"""
     found: Any = sys.modules.get(value.__module__ or "")
     for name in value.__qualname__.split("."):

@@ -6,16 +6,15 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from lineal.assets.captured import Encoder, Opaque, opaque
+from lineal.assets.captured import Opaque, identity, opaque
 from lineal.assets.components import components
 from lineal.assets.digest import SCHEME, digest_bytes
-from lineal.assets.forms import NoForm
 from lineal.assets.live import short
+from lineal.assets.loading import Loading
 from lineal.assets.pieces import ModuleSource, Node, Project
-from lineal.assets.reach import Reach
+from lineal.assets.reach import Reach, lasting
 from lineal.assets.records import Recipe, RecipePart
 
 __all__ = ["ModuleSource", "Opaque", "Walker", "opaque"]
@@ -51,9 +50,11 @@ class Walker:
             load or sys.modules.get,
             every or (lambda: sources),
         )
-        self._reach = {full: Reach(self._project, full=full) for full in (False, True)}
+        loading = Loading(self._project)
+        self._reach = {full: Reach(self._project, loading, full=full) for full in (False, True)}
         self._digests: dict[tuple[bool, frozenset[int]], dict[Node, str]] = {}
         self._externals: dict[str, RecipePart] = {}
+        self._parameters: dict[int, frozenset[str]] = {}  # of the functions that have a recipe
 
     def recipe(
         self,
@@ -69,14 +70,28 @@ class Walker:
             function: what a declaration computes with.
             version: a hand-kept part.
             ignore: functions and classes left out, with what only they reach.
-            parameters: names whose defaults don't count, because their values do elsewhere.
+            parameters: names whose defaults don't count, because their values do elsewhere, but
+                for the classes of them; a mapping says the types of values too.
 
         Raises:
             DefinitionError: when something captured has no canonical form, or code has no source.
         """
         ignored = frozenset(id(_plain(thing)) for thing in ignore)
-        root, reached, full = self._reached(function, frozenset(parameters), ignored)
+        names = self._parameters[id(function)] = frozenset(parameters)
+        root, reached, full = self._reached(function, names, ignored)
         pieces = [SCHEME, "recipe", self._digest(root, full, ignored)]
+        for cls in self._types(parameters):
+            # A value from the settings may be of a class that no default shows.
+            if all(node.subject is not cls for node, _ in reached):
+                inner, beyond, full = self._reached(cls, frozenset(), ignored)
+                pieces += ["parameter", identity(cls), self._digest(inner, full, ignored)]
+                known = {node for node, _ in reached}
+                reached = [*reached, *(pair for pair in beyond if pair[0] not in known)]
+        effects, beyond, full = self._effects(ignored)
+        for node in effects:
+            pieces += ["effect", self._digest(node, full, ignored)]
+        known = {node for node, _ in reached}
+        reached = [*reached, *(pair for pair in beyond if pair[0] not in known)]
         parts = [_used_by(node.part, via) for node, via in reached]
         if version is not None:
             digest = digest_bytes(version.encode())
@@ -96,19 +111,15 @@ class Walker:
         )
 
     def drifted(self, function: Any) -> RecipePart | None:
-        """The first constant reached whose value is not what it was when loaded, as it is now."""
-        _, reached, _ = self._reached(function, frozenset(), frozenset())
+        """The first value reached that is not what it was when loaded, as it is now."""
+        parameters = self._parameters.get(id(function), frozenset())
+        _, reached, _ = self._reached(function, parameters, frozenset())
         for node, _ in reached:
-            if node.fetch is None:
-                continue
-            part, now = node.part, node.fetch()
-            encoder = Encoder(self._project.is_project, self._project.root)
-            try:
-                digest = digest_bytes(encoder.form(now, part.name).data)
-            except NoForm:
-                digest = ""
-            if digest != part.digest:
-                return replace(part, digest=digest, value=short(part.name, now))
+            for name, fetch, before in node.held:
+                digest = lasting(self._project, now := fetch())
+                if digest != before:
+                    shown = short(name, now)
+                    return RecipePart(name, "constant", digest, shown, node.part.where)
         return None
 
     def identify(self, module: str, qualname: str) -> str | None:
@@ -128,6 +139,28 @@ class Walker:
         )
 
     # ------------------------------------------------------------------ inside
+
+    def _types(self, parameters: Iterable[str]) -> list[type]:
+        """The project's classes among the declared types of parameters."""
+        waiting = list(parameters.values()) if isinstance(parameters, Mapping) else []
+        found: dict[type, None] = {}
+        while waiting:
+            said = waiting.pop()
+            if isinstance(said, type):
+                if self._project.is_project(said.__module__):
+                    found[said] = None
+            elif isinstance(said, tuple | list):
+                waiting.extend(said)
+        return sorted(found, key=identity)
+
+    def _effects(self, ignored: frozenset[int]) -> tuple[list[Node], list[tuple[Node, str]], bool]:
+        """What loading did to libraries, all that this reaches, and whether docstrings count."""
+        for full in (False, True):
+            effects = self._reach[full].effects()
+            reached = [pair for node in effects for pair in _breadth_first(node, ignored)]
+            if not any(node.introspects for node, _ in reached):
+                break
+        return effects, list(dict(reversed(reached)).items())[::-1], full
 
     def _reached(
         self, function: Any, parameters: frozenset[str], ignored: frozenset[int]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import struct
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -64,6 +65,9 @@ def encode(value: Any, fallback: Callable[[Any], bytes | None] | None = None) ->
             return _sized(b"?", found)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        named = {name for name, _ in fields}
+        # What was set on it beside its fields: methods may read it.
+        fields += [(n, v) for n, v in sorted(_attributes(value).items()) if n not in named]
         return _sized(b"D", encode(type(value).__qualname__) + encode(fields, fallback))
     raise NoCanonicalFormError(f"a {type(value).__module__}.{type(value).__qualname__} has none")
 
@@ -86,9 +90,11 @@ def _encode_scalar(value: Any) -> bytes | None:  # noqa: C901  (one line a type 
         return b"c" + struct.pack("<dd", value.real, value.imag)
     if isinstance(value, dt.datetime | dt.date | dt.time):
         fold = getattr(value, "fold", 0)
-        return _sized(b"T", f"{kind.__name__} {value.isoformat()} {fold}".encode())
+        text = f"{kind.__name__} {value.isoformat()} {fold}{_zone(value)}{_finer(value)}"
+        return _sized(b"T", text.encode())
     if isinstance(value, dt.timedelta):
-        return _sized(b"L", f"{value.days} {value.seconds} {value.microseconds}".encode())
+        text = f"{value.days} {value.seconds} {value.microseconds}{_finer(value)}"
+        return _sized(b"L", text.encode())
     if isinstance(value, Decimal):
         return _sized(b"M", str(value).encode())
     if isinstance(value, UUID):
@@ -98,6 +104,37 @@ def _encode_scalar(value: Any) -> bytes | None:  # noqa: C901  (one line a type 
     if kind is range or kind is slice or value is Ellipsis:
         return _sized(b"R", repr(value).encode())
     return None
+
+
+def _zone(value: dt.date | dt.time) -> str:
+    """Which time zone it is in: two with one offset today may differ on another day."""
+    zone = getattr(value, "tzinfo", None)
+    if zone is None:
+        return ""
+    module = type(zone).__module__
+    if type(zone) is dt.timezone:
+        return f" {zone!r}"
+    key = getattr(zone, "key", None) or getattr(zone, "zone", None)
+    if isinstance(key, str) and module.partition(".")[0] in ("zoneinfo", "pytz"):
+        return f" {module.partition('.')[0]} {key}"
+    if module.startswith("dateutil."):
+        return f" {zone!r}"
+    raise NoCanonicalFormError(f"a time zone of type {module}.{type(zone).__qualname__} has none")
+
+
+def _finer(value: Any) -> str:
+    """What pandas' own times hold beside those of the standard library."""
+    unit = getattr(value, "unit", None)
+    if not isinstance(unit, str) or type(value).__module__.partition(".")[0] != "pandas":
+        return ""
+    return f" {type(value).__name__} {unit} {value.value}"
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What was set on an instance, without what is computed from it and kept."""
+    kept = functools.cached_property
+    held = getattr(value, "__dict__", {})
+    return {n: v for n, v in held.items() if not isinstance(getattr(type(value), n, None), kept)}
 
 
 def digest_bytes(data: bytes) -> str:

@@ -75,9 +75,19 @@ def remembered(ask: Callable[[Content], bool]) -> Callable[[Content], bool]:
     return present
 
 
-@lru_cache(maxsize=4096)
-def contract_digest(contract: Contract, kind: str) -> str:
-    """The digest of what an output promises. `kind` separates a table from files left in place."""
+def contract_digest(asset: Asset, kind: str) -> str:
+    """The digest of what an asset promises of its outputs, and how they are taken from a return.
+
+    A returned tuple is matched to the outputs by position. `kind` separates a table from files
+    left in place.
+    """
+    outputs = asset.outputs if asset.several else None
+    shape = (outputs, asset.returns_rows, asset.folder_parameter)
+    return _contract_digest(asset.contract, kind, shape)
+
+
+@lru_cache(maxsize=65_536)
+def _contract_digest(contract: Contract, kind: str, shape: object) -> str:
     return digest_of(
         (
             SCHEME,
@@ -87,13 +97,26 @@ def contract_digest(contract: Contract, kind: str) -> str:
             contract.order_by,
             contract.keep_order,
             contract.schema,
+            shape,
         )
     )
 
 
 def parameter_texts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Parameters as recorded: (name, JSON text), sorted by name; other types by their repr."""
-    return tuple((name, json.dumps(values[name], default=repr)) for name in sorted(values))
+    """Parameters as recorded: (name, text) by name. JSON where it is faithful, else repr."""
+    return tuple((name, _text(values[name])) for name in sorted(values))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value) if _is_json(value) else repr(value)
+
+
+def _is_json(value: Any) -> bool:
+    if type(value) is list:
+        return all(_is_json(item) for item in value)
+    if type(value) is dict:
+        return all(type(k) is str and _is_json(v) for k, v in value.items())
+    return value is None or type(value) in (str, int, float, bool)
 
 
 def parameters_of(asset: Asset, facts: Facts) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from lineal.assets.errors import StepError
 from lineal.assets.facts import Facts
 from lineal.assets.graph import Graph
 from lineal.assets.perform import Made, Task, Workshop, run_checks
-from lineal.assets.plan import Known, PlannedCheck, planned_checks
+from lineal.assets.plan import Known, PlannedCheck, known_result, planned_checks
 from lineal.assets.records import CheckResult, Content
 
 # By output: every check's result, and whether it was found just now (or known from before).
@@ -45,7 +45,7 @@ def judge(
             )
         results: dict[str, tuple[CheckResult, bool]] = {}
         for one in planned:
-            before = facts.past.check(one.fingerprint) or checked.get(one.fingerprint)
+            before = known_result(one.fingerprint, facts) or checked.get(one.fingerprint)
             if before is not None:
                 results[one.fingerprint] = (replace(before, asset=output), False)
         unknown = [p for p in planned if p.fingerprint not in results]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lineal.assets.digest import encode
+from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.forms import NoForm, tagged
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ def _numpy(encoder: Encoder, value: Any, path: str) -> bytes | None:
         return tagged("ndarray", head, value.tobytes())
     if isinstance(value, numpy.generic):
         return tagged("scalar", encode(value.dtype.str), value.tobytes())
+    if isinstance(value, numpy.busdaycalendar):
+        return tagged(
+            "calendar", *(encoder.value(v, path) for v in (value.weekmask, value.holidays))
+        )
     if isinstance(value, numpy.dtype):
         return tagged("dtype", encode(repr(value.descr)))
     if isinstance(value, numpy.ufunc):
@@ -65,11 +69,47 @@ def _pandas(encoder: Encoder, value: Any, path: str) -> bytes | None:
             value.ordered,
         )
         return tagged("categories", encoder.value(parts, path))
-    if name in ("Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType"):
-        return tagged("pandas", encode([name, repr(value)]))
-    if name.endswith("Dtype") or hasattr(value, "freqstr"):
-        return tagged("pandas", encode([name, repr(value)]))
+    if name in ("NaTType", "NAType"):
+        return tagged("pandas", encode(name))
+    # A repr says not all: the unit of a time, the holidays of an offset.
+    if name in ("Timestamp", "Timedelta"):
+        try:
+            return tagged("pandas", encode(value))
+        except NoCanonicalFormError:
+            raise NoForm(path, type(value.tzinfo)) from None
+    if name == "Period":
+        return tagged("pandas", encode(name), encoder.value((value.ordinal, value.freq), path))
+    if name == "Interval":
+        ends = (value.left, value.right, value.closed)
+        return tagged("pandas", encode(name), encoder.value(ends, path))
+    if name.endswith("Dtype"):
+        return _pandas_type(encoder, value, path)
+    if hasattr(value, "freqstr") and hasattr(value, "kwds"):
+        return _offset(encoder, value, path)
     return None
+
+
+def _pandas_type(encoder: Encoder, value: Any, path: str) -> bytes:
+    pieces = []
+    for name in getattr(value, "_metadata", ()):
+        part = getattr(value, name)
+        if type(part).__module__.startswith("pyarrow."):
+            part = str(part)  # a type of Arrow says all of itself
+        pieces.append(encode(name) + encoder.value(part, f"{path}.{name}"))
+    return tagged("pandas", encode([type(value).__name__, repr(value)]), *pieces)
+
+
+def _offset(encoder: Encoder, value: Any, path: str) -> bytes:
+    pieces = []
+    for name, part in sorted(value.kwds.items()):
+        if type(part).__module__.startswith("dateutil."):
+            part = repr(part)  # noqa: PLW2901  (`MO(+1)`: nothing else is in it)
+        pieces.append(encode(name) + encoder.value(part, f"{path}.{name}"))
+    calendar = getattr(value, "calendar", None)
+    if calendar is not None:
+        pieces.append(encoder.value(calendar, f"{path}.calendar"))
+    head = encode([value.n, value.normalize, value.freqstr])
+    return tagged("offset", encoder.class_(type(value)), head, *pieces)
 
 
 def _declaration(encoder: Encoder, value: Any, path: str) -> bytes | None:
@@ -87,7 +127,10 @@ def _estimator(encoder: Encoder, value: Any, path: str) -> bytes:
     if fitted:
         raise NoForm(path, type(value), "it is fitted")
     owner = encoder.class_(type(value))
-    return tagged("estimator", owner, encoder.value(value.get_params(deep=False), path))
+    parameters = value.get_params(deep=False)
+    # `set_output`, metadata requests, whatever else was set on it.
+    beside = {n: v for n, v in sorted(vars(value).items()) if n not in parameters}
+    return tagged("estimator", owner, encoder.value(parameters, path), encoder.value(beside, path))
 
 
 def _is_estimator(value: Any) -> bool:

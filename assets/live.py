@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
 import sys
@@ -52,9 +53,14 @@ def kind_of(value: Any) -> Any:
     return "constant"
 
 
-def is_made(value: Any) -> bool:
-    """Is this a callable that a library made: known only in part by what can be seen of it?"""
-    return callable(value) and not isinstance(value, type)
+def defaults(function: types.FunctionType) -> dict[str, Any]:
+    """The values that its parameters have by default, by name."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    values = function.__defaults__ or ()
+    held = dict(zip(names[len(names) - len(values) :], values, strict=True))
+    held.update(function.__kwdefaults__ or {})
+    return held
 
 
 def by_columns(units: tuple[Unit, ...], code: types.CodeType) -> tuple[Unit, ...]:
@@ -97,6 +103,8 @@ def class_values(cls: type, bound: set[str] | None) -> Iterable[tuple[str, Any]]
     if bound is None and issubclass(cls, tuple) and hasattr(cls, "_fields"):
         yield "_fields", (cls._fields, getattr(cls, "_field_defaults", {}))
         return
+    if bound is None and "__dataclass_fields__" in vars(cls):
+        yield "__dataclass_fields__", class_value(cls, "__dataclass_fields__")
     for name, value in sorted(vars(cls).items()):
         is_code = isinstance(value, types.FunctionType | staticmethod | classmethod | property)
         if name in _MADE_BY_PYTHON or (
@@ -117,7 +125,25 @@ def class_value(cls: type, name: str) -> Any:
         return {key: member.value for key, member in cls.__members__.items()}
     if name == "_fields":
         return (cls._fields, getattr(cls, "_field_defaults", {}))  # type: ignore[attr-defined] # a namedtuple
+    if name == "__dataclass_fields__":
+        return _dataclass_fields(cls)
     return vars(cls).get(name)
+
+
+def _dataclass_fields(cls: type) -> list[tuple[Any, ...]]:
+    """What `make_dataclass` was told of each field: no text of a class says it."""
+    none = dataclasses.MISSING
+    return [
+        (
+            field.name,
+            [given for given in (field.default, field.default_factory) if given is not none],
+            field.default is none,
+            (field.init, field.repr, field.hash, field.compare, field.kw_only),
+            field.type,
+            dict(field.metadata),
+        )
+        for field in vars(cls)["__dataclass_fields__"].values()
+    ]
 
 
 def _is_dunder_data(name: str, value: Any) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import builtins
 import functools
+import inspect
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
-from lineal.assets import remarkable
-from lineal.assets.captured import external_path, identity, is_importable
+from lineal.assets import remarkable, watching
+from lineal.assets.captured import external_path, identity, is_importable, is_library_class
 from lineal.assets.pieces import (
     MISSING,
     Context,
@@ -32,7 +34,6 @@ class Lookup:
         self.project = project
         self.nodes = nodes
         self._resolved: dict[Any, Node] = {}
-        self._effective: dict[str, tuple[ModuleSource, ...]] = {}
 
     def forget(self) -> None:
         self._resolved.clear()
@@ -168,7 +169,7 @@ class Lookup:
             node.edges[edge] = self.nodes.class_(value)
         elif isinstance(value, types.ModuleType):
             self._import(node, (value.__name__, *chain[1:]), how, where)
-        elif isinstance(value, type) or self._is_named(value):
+        elif self._is_named(value):
             self.named(node, external_path(value), chain[1:], where)
         else:
             node.edges[edge] = self.nodes.constant(label, where, fetch, key, made)
@@ -240,15 +241,12 @@ class Lookup:
         self._name(node, chain, how, context, source.analysis.lines.get(chain[0], 1))
 
     def _module_effects(self, node: Node, name: str) -> None:
+        """A module that only the walk loaded; what the others do counts for all functions."""
         source = self.project.sources.get(name)
         if source is not None:
-            self.add_effects(node, source)
-
-    def add_effects(self, node: Node, source: ModuleSource) -> None:
-        for affecting in self._with_effects(source):
-            found = self.nodes.effects(affecting)
+            found = self.nodes.late_effects(source)
             if found is not None and found is not node:
-                node.edges[f"effects {affecting.name}"] = found
+                node.edges[f"effects {name}"] = found
 
     def _foreign(self, node: Node, chain: tuple[str, ...], how: str, where: str) -> None:
         """A name of a library: by its path, unless the project put something of its own there."""
@@ -263,6 +261,9 @@ class Lookup:
                     fetch = functools.partial(_same, found)
                     self._value(node, fetch, chain, how, ".".join(chain), where, key)
                     break
+            if chain[:2] in (("sys", "path"), ("sys", "meta_path"), ("site", "addsitedir")):
+                # What is imported then can't be found before the code ran.
+                self.anything(node, ".".join(chain[:2]), where)
         self.external(node, ".".join(chain), part=how != "load")
 
     def named(self, node: Node, path: str, rest: tuple[str, ...], where: str) -> None:
@@ -330,24 +331,68 @@ class Lookup:
             elif kind == "impure":
                 node.impure.append(f"{detail}  {where}")
             elif kind == "path":
-                node.watched.append((detail, where))
+                self._path(node, detail, context, where)
             elif kind == "introspects":
                 node.introspects = True
             elif kind == "names":
                 node.names = True
-            elif kind == "unnamed-environ":
-                node.opaque.append(f"environment variables are read by a computed name  {where}")
+            elif kind in ("named-environ", "unnamed-environ"):
+                self._environ(node, detail if kind == "named-environ" else "", context, where)
             elif kind == "caller":
                 self._caller(node, detail, context, line)
+            elif kind in ("query", "unnamed-query"):
+                self._query(node, detail, context, line)
             elif kind == "dynamic":
                 self._dynamic(node, detail, context, where)
 
+    def _path(self, node: Node, text: str, context: Context, where: str) -> None:
+        text = watching.resolved(text, lambda name: _value_of(name, context))
+        folder = context.source.path.rpartition("/")[0]
+        found = watching.files(text, self.project.root, folder)
+        node.watched.extend((path, where) for path in found)
+
+    def _environ(self, node: Node, name: str, context: Context, where: str) -> None:
+        """A variable by the value of a name, else any: `*` stands for all of them."""
+        value = _value_of(name, context) if name else MISSING
+        if isinstance(value, str):
+            node.environ.append(value)
+        else:
+            node.environ.append("*")
+            node.opaque.append(
+                f"environment variables are read by a computed name: all of them count  {where}"
+            )
+
+    def _query(self, node: Node, name: str, context: Context, line: int) -> None:
+        """The text of a query that the body does not hold: by a name, or computed."""
+        value = _value_of(name, context) if name else MISSING
+        if isinstance(value, str):
+            for found in remarkable.names_in_query(value):
+                self._caller(node, found, context, line)
+        elif value is MISSING or callable(value):
+            source = context.source
+            node.opaque.append(
+                f"a computed query may name anything of module `{source.name}`: all of it counts"
+                f"  {source.path}:{line}"
+            )
+            node.edges[f"module {source.name}"] = self.nodes.module(source)
+
     def _caller(self, node: Node, name: str, context: Context, line: int) -> None:
         """A name inside a query text, if it is one of the module's own values."""
-        if name in context.cells or name in context.source.analysis.lines:
-            value = context.globals.get(name)
-            if not isinstance(value, types.FunctionType | type | types.ModuleType):
-                self._name(node, (name,), "value", context, line)
+        chain = tuple(name.removeprefix("@").split("."))
+        source, where = context.source, f"{context.source.path}:{line}"
+        if chain[0] in context.hidden:
+            return
+        if chain[0] in context.cells:
+            self._cell(node, chain, "value", context, where)
+            return
+        live = context.globals.get(chain[0], MISSING)
+        if name.startswith("@"):
+            known = live is not MISSING or chain[0] in source.analysis.imports
+        else:
+            known = not isinstance(live, types.FunctionType | type | types.ModuleType)
+            known = known and live is not MISSING
+        if known:
+            self._name(node, chain, "value", context, line)
 
     def _dynamic(self, node: Node, detail: str, context: Context, where: str) -> None:
         if detail in context.globals and detail in vars(builtins):
@@ -364,26 +409,10 @@ class Lookup:
         for name, source in sorted(self.project.every().items()):
             node.edges[f"module {name}"] = self.nodes.module(source)
 
-    # ------------------------------------------------------------------ effects
-
-    def _with_effects(self, source: ModuleSource) -> tuple[ModuleSource, ...]:
-        """Those among a module and what it imports that set state of a library."""
-        known = self._effective.get(source.name)
-        if known is None:
-            seen = {source.name: source}
-            waiting = [source]
-            while waiting:
-                for name in waiting.pop().analysis.modules:
-                    inner = self.project.sources.get(name)
-                    if inner is not None and name not in seen:
-                        seen[name] = inner
-                        waiting.append(inner)
-            known = tuple(s for s in seen.values() if s.analysis.effects)
-            self._effective[source.name] = known
-        return known
-
     def _is_named(self, value: Any) -> bool:
-        """Is this a library's function, known by its name?"""
+        """Is this a library's function or class, known by its name?"""
+        if isinstance(value, type):
+            return is_library_class(value)
         if isinstance(value, types.FunctionType):
             return is_importable(value) and not self.project.is_project(value.__module__)
         return isinstance(value, types.BuiltinFunctionType) and isinstance(
@@ -393,3 +422,22 @@ class Lookup:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _value_of(name: str, context: Context) -> Any:
+    """The value that a dotted name has now, if it can be told without running anything."""
+    first, *rest = name.split(".")
+    if first in context.hidden:
+        return MISSING
+    found = context.globals.get(first, MISSING)
+    if first in context.cells:
+        try:
+            found = context.cells[first].cell_contents
+        except ValueError:
+            return MISSING
+    for part in rest:
+        if isinstance(found, PurePath) and part in ("parent", "name", "stem"):
+            found = getattr(found, part)
+        else:
+            found = inspect.getattr_static(found, part, MISSING)
+    return found

@@ -45,7 +45,7 @@ from lineal.assets.records import (
     RunEnded,
     StepOutcome,
 )
-from lineal.assets.run import Announcer, Run, StepReport
+from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Page, Scribe
 
 
@@ -60,6 +60,7 @@ class Surroundings:
     announcer: Announcer
     start: Callable[[str, Facts], Sequence[Fact]]  # the facts that open a run, given its id
     paths: Callable[[Observation], Sequence[str]]  # the files of an observation, absolute
+    file_digest: Callable[[str], str | None]  # of a project file, as it is now
     strict: bool = False
 
 
@@ -149,7 +150,7 @@ class _Loop:
         decision = self.plan.decisions[asset.name]
         because = self._broken_inputs(asset)
         if because:
-            self._skip(asset, decision, because)
+            self._skip(asset, decision, because, scribe)
         else:
             if decision.action == "wait":
                 # The same function over the same facts; only the inputs are known by now.
@@ -162,14 +163,14 @@ class _Loop:
 
     def _act(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
         if decision.action in ("none", "blocked"):
-            self._settle_without_work(asset, decision)
+            self._settle_without_work(asset, decision, scribe)
         elif decision.action == "reuse":
             self._reuse(asset, decision, (), scribe)
         elif decision.action == "recheck":
             self._attempt(asset, decision, scribe, self._recheck)
         elif decision.action == "wait":
             missing = tuple(n for n in self._missing_inputs(asset))
-            self._skip(asset, decision, missing)
+            self._skip(asset, decision, missing, scribe)
         else:
             self._attempt(asset, decision, scribe, self._compute)
 
@@ -185,7 +186,13 @@ class _Loop:
                 if not self.readers_left[output]:
                     self.held.pop(output, None)
 
-    def _skip(self, asset: Asset, decision: Decision, because: tuple[str, ...]) -> None:
+    def _skip(
+        self,
+        asset: Asset,
+        decision: Decision,
+        because: tuple[str, ...],
+        scribe: Scribe | None = None,
+    ) -> None:
         self.broken[asset.name] = "skipped"
         for output in asset.outputs:
             self.reports.append(
@@ -198,12 +205,15 @@ class _Loop:
                     current=self._current_digest(output),
                 )
             )
-        self.around.announcer.settled(self.reports[-len(asset.outputs) :])
+        self._tell(self.reports[-len(asset.outputs) :], scribe)
 
-    def _settle_without_work(self, asset: Asset, decision: Decision) -> None:
+    def _settle_without_work(
+        self, asset: Asset, decision: Decision, scribe: Scribe | None = None
+    ) -> None:
         """Fresh, blocked again, or behind something blocked: nothing is written."""
         if decision.action == "wait":
-            self._skip(asset, decision, self._broken_inputs(asset) or _waiting(decision))
+            waits = self._broken_inputs(asset) or _waiting(decision)
+            self._skip(asset, decision, waits, scribe)
             return
         self.known.update(outcome_known(asset, decision, self.facts))
         blocked = decision.action == "blocked"
@@ -225,7 +235,14 @@ class _Loop:
                     current=self._current_digest(output),
                 )
             )
-        self.around.announcer.settled(self.reports[-len(asset.outputs) :])
+        self._tell(self.reports[-len(asset.outputs) :], scribe)
+
+    def _tell(self, reports: Sequence[StepReport], scribe: Scribe | None) -> None:
+        """In the order of the steps: behind those whose facts are not durable yet."""
+        if scribe is None:
+            self.around.announcer.settled(reports)
+        else:
+            scribe.post(Page({}, lambda _: (), lambda: self.around.announcer.settled(reports)))
 
     def _current_digest(self, output: str) -> str | None:
         current = self.facts.past.current(output, None)
@@ -301,8 +318,11 @@ class _Loop:
         for source in self._sources_read(asset):
             if not self.around.observer.unchanged(self.facts.observations[source]):
                 raise InputsChanged(f"the files of `{source}` changed while they were read")
-        if outcome.unwatched and self.around.strict:
-            path, _, place = outcome.unwatched[0]
+        if outcome.written:
+            self._forget(outcome.written)
+        undeclared = [u for u in outcome.unwatched if is_told(u)]
+        if undeclared and self.around.strict:
+            path, _, place = undeclared[0]
             raise StepError(
                 f"`{asset.name}` reads {path}, which no source declares",
                 where=place,
@@ -317,6 +337,15 @@ class _Loop:
             contents = {asset.name: content_in_place(self.facts.observations[asset.name])}
         judged = self._judge(asset, contents, outcome.made, task)
         self._record(asset, decision, drafts, contents, outcome, judged, scribe)
+
+    def _forget(self, written: Sequence[str]) -> None:
+        """A step wrote these files: steps after it are decided on what they hold now."""
+        before, anew = self.facts.file_digest, self.around.file_digest
+
+        def file_digest(path: str) -> str | None:
+            return anew(path) if path in written else before(path)
+
+        self.facts = replace(self.facts, file_digest=file_digest)
 
     def _task(self, asset: Asset, scribe: Scribe) -> Task:
         inputs: dict[str, Known] = {}
@@ -467,7 +496,7 @@ class _Loop:
                     contents[output].summary,
                     made.metrics,
                     checks=tuple(r for r, _ in judged[output]),
-                    unwatched=made.unwatched,
+                    unwatched=tuple(u for u in made.unwatched if is_told(u)),
                 )
                 for output, made in finished.items()
             ]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.asset import Asset, Check, Contract, Input, Result
+from lineal.assets.asset import Asset, Contract, Input, Result
 from lineal.assets.errors import ContentError, LinealError, StepError
 from lineal.assets.plan import Known, PlannedCheck
 from lineal.assets.ports import Canonical, Engine, Vault
@@ -24,6 +24,11 @@ class Trace(Protocol):
     @property
     def unwatched(self) -> tuple[tuple[str, str, str], ...]:
         """(path, digest, place) of each project file read that no source declares."""
+        ...
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The project files that were opened for writing."""
         ...
 
 
@@ -60,6 +65,7 @@ class Outcome:
     made: Mapping[str, Made]
     seconds: float
     unwatched: tuple[tuple[str, str, str], ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +106,19 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
     """
     started = time.perf_counter()
     asset = task.asset
-    unwatched: tuple[tuple[str, str, str], ...] = ()
+    traced: Trace | None = None
     if asset.kind == "files":
         values = {asset.name: _ingest(task, workshop)}
     elif asset.kind == "sql":
         values = {asset.name: _query(task, workshop)}
     else:
-        returned, unwatched = _call(task, workshop)
+        returned, traced = _call(task, workshop)
         values = _by_output(asset, returned)
     made = {output: _canonical(asset, output, value, workshop) for output, value in values.items()}
-    return Outcome(made, time.perf_counter() - started, unwatched)
+    seconds = time.perf_counter() - started
+    if traced is None:
+        return Outcome(made, seconds)
+    return Outcome(made, seconds, traced.unwatched, traced.written)
 
 
 def _ingest(task: Task, workshop: Workshop) -> Any:
@@ -139,7 +148,7 @@ def version_of(task: Task, known: Known) -> Content | Canonical:
     return known.content
 
 
-def _call(task: Task, workshop: Workshop) -> tuple[Any, tuple[tuple[str, str, str], ...]]:
+def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
     asset = task.asset
     if asset.function is None:
         raise StepError(f"`{asset.name}` has no function")
@@ -161,7 +170,7 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, tuple[tuple[str, str, st
             advice="a constant that code changes can't be part of a recipe: "
             "return the value, or make it an asset",
         )
-    return returned, trace.unwatched
+    return returned, trace
 
 
 def call_by_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -303,19 +312,26 @@ def _run_function(
             source = version_of(task, task.inputs[given.asset or ""])
         arguments[given.parameter] = workshop.vault.load(source, given.arrival, given.columns)
     arguments.update(check.parameters)
+    traces: list[Trace] = []
     verdict = workshop.engine.judge(
-        lambda: _in_user_code(check, arguments, one, task, workshop), check.name
+        lambda: _in_user_code(arguments, one, task, workshop, traces), check.name
     )
-    return _result(one, output, version, verdict, time.perf_counter() - started)
+    found = _result(one, output, version, verdict, time.perf_counter() - started)
+    return replace(found, unwatched=traces[0].unwatched if traces else ())
 
 
 def _in_user_code(
-    check: Check, arguments: Mapping[str, Any], one: PlannedCheck, task: Task, workshop: Workshop
+    arguments: Mapping[str, Any],
+    one: PlannedCheck,
+    task: Task,
+    workshop: Workshop,
+    traces: list[Trace],
 ) -> Any:
-    if check.function is None:
-        raise StepError(f"the check `{check.name}` has no function")
-    with workshop.user_code.running(one.recipe, task.log, ()):
-        return call_by_name(check.function, arguments)
+    if one.check.function is None:
+        raise StepError(f"the check `{one.check.name}` has no function")
+    with workshop.user_code.running(one.recipe, task.log, ()) as trace:
+        traces.append(trace)
+        return call_by_name(one.check.function, arguments)
 
 
 def _result(

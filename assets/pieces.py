@@ -37,7 +37,7 @@ class Node:
     """One piece of code or one captured value, and the pieces it uses."""
 
     __slots__ = (
-        "_ordered", "edges", "environ", "externals", "fetch", "imports", "impure", "introspects",
+        "_ordered", "edges", "environ", "externals", "held", "imports", "impure", "introspects",
         "names", "opaque", "part", "subject", "watched",
     )  # fmt: skip
 
@@ -53,7 +53,8 @@ class Node:
         self.watched: list[tuple[str, str]] = []
         self.introspects = False
         self.names = False
-        self.fetch: Callable[[], Any] | None = None
+        # What no step may change: its name, what tells it as it is now, its digest when loaded.
+        self.held: list[tuple[str, Callable[[], Any], str]] = []
         self._ordered: list[tuple[str, Node]] | None = None
 
     def take(self, other: Node) -> None:
@@ -96,7 +97,7 @@ class Nodes(Protocol):
     def function(self, function: types.FunctionType, parameters: frozenset[str]) -> Node: ...
     def class_(self, cls: type) -> Node: ...
     def module(self, source: ModuleSource) -> Node: ...
-    def effects(self, source: ModuleSource) -> Node | None: ...
+    def late_effects(self, source: ModuleSource) -> Node | None: ...
     def constant(
         self,
         name: str,

@@ -301,7 +301,8 @@ def one_used(given: Input, version: Known) -> Used | None:
     place = (given.parameter, version.asset, version.partition)
     if given.arrival in ("path", "paths") and version.observation is not None:
         seen = version.observation.digest
-        return Used(*place, "files", seen, seen, version.materialization)
+        origin = (seen, version.materialization)
+        return Used(*place, "files", seen, *origin, arrival=given.arrival)
     content = version.content
     if content is None:
         return None
@@ -327,19 +328,16 @@ def fingerprints(
             facts.environments[asset.name].digest,
             sorted(parameters_of(asset, facts).items()),
             None,  # partition
-            _reads(asset.inputs, used),
-            contract_digest(asset.contract, kind_of(graph, asset)),
-            # What the annotations and the list of outputs change in what is handed over and kept.
-            (asset.outputs if asset.several else None, asset.returns_rows, asset.folder_parameter),
+            _reads(used),
+            contract_digest(asset, kind_of(graph, asset)),
         )
     )
     return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
 
 
-def _reads(inputs: Sequence[Input], used: Sequence[Used]) -> list[tuple[str, str, str, str]]:
+def _reads(used: Sequence[Used]) -> list[tuple[str, str, str, str]]:
     """What is read and how it arrives: one digest as a frame or as a list is two inputs."""
-    arrivals = {given.parameter: given.arrival for given in inputs}
-    return [(u.parameter, u.mode, arrivals.get(u.parameter, ""), u.digest) for u in used]
+    return [(u.parameter, u.mode, u.arrival, u.digest) for u in used]
 
 
 def _kept(
@@ -367,7 +365,7 @@ def _kept(
                 if _computation(asset, output, other) == _computation(asset, first, candidate):
                     family[output] = other
                     break
-        if len(family) == len(prints) and _exist(family, facts) and _proved(family):
+        if len(family) == len(prints) and _exist(family, facts) and _proved(family, facts):
             # Found under another asset's name it is still this step's content.
             return family
     return None
@@ -396,8 +394,21 @@ def _exist(family: Mapping[str, Materialization], facts: Facts) -> bool:
     return all(m.content is not None and facts.present(m.content) for m in family.values())
 
 
-def _proved(family: Mapping[str, Materialization]) -> bool:
-    return not any(m.unwatched for m in family.values())
+def _proved(family: Mapping[str, Materialization], facts: Facts) -> bool:
+    """Did they read nothing unasked? A file that was only looked for must still be absent."""
+    return not any(
+        digest or any(reasons.moved(made.unwatched, facts))
+        for made in family.values()
+        for _, digest, _ in made.unwatched
+    )
+
+
+def known_result(fingerprint: str, facts: Facts) -> CheckResult | None:
+    """What a check found before, unless a file it read unasked has another content now."""
+    result = facts.past.check(fingerprint)
+    if result is None or any(reasons.moved(result.unwatched, facts)):
+        return None
+    return result
 
 
 def _is_current(
@@ -436,7 +447,7 @@ def _bind_check(
     check: Check, output: str, content: Content, used: Sequence[Used], facts: Facts
 ) -> PlannedCheck:
     recipe = facts.check_recipes[CheckId(output, check.name)]
-    reads = _reads(check.inputs, used)
+    reads = _reads(used)
     if all(u.asset != output for u in used):
         reads.append(("", "all", "", content.digest))  # a ready-made check reads the version itself
     parts = (
@@ -472,7 +483,7 @@ def _judge(
         bound, waiting = planned_checks(graph, output, made.content, known, facts)
         pending.extend(waiting)
         for one in bound:
-            result = facts.past.check(one.fingerprint)
+            result = known_result(one.fingerprint, facts)
             if result is None:
                 unknown.append(one)
             elif not result.passed and one.check.severity == "error":

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lineal.assets import watching
 from lineal.assets.captured import Encoder, Form, identity
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import DefinitionError
@@ -17,12 +18,13 @@ from lineal.assets.live import (
     by_columns,
     class_value,
     class_values,
+    defaults,
     is_generated,
-    is_made,
     kind_of,
     plain_metaclass,
     short,
 )
+from lineal.assets.loading import Loading
 from lineal.assets.lookup import Lookup
 from lineal.assets.pieces import (
     MISSING,
@@ -35,17 +37,32 @@ from lineal.assets.pieces import (
     module_context,
 )
 from lineal.assets.records import RecipePart
-from lineal.assets.remarkable import looks_like_path
-from lineal.assets.sourcecode import Binding, Unit
+from lineal.assets.sourcecode import Binding, Effect, Unit
 
 ADVICE = "make it an asset, a parameter or a resource, or wrap it in opaque(…)"
+
+
+def lasting(project: Project, value: Any) -> str:
+    """The digest of a value without what was computed from it and kept; "" if it has none."""
+    try:
+        return digest_bytes(
+            Encoder(project.is_project, project.root, derived=False).form(value, "").data
+        )
+    except NoForm:
+        return ""
+
+
+def _default(function: types.FunctionType, name: str) -> Any:
+    return defaults(function).get(name)
 
 
 class Reach:
     """Builds the graph once for all functions. `full`: docstrings and annotations count too."""
 
-    def __init__(self, project: Project, *, full: bool):
+    def __init__(self, project: Project, loading: Loading, *, full: bool):
         self.project = project
+        self.loading = loading
+        self._effects: list[Node] | None = None
         self.full = full
         self.nodes: dict[Any, Node] = {}
         self.queue: deque[Callable[[], None]] = deque()
@@ -67,11 +84,14 @@ class Reach:
             while self.queue:
                 self.queue.popleft()()
         except BaseException:
-            # A half-built graph must not answer the next question.
-            self.queue.clear()
-            self.nodes.clear()
-            self.lookup.forget()
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        """A half-built graph must not answer the next question."""
+        self.queue.clear()
+        self.nodes.clear()
+        self.lookup.forget()
 
     # ------------------------------------------------------------------ nodes
 
@@ -100,17 +120,60 @@ class Reach:
             self.queue.append(lambda: self._fill_module(node, source))
         return node
 
-    def effects(self, source: ModuleSource) -> Node | None:
-        """The statements of a module that set state of a library, if there are any."""
+    def effects(self) -> list[Node]:
+        """What the project's modules did to libraries while they loaded: it counts for all."""
+        if self._effects is None:
+            found = []
+            for name in sorted(self.loading.names):
+                source = self.project.sources[name]
+                for number, effect in enumerate(self.loading.effects(source)):
+                    found.append(self._effect(source, number, effect))
+            self._effects = found
+        return self._effects
+
+    def _effect(self, source: ModuleSource, number: int, effect: Effect) -> Node:
+        """One such statement, with what it reaches."""
+        name, where = f"{source.name} (top level)", f"{source.path}:{effect.binding.line}"
+        part = RecipePart(name, "module", effect.binding.text, where=where)
+        node = Node(part, None)
+        context = module_context(source)
+        try:
+            self.lookup.follow(node, effect.binding.refs, context)
+            self.lookup.notes(node, effect.notes, context)
+            self._drain()
+        except DefinitionError:
+            # It reaches something that can't be compared: its code does not go unseen for that.
+            self._forget()
+            node = Node(part, None)
+            texts = [effect.binding.text, *self._texts_below(source)]
+            node.part = RecipePart(name, "module", joined(texts), where=where)
+        return node
+
+    def _texts_below(self, source: ModuleSource) -> list[str]:
+        """The whole texts of a module and of all that it imports."""
+        seen: dict[str, str] = {}
+        waiting = [source.name]
+        while waiting:
+            name = waiting.pop()
+            found = self.project.sources.get(name)
+            if found is not None and name not in seen:
+                seen[name] = found.analysis.text
+                waiting += [*found.analysis.modules, *found.analysis.late]
+        return [text for _, text in sorted(seen.items())]
+
+    def late_effects(self, source: ModuleSource) -> Node | None:
+        """The effects of a module that the walk itself loaded, for those who reach it."""
+        if source.name in self.loading.names or not source.analysis.effects:
+            return None
         key = ("effects", source.name)
         node = self.nodes.get(key)
-        found = [e.binding for e in source.analysis.effects if not self.project.is_project(e.top)]
+        found = self.loading.effects(source)
         if node is None and found:
-            name, where = f"{source.name} (top level)", f"{source.path}:{found[0].line}"
-            digest = joined(binding.text for binding in found)
+            name, where = f"{source.name} (top level)", f"{source.path}:{found[0].binding.line}"
+            digest = joined(effect.binding.text for effect in found)
             node = self.nodes[key] = Node(RecipePart(name, "module", digest, where=where), None)
-            for binding in found:
-                self.lookup.follow(node, binding.refs, module_context(source))
+            for effect in found:
+                self.lookup.follow(node, effect.binding.refs, module_context(source))
         return node
 
     def constant(
@@ -126,7 +189,7 @@ class Reach:
             node = Node(RecipePart(name, "constant", "", where=where), None)
             self._fill_constant(node, fetch)  # an error here leaves no half-made node behind
             self.nodes[key] = node
-            for number, binding in enumerate(bindings if is_made(node.subject) else ()):
+            for number, binding in enumerate(bindings if callable(node.subject) else ()):
                 # What a library made of arguments: these are known by the statement that gave them.
                 part = RecipePart(f"{name} = …", "constant", binding.text, where=where)
                 made = node.edges[f"made {number}"] = Node(part, None)
@@ -156,7 +219,6 @@ class Reach:
         texts.extend(self._defaults(node, function, parameters, context, where))
         self._function_attributes(node, function, name, where)
         node.part = RecipePart(name, "function", joined(texts), where=where)
-        self.lookup.add_effects(node, source)
 
     def _units(self, source: ModuleSource | None, code: types.CodeType) -> tuple[Unit, ...]:
         if source is None or code.co_filename != source.file:
@@ -182,6 +244,7 @@ class Reach:
         self, node: Node, function: types.FunctionType, name: str, where: str
     ) -> None:
         """What was set on a function: `clean.rate = 3`."""
+        self._hold(node, f"{name}.__dict__", lambda: sorted({*vars(function)} - {"__wrapped__"}))
         for attribute in sorted(vars(function)):
             if attribute == "__wrapped__":
                 continue
@@ -196,19 +259,26 @@ class Reach:
         self, node: Node, function: types.FunctionType, parameters: frozenset[str],
         context: Context, where: str,
     ) -> list[str]:  # fmt: skip
-        code = function.__code__
-        names = code.co_varnames[: code.co_argcount]
-        values = function.__defaults__ or ()
-        held = dict(zip(names[len(names) - len(values) :], values, strict=True))
-        held.update(function.__kwdefaults__ or {})
         texts = []
-        for name, value in held.items():
-            if name in parameters:
-                continue
+        for name, value in defaults(function).items():
             form = self._form(value, f"{name}", where, context.label)
+            # The classes and functions behind a value count here, wherever the value itself does.
+            self._watch(node, value, where)
             self._children(node, form, f"default {name}", where)
-            texts.append(f"{name}={digest_bytes(form.data)}")
+            self._hold(
+                node, f"{context.label}({name})", functools.partial(_default, function, name), form
+            )
+            if name not in parameters:
+                texts.append(f"{name}={digest_bytes(form.data)}")
         return texts
+
+    def _hold(
+        self, node: Node, name: str, fetch: Callable[[], Any], form: Form | None = None
+    ) -> None:
+        """Remember a value: no step may change it. `form`: what it is now, if that is known."""
+        known = form is not None and not form.derived
+        digest = digest_bytes(form.data) if form and known else lasting(self.project, fetch())
+        node.held.append((name, fetch, digest))
 
     def _fill_class(self, node: Node, cls: type) -> None:
         source = self.project.sources.get(cls.__module__)
@@ -238,7 +308,6 @@ class Reach:
         self._attributes(node, cls, bound if units else None, where)
         name = f"{cls.__module__}.{cls.__qualname__.replace('<locals>.', '')}"
         node.part = RecipePart(name, "class", joined(texts), where=where)
-        self.lookup.add_effects(node, source)
 
     def _class_units(self, source: ModuleSource, cls: type) -> tuple[Unit, ...]:
         """The definitions a class may come from; its methods' lines tell several apart."""
@@ -255,6 +324,8 @@ class Reach:
 
     def _attributes(self, node: Node, cls: type, bound: set[str] | None, where: str) -> None:
         """The live attributes of a class: what its body binds, and what was set on it later."""
+        place = f"{cls.__module__}.{cls.__qualname__}.__dict__"
+        self._hold(node, place, lambda: [name for name, _ in class_values(cls, None)])
         for name, value in class_values(cls, bound):
             if is_generated(value):
                 continue
@@ -297,11 +368,17 @@ class Reach:
         form = self._form(value, label, where, "")
         self._children(node, form, "", where)
         node.subject = value
-        node.fetch = fetch
+        self._hold(node, label, fetch, form)
         digest = digest_bytes(form.data)
         node.part = RecipePart(label, kind_of(value), digest, short(label, value), where)
-        if isinstance(value, str) and looks_like_path(value):
-            node.watched.append((value, where))
+        self._watch(node, value, where)
+
+    def _watch(self, node: Node, value: Any, where: str) -> None:
+        """The files that a value names may be read without a trace, by code in C."""
+        folder = where.rpartition(":")[0].rpartition("/")[0]
+        for text in watching.spelt(value):
+            found = watching.files(text, self.project.root, folder)
+            node.watched.extend((path, where) for path in found)
 
     def _callable(self, value: Any) -> Node:
         """Something else that was declared: a partial, a library's wrapper, an instance."""

@@ -1,9 +1,10 @@
 """Which names a piece of source reaches outside itself, and what catches the eye on the way.
 
 Kinds of notes: `dynamic` (detail: what can't be followed), `environ` (a literal variable name),
-`unnamed-environ`, `impure` (what is read or drawn), `path` (a literal that looks like one),
-`introspects` (docstrings or annotations are looked at), `names` (function names are looked at),
-`caller` (a name inside a query text that a library may look up in its caller).
+`named-environ` (a name whose value is one), `unnamed-environ`, `impure` (what is read or drawn),
+`path` (a text that may name a file), `introspects` (docstrings or annotations are looked at),
+`names` (function names are looked at), `caller` (a name inside a query text that a library may look
+up in its caller), `query` (a name whose value is such a text), `unnamed-query`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Sequence
 
-from lineal.assets import remarkable
+from lineal.assets import remarkable, watching
 from lineal.assets.canonical import Function, is_docstring
 from lineal.assets.scopes import (
     COMPREHENSIONS,
@@ -132,10 +133,12 @@ class Reader(ast.NodeVisitor):
         found = dotted_chain(chain, self.scopes)
         if not found:
             return
+        if remarkable.introspects(found):
+            self.note("introspects", found, line)
         if found in remarkable.DYNAMIC or (len(chain) > 1 and found.startswith("sys.modules.")):
             self.note("dynamic", found.removeprefix("builtins."), line)
-        elif found == "os.environ":
-            self.note("unnamed-environ", "os.environ", line)
+        elif remarkable.reads_environ(found):
+            self.note("unnamed-environ", found, line)
         elif found in remarkable.CLOCK:
             self.note("impure", f"reads the clock: `{found}`", line)
         elif remarkable.draws(found):
@@ -179,6 +182,7 @@ class Reader(ast.NodeVisitor):
             chain = ()
         elif found in remarkable.SEEDABLE and not node.args and not node.keywords:
             self.note("impure", f"draws at random without a seed: `{found}`", node.lineno)
+        self._path(node)
         if chain:
             self.use(chain, node.lineno, "call")
         elif not chain_of(node.func):
@@ -215,10 +219,14 @@ class Reader(ast.NodeVisitor):
         if isinstance(name, ast.Constant) and isinstance(name.value, str | bytes):
             value = name.value
             self.note("environ", value if isinstance(value, str) else value.decode(), line)
+            return
+        chain = chain_of(name) if name is not None else ()
+        if chain and self._is_free(chain[0]):
+            self.note("named-environ", ".".join(chain), line)
         else:
             self.note("unnamed-environ", "os.environ", line)
-            if name is not None:
-                self.visit(name)
+        if name is not None:
+            self.visit(name)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if dotted(node.value, self.scopes) == "os.environ":
@@ -237,26 +245,49 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        if isinstance(node.value, str) and remarkable.looks_like_path(node.value):
-            self.note("path", node.value, node.lineno)
+        self._path(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
-        if isinstance(node.op, ast.Div):
-            pieces = _joined(node)
-            if len(pieces) > 1:
-                self.note("path", "/".join(pieces), node.lineno)
+        if isinstance(node.op, ast.Div | ast.Add | ast.Mod):
+            self._path(node)
         self.generic_visit(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        self._path(node)
+        self.generic_visit(node)
+
+    def _path(self, node: ast.expr) -> None:
+        """A text that may name a file, as far as it is literal."""
+        text = watching.pattern(node, self.scopes, self._is_free)
+        if "." in text or "/" in text:
+            self.note("path", text, node.lineno)
+
+    def _is_free(self, name: str) -> bool:
+        return not any(name in scope.bound for scope in self.scopes[self.boundary :])
 
     def _queries(self, body: Iterable[ast.AST]) -> None:
         """Names in query texts (`df.query("x > @LIMIT")`) that a library looks up in its caller."""
         nodes = [part for statement in body for part in ast.walk(statement)]
-        calls = [n.func for n in nodes if isinstance(n, ast.Call)]
-        if not any(isinstance(f, ast.Attribute) and f.attr in remarkable.QUERIES for f in calls):
+        calls = [n for n in nodes if isinstance(n, ast.Call) and _takes_query(n)]
+        if not calls:
             return
+        for call in calls:
+            self._query_text(call, nodes)
         for node in nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                for match in remarkable.IN_QUERY.finditer(node.value):
-                    self.note("caller", match.group(1) or match.group(2), node.lineno)
+                for name in remarkable.names_in_query(node.value):
+                    self.note("caller", name, node.lineno)
+
+    def _query_text(self, call: ast.Call, nodes: Sequence[ast.AST]) -> None:
+        """Is the text of a query in this body? Else by which name, if that can be told."""
+        text = _query_of(call)
+        if text is None or isinstance(text, ast.Constant):
+            return
+        chain = chain_of(text)
+        if chain and self._is_free(chain[0]):
+            self.note("query", ".".join(chain), call.lineno)
+        elif not (isinstance(text, ast.Name) and _is_literal_here(text.id, nodes, self.scopes)):
+            self.note("unnamed-query", "", call.lineno)
 
     # ------------------------------------------------------------------ statements and scopes
 
@@ -342,11 +373,32 @@ class Reader(ast.NodeVisitor):
         self.in_class = was
 
 
-def _joined(node: ast.expr) -> list[str]:
-    """`ROOT / "data" / "x.csv"` → ["data", "x.csv"]: the literal end of a joined path."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
-        return []
-    right = node.right
-    if not isinstance(right, ast.Constant) or not isinstance(right.value, str):
-        return []
-    return [*_joined(node.left), right.value]
+def _takes_query(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in remarkable.QUERIES
+
+
+def _query_of(call: ast.Call) -> ast.expr | None:
+    """The argument of a call that is the text of a query."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "assign":
+        return None
+    named = [k.value for k in call.keywords if k.arg in (None, "expr", "query", "sql")]
+    return next(iter([*call.args, *named]), None)
+
+
+def _is_literal_here(name: str, nodes: Sequence[ast.AST], scopes: Sequence[Scope]) -> bool:
+    """Is a local name only ever assigned literal texts, all of them among these nodes?"""
+    given = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+    ]
+    stores = [
+        n for n in nodes
+        if isinstance(n, ast.Name) and n.id == name and not isinstance(n.ctx, ast.Load)
+    ]  # fmt: skip
+    return (
+        name in scopes[-1].bound
+        and 0 < len(given) == len(stores)
+        and all(isinstance(value, ast.Constant) for value in given)
+    )

@@ -20,6 +20,7 @@ from lineal.assets.records import (
 # Reached only if a fingerprint moved and no part of it did: said, and recomputed.
 UNEXPLAINED = (Reason("unproved", "its fingerprint differs, and no part of it explains why"),)
 
+CONTRACT = "format, key, order, schema or outputs"
 Currents = Mapping[str, Materialization | None]
 
 
@@ -38,8 +39,8 @@ def own(asset: Asset, current: Currents, facts: Facts, *, kind: str) -> tuple[Re
         found.extend(code(asset, past, facts))
         found.extend(parameters(asset, past, facts))
         found.extend(environment(asset, past, facts))
-        if past.contract != contract_digest(asset.contract, kind):
-            found.append(Reason("contract_changed", "format, key, order or schema"))
+        if past.contract != contract_digest(asset, kind):
+            found.append(Reason("contract_changed", CONTRACT))
         if made is None and not found:
             found.append(Reason("never_made", "never published"))
     found.extend(never_reuse(asset, current, facts))
@@ -66,10 +67,16 @@ def never_reuse(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, 
 
 def unproved(made: Materialization, facts: Facts) -> Iterable[Reason]:
     """A file that the step read without declaring it has another content now."""
-    for path, digest, place in made.unwatched:
-        now = facts.file_digest(path)
+    return moved(made.unwatched, facts)
+
+
+def moved(unwatched: Iterable[tuple[str, str, str]], facts: Facts) -> Iterable[Reason]:
+    """The files that differ from when they were read; one that was not there has no digest."""
+    for path, digest, place in unwatched:
+        now = facts.file_digest(path) or ""
         if now != digest:
-            yield Reason("unproved", path, place, _short(digest), _short(now) or "gone")
+            change = (_short(digest) or "absent", _short(now) or "gone")
+            yield Reason("unproved", path, place, *change)
 
 
 def code(asset: Asset, past: Materialization, facts: Facts) -> Iterable[Reason]:
@@ -168,8 +175,14 @@ def inputs(
             was = old.pop(one.parameter, None)
             if was is None:
                 found.append(Reason("input_changed", one.asset, "", "", "new"))
+            elif was.arrival != one.arrival:
+                told = f"{one.asset} arrives otherwise"
+                found.append(Reason("input_changed", told, "", was.arrival, one.arrival))
             elif (was.mode, was.digest) != (one.mode, one.digest):
                 found.append(_input_difference(was, one, now.get(one.asset), past, facts))
+        order = [u.parameter for u in past.inputs]
+        if not partial and not found and order != [u.parameter for u in used]:
+            found.append(Reason("input_changed", "the order of inputs"))
         if not partial:
             found.extend(Reason("input_changed", u.asset, "", "", "gone") for u in old.values())
     return distinct(found)
@@ -255,8 +268,8 @@ def fetch(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
             continue
         if not facts.present(made.content):
             found.append(Reason("object_missing", _object_names(made.content)))
-        if made.contract != contract_digest(asset.contract, "fetch"):
-            found.append(Reason("contract_changed", "format, key, order or schema"))
+        if made.contract != contract_digest(asset, "fetch"):
+            found.append(Reason("contract_changed", CONTRACT))
         if is_due(asset, made, facts):
             found.append(Reason("due", f"refetch every {_duration(asset)}"))
     return distinct(found)
@@ -273,7 +286,8 @@ def _duration(asset: Asset) -> str:
 
 
 def check_failed(result: CheckResult) -> Reason:
-    return Reason("check_failed", result.name, "", "", result.message)
+    told = f"{result.name}: {result.message}" if result.message else result.name
+    return Reason("check_failed", told)
 
 
 def check_changed(check: Check) -> Reason:

@@ -62,7 +62,7 @@ class Recorder:
                 fingerprint=prints[output],
                 recipe=facts.recipes[asset.name].digest,
                 environment=facts.environments[asset.name].digest,
-                contract=contract_digest(asset.contract, kind_of(self.graph, asset)),
+                contract=contract_digest(asset, kind_of(self.graph, asset)),
                 parameters=parameter_texts(parameters_of(asset, facts)),
                 inputs=tuple(used),
                 files=observation.files if observation is not None else (),

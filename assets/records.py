@@ -115,6 +115,7 @@ class Used(NamedTuple):
     content: str  # content digest of the version it comes from
     materialization: str  # id of the source materialization
     columns: tuple[str, ...] = ()  # read columns, when mode is columns
+    arrival: str = "auto"  # as a frame, a list of rows, …: another arrival is another input
 
 
 ReasonKind = Literal[
@@ -164,6 +165,7 @@ class CheckResult:
     message: str = ""
     sample: tuple[tuple[str, ...], ...] = ()  # header row, then a few failing rows as text
     seconds: float = 0.0
+    unwatched: tuple[tuple[str, str, str], ...] = ()  # (path, digest, place) read, not declared
 
 
 StepOutcome = Literal[

@@ -8,8 +8,8 @@ INTROSPECTS = frozenset(
     {
         "__doc__", "__annotations__", "__annotate__", "get_type_hints", "get_annotations",
         "signature", "getdoc", "getsource", "getsourcelines", "getfullargspec", "__signature__",
-        "__code__", "create_function", "validate_call", "validate_arguments", "beartype",
-        "typechecked",
+        "getcomments", "from_callable", "Signature", "__code__", "create_function", "validate_call",
+        "validate_arguments", "beartype", "typechecked",
     }
 )  # fmt: skip
 NAMES = frozenset({"__name__", "__qualname__", "__module__", "co_name", "co_qualname"})
@@ -19,15 +19,32 @@ DYNAMIC = frozenset(
         "builtins.eval", "builtins.exec", "builtins.compile", "builtins.globals", "sys.modules",
         "runpy.run_path", "runpy.run_module", "importlib.reload", "builtins.__builtins__",
         "importlib.import_module", "builtins.__import__", "importlib.__import__",
-        "pkgutil.resolve_name", "pydoc.locate", "gc.get_objects",
+        "pkgutil.resolve_name", "pydoc.locate", "gc.get_objects", "zipimport.zipimporter",
+        # code of files whose names can't be known
+        "importlib.util.spec_from_file_location", "importlib.machinery.SourceFileLoader",
+        "importlib.machinery.SourcelessFileLoader", "importlib.machinery.FileFinder",
+        # classes and functions that a file names
+        "pickle.load", "pickle.loads", "pickle.Unpickler", "_pickle.load", "_pickle.loads",
+        "joblib.load", "dill.load", "dill.loads", "dill.load_session", "dill.load_module",
+        "cloudpickle.load", "cloudpickle.loads", "pandas.read_pickle", "torch.load", "shelve.open",
+        "pandas.io.pickle.read_pickle",
     }
 )  # fmt: skip
 IMPORTERS = frozenset({"importlib.import_module", "builtins.__import__", "importlib.__import__"})
 ATTRIBUTES = frozenset(
     {"builtins.getattr", "builtins.hasattr", "builtins.setattr", "builtins.delattr"}
 )
+_ENVIRONMENTS = ("os.environ", "os.environb", "posix.environ")
+_READ_ALL = frozenset({"os.path.expandvars", "posixpath.expandvars", "ntpath.expandvars"})
 ENVIRON = frozenset(
-    {"os.getenv", "os.environ.get", "os.environ.pop", "os.environ.setdefault", "os.environb.get"}
+    {
+        "os.getenv",
+        "os.getenvb",
+        "os.environ.get",
+        "os.environ.pop",
+        "os.environ.setdefault",
+        "os.environb.get",
+    }
 )
 CLOCK = frozenset(
     {
@@ -47,7 +64,7 @@ NOT_DRAWN = frozenset(
      "numpy.random.get_state", "numpy.random.set_state", "numpy.random.BitGenerator"}
 )  # fmt: skip
 QUERIES = frozenset({"query", "eval", "sql", "execute", "from_query", "query_df", "assign"})
-IN_QUERY = re.compile(r"@([A-Za-z_]\w*)|\b(?:from|join)\s+([A-Za-z_]\w*)", re.IGNORECASE)
+_IN_QUERY = re.compile(r"@?\b[A-Za-z_][\w.]*")
 _PATH = re.compile(r"[^\n\r\t\0<>|*?\"{}]{1,240}\Z")
 _SUFFIX = re.compile(r".*[^./\\\s]\.[A-Za-z][A-Za-z0-9]{0,9}\Z", re.S)
 
@@ -69,3 +86,21 @@ def looks_like_path(text: str) -> bool:
     if "://" in text or not _PATH.match(text) or text != text.strip():
         return False
     return "/" in text.strip("/") or bool(_SUFFIX.match(text))
+
+
+def introspects(found: str) -> bool:
+    """Does this function, by its import path, look at docstrings, annotations or source?"""
+    module, _, name = found.rpartition(".")
+    if module.partition(".")[0] == "pydoc":
+        return True
+    return name in INTROSPECTS and module != "builtins"
+
+
+def reads_environ(found: str) -> bool:
+    """Is this the environment as a whole, or one of its readers as a value?"""
+    return found in ENVIRON or found in _READ_ALL or found.startswith(_ENVIRONMENTS)
+
+
+def names_in_query(text: str) -> list[str]:
+    """The names in the text of a query; with its `@` where that is how it says them."""
+    return list(dict.fromkeys(match.group().rstrip(".") for match in _IN_QUERY.finditer(text)))

@@ -68,6 +68,12 @@ class Run:
         return {word: sum(s.outcome == word for s in self.steps) for word in words}
 
 
+def is_told(unwatched: tuple[str, str, str]) -> bool:
+    """Is an undeclared read worth a word? Not a file that was only looked for, nor a listing."""
+    path, digest, _ = unwatched
+    return bool(digest) and not path.endswith("/")
+
+
 class Announcer(Protocol):
     """Whoever wants to hear of steps as they start and settle."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lineal.assets.canonical import FUNCTIONS, Canonical, Function, is_docstring
+from lineal.assets.effects import Deed, deeds, is_main_guard, targets
 from lineal.assets.reading import Reader
 from lineal.assets.scopes import Scope, absolute, binding_lines, bindings, dotted
 
@@ -30,10 +31,6 @@ SAFE_DECORATORS = frozenset(
         "functools.total_ordering", "dataclasses.dataclass", "enum.unique",
     }
 )  # fmt: skip
-
-
-# Top-level calls of these say nothing about results.
-_HARMLESS = frozenset({"builtins", "lineal", "logging", "warnings", "sys", "atexit", "typing"})
 
 
 class Decorator(NamedTuple):
@@ -67,6 +64,7 @@ class Unit(NamedTuple):
     decorators: tuple[Decorator, ...]
     bound: tuple[str, ...]  # names that a class body binds
     enclosed: tuple[str, ...]  # names of the functions around it
+    deeds: tuple[Deed, ...] = ()  # what a function does when it is called, beyond giving a value
 
 
 class Binding(NamedTuple):
@@ -78,10 +76,12 @@ class Binding(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A top-level statement that changes the state of an imported module."""
+    """A top-level statement that may change what outlasts it, as its deeds tell."""
 
-    top: str
     binding: Binding
+    deeds: tuple[Deed, ...]
+    targets: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 class Analysis(NamedTuple):
@@ -108,7 +108,7 @@ class Analysis(NamedTuple):
         found = cls._make(plain)
         return found._replace(
             bindings={n: tuple(map(Binding._make, b)) for n, b in found.bindings.items()},
-            effects=tuple(Effect(top, Binding._make(b)) for top, b in found.effects),
+            effects=tuple(_effect(plain) for plain in found.effects),
         )
 
     def unit(self, line: int, name: str) -> tuple[Unit, ...]:
@@ -116,6 +116,11 @@ class Analysis(NamedTuple):
 
     def of_class(self, qualname: str) -> tuple[Unit, ...]:
         return tuple(map(_unit, self.classes.get(qualname, ())))
+
+
+def _effect(plain: Any) -> Effect:
+    effect = Effect._make(plain)
+    return effect._replace(binding=Binding._make(effect.binding))
 
 
 def _plain(value: Any) -> Any:
@@ -218,6 +223,7 @@ class _Analyser:
             decorators=self._decorators(decorators, scopes[:-1]),
             bound=(),
             enclosed=_enclosed(scopes[:-1]),
+            deeds=deeds([node.body] if isinstance(node, ast.Lambda) else node.body, scopes),
         )
         self.units.setdefault((first, name), []).append(unit)
 
@@ -289,21 +295,17 @@ class _Analyser:
         return {name: tuple(several) for name, several in found.items()}
 
     def _effects(self) -> tuple[Effect, ...]:
-        """Top-level statements that set state of a library: `pd.set_option(…)`, `np.seterr(…)`."""
+        """Top-level statements that may do something to others: `pd.set_option(…)`."""
         found = []
         for statement in self.tree.body:
-            for target in _affected(statement):
-                top = self._top(target)
-                if top and top not in _HARMLESS:
-                    found.append(Effect(top, self._binding([statement])))
-                    break
+            done = deeds([statement], [self.module], self.tree.body)
+            if done and not is_main_guard(statement):
+                reader = self._reader([self.module], 1)
+                reader.visit(statement)
+                notes = reader.taken()[1]
+                binding = self._binding([statement])
+                found.append(Effect(binding, done, targets(statement), notes))
         return tuple(found)
-
-    def _top(self, target: ast.AST) -> str:
-        """The top-level module whose state a target belongs to, as imported."""
-        while isinstance(target, ast.Attribute | ast.Subscript | ast.Call):
-            target = target.func if isinstance(target, ast.Call) else target.value
-        return dotted(target, [self.module]).partition(".")[0]
 
     def _binding(self, nodes: Sequence[ast.AST]) -> Binding:
         reader = self._reader([self.module], 1)
@@ -326,28 +328,6 @@ def _evaluated_outside(node: Function) -> list[ast.AST]:
     if not isinstance(node, ast.Lambda):
         outer += node.decorator_list
     return outer
-
-
-def _affected(statement: ast.stmt) -> list[ast.AST]:
-    """What a top-level statement, or one in it, calls or assigns to, if it binds no plain name."""
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        return [statement.value.func]
-    if isinstance(statement, ast.Assign):
-        return [t for t in statement.targets if not isinstance(t, ast.Name)]
-    if isinstance(statement, ast.AugAssign) and not isinstance(statement.target, ast.Name):
-        return [statement.target]
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        called = [d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list]
-        return [c for c in called if isinstance(c, ast.Attribute) and "regist" in c.attr]
-    if isinstance(statement, ast.If) and _is_main_guard(statement.test):
-        return []
-    inner = [s for s in ast.iter_child_nodes(statement) if isinstance(s, ast.stmt)]
-    inner += [s for h in getattr(statement, "handlers", []) for s in h.body]
-    return [target for s in inner for target in _affected(s)]
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    return any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(test))
 
 
 def _span(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:

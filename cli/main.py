@@ -82,13 +82,27 @@ class Lineal(click.Group):
                 formatter.write_dl([(verb, help_text) for verb, _, help_text in verbs])
 
 
+def _print_version(ctx: click.Context) -> None:
+    from lineal import __version__
+
+    click.echo(f"lineal {__version__}")
+    ctx.exit()
+
+
 @click.group(
     cls=Lineal,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with:  lineal init wine && cd wine && lineal materialize",
 )
 @click.option("--debug", is_flag=True, help="Show lineal's own traceback with an error.")
-@click.version_option(package_name="lineal", message="lineal %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, asked: _print_version(ctx) if asked else None,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def lineal(ctx: click.Context, debug: bool) -> None:
     """Say what should exist. lineal makes it, remakes only what changed, and tells you why."""
@@ -99,7 +113,10 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a step failed, 2 usage, 3 integrity, 130 stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = lineal.main(args=words, standalone_mode=False)
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # what the terminal can't show must not stop us
+                stream.reconfigure(errors="backslashreplace")
+        code = lineal.main(args=words, prog_name="lineal", standalone_mode=False)
     except click.ClickException as error:
         _refuse(error, "--json" in words)
         code = error.exit_code

@@ -38,7 +38,7 @@ class Teller:
         self._unfinished = False
         # Kept: while a step runs, what it prints goes to its log, and ours must not.
         self._out, self._err = sys.stdout, sys.stderr
-        self._live = sys.stderr.isatty() and not quiet
+        self._live = sys.stderr.isatty() and not quiet and not self.style.ascii
 
     def planned(self, plan: Plan) -> None:
         groups: dict[str, list[str]] = {}
@@ -49,7 +49,8 @@ class Teller:
 
     def started(self, asset: Asset, decision: Decision) -> None:
         if self._live:
-            click.echo(f"\r\x1b[2K  ▸ {', '.join(asset.outputs)}", file=self._err, nl=False)
+            name = render.shorten(", ".join(asset.outputs), self.style.width - 5)
+            click.echo(f"\r\x1b[2K  ▸ {name}", file=self._err, nl=False)
 
     def settled(self, reports: Sequence[StepReport]) -> None:
         if self._unfinished:  # a last line that the step did not end
@@ -104,9 +105,15 @@ def init(folder: Path) -> None:
                 f"{folder / name} exists already: nothing was written",
                 advice="choose another folder: lineal init NAME",
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{folder} can't be written: {error.strerror}",
+            advice="choose another folder: lineal init NAME",
+        ) from error
     lines = len(PIPELINE.splitlines())
     style = render.Style.of_terminal()
     wide = len(str(folder / "pipeline.py"))

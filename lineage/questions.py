@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lineal.assets.errors import QueryError, UsageError, did_you_mean
+from lineal.assets.errors import IntegrityError, QueryError, UsageError, did_you_mean
 from lineal.assets.names import Step, identifier
 from lineal.assets.records import Materialization, StoredObject
 from lineal.lineage.facts import History
@@ -242,11 +242,22 @@ def show_tables(
     path_of: Callable[[StoredObject], Path],
 ) -> None:
     """Show tables as views, under every name they have."""
+    import duckdb
+
     from lineal.lineage.catalog import add_view
 
     for table in tables:
         if table.objects:
-            add_view(connection, table.names, [str(path_of(o)) for o in table.objects])
+            paths = [str(path_of(o)) for o in table.objects]
+            try:
+                add_view(connection, table.names, paths)
+            except duckdb.Error as error:
+                name = table.names[0][1]
+                raise IntegrityError(
+                    f"the table `{name}` can't be read: {str(error).splitlines()[0]}",
+                    where=paths[0],
+                    advice="remove the file: `lineal materialize` then makes it again",
+                ) from error
 
 
 def _wanted(views: Sequence[TableView], query: str) -> list[TableView]:

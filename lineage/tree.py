@@ -100,8 +100,12 @@ def _walk(
 # ------------------------------------------------------------------------------------------- shown
 
 
-def to_tree(derivation: Derivation) -> str:
-    """A tree in text: one line an asset, its partitions together, what was shown before by name."""
+def to_tree(derivation: Derivation, *, columns: bool = False) -> str:
+    """A tree in text: one line an asset, its partitions together, what was shown before by name.
+
+    Args:
+        columns: name the columns that were read, instead of counting them.
+    """
     lines: list[str] = []
     shown: set[tuple[str, ...]] = set()
 
@@ -112,12 +116,12 @@ def to_tree(derivation: Derivation) -> str:
         if again:
             return
         shown.add(group)
-        below = _groups_beyond(derivation, group)
+        below = _groups_beyond(derivation, group, columns)
         files = _files(derivation, group) if derivation.direction == "up" else []
         branches = len(below) + len(files)
-        for number, (next_group, columns) in enumerate(below, start=1):
+        for number, (next_group, read) in enumerate(below, start=1):
             fork, stem = ("└─ ", "   ") if number == branches else ("├─ ", "│  ")
-            add(next_group, columns, rest + fork, rest + stem)
+            add(next_group, read, rest + fork, rest + stem)
         for number, text in enumerate(files, start=len(below) + 1):
             lines.append(rest + ("└─ " if number == branches else "├─ ") + text)
 
@@ -136,7 +140,7 @@ def _group_label(derivation: Derivation, group: Sequence[str]) -> str:
 
 
 def _groups_beyond(
-    derivation: Derivation, group: Sequence[str]
+    derivation: Derivation, group: Sequence[str], named: bool
 ) -> list[tuple[tuple[str, ...], str]]:
     """The assets beyond a group, each with the ids of its versions and the columns read."""
     found: dict[str, tuple[dict[str, None], list[Edge]]] = {}
@@ -145,18 +149,24 @@ def _groups_beyond(
             ids, edges = found.setdefault(derivation.nodes[other].asset, ({}, []))
             ids[other] = None
             edges.append(edge)
-    return [(tuple(ids), _columns_read(derivation, edges)) for ids, edges in found.values()]
+    return [(tuple(ids), _columns_read(derivation, edges, named)) for ids, edges in found.values()]
 
 
-def _columns_read(derivation: Derivation, edges: Sequence[Edge]) -> str:
+def _columns_read(derivation: Derivation, edges: Sequence[Edge], named: bool) -> str:
     known: set[str] = set()
     read: set[str] = set()
+    if any(edge.mode == "files" for edge in edges):
+        return "read as files" if named else ""
     for edge in edges:
         content = derivation.nodes[edge.source].content
         names = {column.name for column in content.columns} if content else set()
         known |= names
         read |= names if edge.mode == "all" else set(edge.columns)
-    return f"{len(read)} of {len(known)} columns" if known and read else ""
+    if not known or not read:
+        return ""
+    if named and len(read) < len(known):
+        return ", ".join(sorted(read))
+    return f"{'all ' if named else f'{len(read)} of '}{len(known)} columns"
 
 
 def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from lineal.assets import canonical, reading, remarkable, scopes, sourcecode
+from lineal.assets import canonical, effects, reading, remarkable, scopes, sourcecode, watching
 from lineal.assets.digest import encode
 from lineal.assets.sourcecode import Analysis
 
@@ -81,9 +81,8 @@ class CompiledCache:
 
     def _analyser_digest(self) -> bytes:
         if self._analyser is None:
-            texts = [
-                _own_text(module) for module in (canonical, reading, remarkable, scopes, sourcecode)
-            ]
+            modules = (canonical, effects, reading, remarkable, scopes, sourcecode, watching)
+            texts = [_own_text(module) for module in modules]
             self._analyser = blake3(encode(texts)).digest()
         return self._analyser
 

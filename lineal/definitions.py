@@ -33,6 +33,7 @@ class Definitions:
         self.declared: tuple[Declaration, ...] = ()  # errors among them, for the graph to tell
         self.warnings: tuple[str, ...] = ()
         self._stashed: dict[str, types.ModuleType] = {}
+        self._path: frozenset[str] = frozenset()
         self._walker: Walker | None = None
 
     @property
@@ -105,6 +106,8 @@ class Definitions:
             sys.meta_path.remove(self.finder)
         for name in [n for n, m in sys.modules.items() if _is_from(m, self.finder)]:
             del sys.modules[name]
+        # What the code added while it loaded: its next loading has to find the same.
+        sys.path[:] = [entry for entry in sys.path if entry in self._path]
         for name, module in self._stashed.items():
             if name not in sys.modules and not _is_closed(module):
                 sys.modules[name] = module
@@ -119,6 +122,7 @@ class Definitions:
         """Install the finder; modules of these names from elsewhere step aside until `close`."""
         for name in [n for n in sys.modules if self.finder.is_project(n)]:
             self._stashed[name] = sys.modules.pop(name)
+        self._path = frozenset(sys.path)
         sys.meta_path.insert(0, self.finder)
 
     def _load(self, names: Sequence[str]) -> None:
@@ -127,6 +131,7 @@ class Definitions:
                 self._import(name)
         self.declared = tuple(found)
         self._load_late()
+        self.finder.closed = True
         self.warnings = tuple(self._hidden())
 
     def _load_late(self) -> None:
@@ -262,7 +267,7 @@ def _is_from(module: types.ModuleType, finder: ProjectFinder) -> bool:
         return loader.finder is finder
     name = getattr(module, "__name__", "")
     places = [str(place) for place in getattr(spec, "submodule_search_locations", None) or ()]
-    return finder.is_project(name) and any(p.startswith(str(finder.root)) for p in places)
+    return finder.is_project(name) and any(map(finder.holds, places))
 
 
 def _is_closed(module: types.ModuleType) -> bool:

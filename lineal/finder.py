@@ -7,8 +7,10 @@ files of project modules are neither read nor written: they are checked by whole
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lineal.assets.digest import digest_bytes
-from lineal.assets.errors import InputsChanged
+from lineal.assets.errors import DefinitionError, InputsChanged
 from lineal.assets.sourcecode import Analysis, analyse
 from lineal.compiled import Compiled, CompiledCache
 
@@ -65,6 +67,9 @@ class ModuleSource:
 class ProjectFinder:
     """Finds the modules below one folder, ahead of everything but the standard library.
 
+    A folder on `sys.path` that no distribution installed is the project's too: an edit of a module
+    in it is an edit of its code.
+
     `expected`: digests by module name that a plan was made with; a module that is read with another
     one can't be loaded any more.
     """
@@ -75,7 +80,10 @@ class ProjectFinder:
         self.expected = dict(expected or {})
         self.sources: dict[str, ModuleSource] = {}
         self.is_open = True
-        self._tops: dict[str, bool] = {}
+        self.closed = False  # everything is loaded: nothing new may come from outside the root
+        self._tops: dict[str, Path | None] = {}
+        self._searched: list[str] = []  # `sys.path` when these were told
+        self._homes: list[tuple[int, Path]] = []  # the project's folders in it
 
     # ------------------------------------------------------------------ the import system's side
 
@@ -84,12 +92,17 @@ class ProjectFinder:
     ) -> ModuleSpec | None:
         if not self.is_project(name):
             return None
-        if "." in name and path is not None and not any(self._below(entry) for entry in path):
+        if "." in name and path is not None and not any(self.holds(entry) for entry in path):
             return None
         found = self._file(name)
         if found is None:
             return self._folder_spec(name)
         file, package = found
+        if self.closed and name not in self.sources and not self._is_told(file):
+            raise DefinitionError(
+                f"`{name}` is imported from {file}, which was not known when the plan was made",
+                advice="add its folder to `sys.path` at the top of a module, and import it there",
+            )
         spec = importlib.util.spec_from_file_location(
             name,
             file,
@@ -104,8 +117,8 @@ class ProjectFinder:
         self._tops.clear()
 
     def _folder_spec(self, name: str) -> ModuleSpec | None:
-        folder = self.root.joinpath(*name.split("."))
-        if not folder.is_dir():
+        folder = self._place(name)
+        if folder is None or not folder.is_dir():
             return None
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(folder)]
@@ -115,28 +128,60 @@ class ProjectFinder:
 
     def is_project(self, name: str) -> bool:
         """Does this module name belong to the project, whether or not there is such a module?"""
-        top = name.partition(".")[0]
-        known = self._tops.get(top)
-        if known is None:
-            known = self._tops[top] = self._owns(top)
-        return known
+        return self._home(name.partition(".")[0]) is not None
 
-    def _owns(self, top: str) -> bool:
+    def holds(self, place: str) -> bool:
+        """Does this file or folder lie in one that the project's modules are found in?"""
+        path = Path(place)
+        homes = {home for home in self._tops.values() if home is not None}
+        return any(path.is_relative_to(home) for home in {self.root, *homes})
+
+    def _home(self, top: str) -> Path | None:
+        """The folder that a top-level module of the project lies in."""
+        if self._searched != sys.path:
+            self._searched = list(sys.path)
+            self._tops.clear()
+            homes = [(at, Path(entry or ".").resolve()) for at, entry in enumerate(sys.path)]
+            self._homes = [(at, home) for at, home in homes if self._is_own(home)]
+        if top not in self._tops:
+            self._tops[top] = self._look_for(top)
+        return self._tops[top]
+
+    def _look_for(self, top: str) -> Path | None:
         if (
             not top.isidentifier()
             or top in sys.stdlib_module_names
             or top in ("lineal", "__main__")
         ):
-            return False
-        if self._file(top) is not None:
+            return None
+        if self._owns(self.root, top, sys.path):
+            return self.root
+        for position, home in self._homes:
+            if self._owns(home, top, ()):
+                # As in Python, the first folder that has it wins.
+                earlier = PathFinder.find_spec(top, self._searched[:position])
+                return home if earlier is None or earlier.origin is None else None
+        return None
+
+    def _owns(self, home: Path, top: str, others: Sequence[str]) -> bool:
+        if _module_file(home / top) is not None:
             return True
-        folder = self.root / top
+        folder = home / top
         if not folder.is_dir() or _is_outside(folder) or not _holds_modules(folder):
             return False
         # A folder without `__init__.py` gives way to a package of that name, as in Python.
-        elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != self.root]
+        elsewhere = [entry for entry in others if Path(entry or ".").resolve() != home]
         spec = PathFinder.find_spec(top, elsewhere)
         return spec is None or spec.loader is None or spec.origin is None
+
+    def _is_own(self, folder: Path) -> bool:
+        """Is this folder of `sys.path` the project's: nobody installed what is in it?"""
+        if folder == self.root or not folder.is_dir():
+            return False
+        if folder.is_relative_to(self.root):
+            inside = [folder, *folder.parents][: len(folder.relative_to(self.root).parts)]
+            return not any(map(_is_outside, inside))
+        return not _OUTSIDE & {*folder.parts} and folder not in _installed()
 
     def source(self, name: str) -> ModuleSource | None:
         """The source of a project module, read at most once; None when there is no such file."""
@@ -162,7 +207,9 @@ class ProjectFinder:
         return source
 
     def relative(self, file: Path) -> str:
-        return file.relative_to(self.root).as_posix()
+        if file.is_relative_to(self.root):
+            return file.relative_to(self.root).as_posix()
+        return Path(os.path.relpath(file, self.root)).as_posix()
 
     def every(self) -> list[str]:
         """The names of all modules below the root."""
@@ -180,16 +227,22 @@ class ProjectFinder:
                         names.append(".".join(parts))
         return sorted(name for name in names if self.is_project(name))
 
+    def _is_told(self, file: Path) -> bool:
+        """Is this file among `every`, which counts for code that may import anything?"""
+        if not file.is_relative_to(self.root):
+            return False
+        return all(
+            part.isidentifier() for part in file.relative_to(self.root).with_suffix("").parts
+        )
+
+    def _place(self, name: str) -> Path | None:
+        home = self._home(name.partition(".")[0])
+        return None if home is None else home.joinpath(*name.split("."))
+
     def _file(self, name: str) -> tuple[Path, bool] | None:
         """The file of a module and whether it is a package's."""
-        place = self.root.joinpath(*name.split("."))
-        if (place / "__init__.py").is_file() and not _is_outside(place):
-            return place / "__init__.py", True
-        file = place.parent / f"{place.name}.py"
-        return (file, False) if file.is_file() else None
-
-    def _below(self, entry: str) -> bool:
-        return Path(entry).is_relative_to(self.root)
+        place = self._place(name)
+        return None if place is None else _module_file(place)
 
 
 class ProjectLoader(SourceFileLoader):
@@ -210,6 +263,30 @@ class ProjectLoader(SourceFileLoader):
         if source is not None and path == source.file:
             return source.text  # a traceback shows the lines that ran
         return Path(path if isinstance(path, str) else path.decode()).read_bytes()
+
+
+def _module_file(place: Path) -> tuple[Path, bool] | None:
+    if (place / "__init__.py").is_file() and not _is_outside(place):
+        return place / "__init__.py", True
+    file = place.parent / f"{place.name}.py"
+    return (file, False) if file.is_file() else None
+
+
+@functools.cache
+def _installed() -> frozenset[Path]:
+    """Folders that hold what was installed, beside those that their names tell.
+
+    Python's own and lineal's; scripts; and the folders that installers put on `sys.path`.
+    """
+    own = Path(os.__file__).resolve().parent
+    found = {own, own / "lib-dynload", Path(__file__).resolve().parent.parent}
+    found.add(Path(sys.executable).parent.resolve())
+    for folder in map(Path, sys.path):
+        if folder.name in _OUTSIDE and folder.is_dir():
+            for file in folder.glob("*.pth"):
+                lines = file.read_text("utf-8", "replace").splitlines()
+                found.update((folder / line.strip()).resolve() for line in lines if line.strip())
+    return frozenset(found)
 
 
 def _is_outside(folder: Path) -> bool:

@@ -6,6 +6,7 @@ is kept in `cache/packages.json` and used for as long as the folders it came fro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -407,5 +408,6 @@ def _write_cache(file: Path, stamps: list[list[Any]], known: Packages) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         staged.write_text(json.dumps(said), encoding="utf-8")
         staged.replace(file)
-    except OSError:
-        staged.unlink(missing_ok=True)  # a store that can't be written is told about elsewhere
+    except OSError:  # a store that can't be written is told about elsewhere
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import lineal
 from lineal.answers import Answer, Explanation, InputNow, RunStory, Shown, Status
 from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, Asset, CustomFormat
-from lineal.assets.errors import UsageError, did_you_mean
+from lineal.assets.errors import StoreError, UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.materialize import Surroundings, materialize
 from lineal.assets.names import identifier
@@ -70,6 +70,12 @@ class Project:
         self.root = root.resolve()
         self.settings: Settings = load_settings(self.root)
         self.store: Path = self.root / self.settings.store
+        if self.store.exists() and not self.store.is_dir():
+            raise StoreError(
+                f"`{self.store}` is a file, where the store should be a folder",
+                where=str(self.store),
+                advice="move it away, or set another `store` in lineal.toml",
+            )
         self.journal = Journal(self.store)
         self.warnings: tuple[str, ...] = ()  # what the last load wants to be known
 
@@ -110,6 +116,7 @@ class Project:
                     observer=Observer(self.root, self.cache / "stat.json"),
                     packages=packages,
                     overrides=overrides_of(overrides, graph),
+                    formats=tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
                 )
             finally:
                 history.close()
@@ -234,7 +241,7 @@ class Project:
         def paths(observation: Observation) -> list[str]:
             return [str(self.root / f.path) for f in observation.files]
 
-        user_code = UserCode(self.root, self.store, seen.observer.digest, drifted, echo, debugger)
+        user_code = UserCode(self.root, self.store, seen.file_digest, drifted, echo, debugger)
         workshop = Workshop(
             vault=vault,
             engine=Engine(vault, self.root, temporary=self.store / "tmp", queries=seen.queries),
@@ -250,6 +257,7 @@ class Project:
             announcer=announcer,
             start=lambda run, facts: self._opening(run, seen),
             paths=paths,
+            file_digest=seen.file_digest,
             strict=self.settings.strict,
         )
 
@@ -424,7 +432,7 @@ class Project:
         if form == "json":
             return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
         if form == "tree":
-            return tree.to_tree(found)
+            return tree.to_tree(found, columns=columns)
         return {"mermaid": tree.to_mermaid, "dot": tree.to_dot}[form](found)
 
     def runs(self) -> list[RunStory]:

@@ -47,6 +47,9 @@ _MACHINERY: Mapping[str, tuple[str, ...]] = {
     "files": ("pyarrow", "duckdb"),
 }
 
+EVERY_VARIABLE = "*"  # in a recipe: the code reads a variable whose name can't be known
+_RESTLESS = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES", "WINDOWID", "PPID"})
+
 
 @dataclass(slots=True)
 class Snapshot:
@@ -62,6 +65,7 @@ class Snapshot:
     observer: Observer
     packages: Packages
     overrides: Mapping[str, Mapping[str, Any]]
+    formats: tuple[CustomFormat, ...]  # what the project registers to store values of its own types
 
     def facts(self, wanted: Iterable[str], forced: Iterable[str] = ()) -> Facts:
         """Freeze what planning these assets needs to know.
@@ -69,7 +73,8 @@ class Snapshot:
         Raises:
             SourceMissing: a source's files are not there.
         """
-        names = [n for n in self.graph.order if n in set(wanted)]
+        asked = set(wanted)
+        names = [n for n in self.graph.order if n in asked]
         assets = [self.graph.assets[n] for n in names]
         environments = _Environments(self)
         recipes = {a.name: self.recipe(a) for a in assets}
@@ -92,10 +97,19 @@ class Snapshot:
             parameters={a.name: self._parameters(a) for a in assets},
             observations=self._observe(assets),
             present=remembered(self._present),
-            file_digest=_once(self.observer.digest),
+            file_digest=_once(self.file_digest),
             now=time.time(),
             forced=frozenset(forced),
         )
+
+    def file_digest(self, path: str) -> str | None:
+        """The digest of a project file, or of the names in a folder (`data/`); None without it."""
+        if not path.endswith("/"):
+            return self.observer.digest(path)
+        try:
+            return digest_of(sorted(p.name for p in (self.root / path).iterdir()))
+        except OSError:
+            return None
 
     def _observe(self, assets: Iterable[Asset]) -> dict[str, Observation]:
         found = {}
@@ -127,11 +141,6 @@ class Snapshot:
             parameters=asset.parameter_types,
         )
         return self._with_formats(recipe)
-
-    @property
-    def formats(self) -> list[CustomFormat]:
-        """What the project registers to store values of its own types."""
-        return [d for d in self.definitions.declared if isinstance(d, CustomFormat)]
 
     def _with_formats(self, recipe: Recipe) -> Recipe:
         """What a function returns is known only when it ran: every format counts for each."""
@@ -208,7 +217,10 @@ class _Environments:
         self, imports: tuple[str, ...], variables: tuple[str, ...], recipe: Recipe
     ) -> EnvironmentFacts:
         seen = self.snapshot
-        return seen.packages.facts(imports, (*variables, *recipe.variables), seen.settings.packages)
+        names = {*variables, *recipe.variables}
+        if EVERY_VARIABLE in names:
+            names = {*names, *os.environ} - {EVERY_VARIABLE, *_RESTLESS}
+        return seen.packages.facts(imports, sorted(names), seen.settings.packages)
 
 
 def bind(declared: Iterable[Declaration], queries: Queries) -> Graph:

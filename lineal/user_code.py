@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
 import io
 import os
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError, UserCodeError
@@ -22,72 +21,128 @@ from lineal.assets.records import Recipe
 Echo = Callable[[str, str], None]  # (step, text): shows what a step prints, at once
 
 
-class Trace:
-    """What was noticed while a step ran: project files opened for reading, and where."""
+Digest = Callable[[str], "str | None"]  # of a project file, or of a folder's listing (`data/`)
 
-    def __init__(self, root: str, own: str, declared: Sequence[str]) -> None:
+
+class Read(NamedTuple):
+    """A project file (or a folder's listing, ending in `/`) that a step read unasked."""
+
+    path: str
+    digest: str  # of what was read; empty: it was not there
+    place: str
+    reader: str  # the function that read it, as recipes name it
+
+
+class Trace:
+    """What was noticed while a step ran: project files read, and where."""
+
+    def __init__(self, root: str, own: str, declared: Sequence[str], digest: Digest) -> None:
         self._root = root + os.sep
         self._own = own + os.sep  # lineal's own folder
         self._declared = frozenset(declared)
-        self._read: dict[str, str] = {}  # path → place
-        self._written: set[str] = set()
+        self._digest = digest
+        self._busy = False
+        self.reads: dict[str, Read] = {}
+        self._wrote: set[str] = set()
         self.unwatched: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The project files that the step opened for writing."""
+        return tuple(sorted(self._wrote))
 
     def opened(self, raw: object, mode: object, flags: object) -> None:
         """An audit event `open`: keep it if it reads a project file that nobody declared."""
-        if isinstance(raw, bytes):
-            raw = os.fsdecode(raw)
-        if not isinstance(raw, str):
-            return
-        path = os.path.abspath(raw)  # noqa: PTH100  (a hook runs for every open: no Path objects)
-        if not path.startswith(self._root) or path.startswith(self._own):
+        path = self._inside(raw)
+        if path is None or self._busy:
             return
         if _writes(mode, flags):
-            self._written.add(path)
-        elif path not in self._declared and path not in self._written and self._is_data(path):
-            self._read.setdefault(path, self._place())
+            self._wrote.add(path)
+        elif path not in self._wrote:
+            self._note(path, *self._caller())
+
+    def listed(self, raw: object) -> None:
+        """An audit event of listing a folder: which files there are may decide a result."""
+        if sys._getframe(2).f_code.co_filename.startswith("<frozen importlib"):
+            return  # looking for a module
+        path = self._inside("." if raw is None else raw)
+        if path is not None and not self._busy:
+            self._note(path + "/", *self._caller())
 
     def named(self, path: str, place: str) -> None:
         """A text constant in reached code names this file: code in C may read it unseen."""
-        if path not in self._declared and path.startswith(self._root):
-            self._read.setdefault(path, place)
+        inside = self._inside(path)
+        if inside is not None:
+            self._note(inside, place, "")
 
-    def close(self, digest: Callable[[str], str | None]) -> None:
-        found = []
-        for path, place in sorted(self._read.items()):
-            if path in self._written:
-                continue
-            relative = path[len(self._root) :]
-            found.append((relative, digest(relative) or "", place))
-        self.unwatched = tuple(found)
+    def _note(self, path: str, place: str, reader: str) -> None:
+        """The digest is taken now, of what is read: the step may write the file later."""
+        known = self.reads.get(path)
+        if known is not None:
+            if reader and not known.reader:  # it was only named so far
+                self.reads[path] = known._replace(place=place, reader=reader)
+            return
+        self._busy = True
+        try:
+            self.reads[path] = Read(path, self._digest(path) or "", place, reader)
+        finally:
+            self._busy = False
 
-    def _is_data(self, path: str) -> bool:
-        """Code is the recipe's matter; what tools keep in hidden folders is not the project's."""
-        inside = Path(path[len(self._root) :])
-        hidden = any(part.startswith(".") for part in inside.parts)
-        return inside.suffix not in (".py", ".pyc", ".so") and not hidden and Path(path).is_file()
+    def _inside(self, raw: object) -> str | None:
+        """A path relative to the project, if it is data of the project that nobody declared."""
+        if isinstance(raw, bytes):
+            raw = os.fsdecode(raw)
+        if not isinstance(raw, str | os.PathLike):
+            return None
+        path = os.path.abspath(os.fspath(raw))  # noqa: PTH100  (a hook runs for every open)
+        if not path.startswith(self._root) or (path + os.sep).startswith(self._own):
+            return None
+        inside = path[len(self._root) :]
+        hidden = any(part.startswith(".") for part in Path(inside).parts[:-1])
+        code = inside.endswith((".py", ".pyc", ".so"))
+        return None if hidden or code or path in self._declared else inside
 
-    def _place(self) -> str:
-        frame: FrameType | None = sys._getframe(2)
+    def close(self, earlier: Iterable[Read]) -> None:
+        """Settle what the step read, together with what a cached helper read for it earlier."""
+        for path in [p for p, read in self.reads.items() if self._only_written(read)]:
+            del self.reads[path]
+        for read in earlier:
+            if read.path not in self._wrote:
+                self.reads.setdefault(read.path, read)
+        self.unwatched = tuple((r.path, r.digest, r.place) for _, r in sorted(self.reads.items()))
+
+    def _only_written(self, read: Read) -> bool:
+        """Was a file that code merely names written by the step, by C code perhaps?"""
+        named_only = not read.reader
+        return named_only and (
+            read.path in self._wrote or (self._digest(read.path) or "") != read.digest
+        )
+
+    def _caller(self) -> tuple[str, str]:
+        """The nearest line of the project's own code, and the function it is in."""
+        frame: FrameType | None = sys._getframe(3)
         while frame is not None:
             name = frame.f_code.co_filename
             if name.startswith(self._root) and not name.startswith(self._own):
-                return f"{name[len(self._root) :]}:{frame.f_lineno}"
+                function = frame.f_code.co_qualname.partition(".<locals>")[0]
+                module = frame.f_globals.get("__name__", "")
+                return f"{name[len(self._root) :]}:{frame.f_lineno}", f"{module}.{function}"
             frame = frame.f_back
-        return ""
+        return "", ""
 
 
 def _writes(mode: object, flags: object) -> bool:
     if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
+        return any(letter in mode for letter in "wax")
     if isinstance(flags, int):
-        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+        return bool(flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     return False
 
 
-_tracing: contextvars.ContextVar[Trace | None] = contextvars.ContextVar(
-    "lineal_trace", default=None
-)
+class _Active:
+    """The trace of the step that runs in this process; threads that it starts are its too."""
+
+    trace: Trace | None = None
 
 
 @functools.cache
@@ -95,10 +150,13 @@ def _listen() -> None:
     """Install the audit hook, once a process: Python offers no way to take one out again."""
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
+        trace = _Active.trace
+        if trace is None:
+            return
         if event == "open":
-            trace = _tracing.get()
-            if trace is not None:
-                trace.opened(args[0], args[1], args[2])
+            trace.opened(args[0], args[1], args[2])
+        elif event in ("os.listdir", "os.scandir"):
+            trace.listed(args[0])
 
     sys.addaudithook(hook)
 
@@ -146,7 +204,7 @@ class UserCode:
         self,
         root: Path,
         own: Path,
-        digest: Callable[[str], str | None],
+        digest: Digest,
         drifted: Callable[[Asset], str | None],
         echo: Echo | None = None,
         debugger: bool = False,
@@ -154,6 +212,7 @@ class UserCode:
         self._root = root
         self._own = own
         self._digest = digest
+        self._reads: dict[str, Read] = {}  # of all steps of this run
         self._drifted = drifted
         self._echo = echo
         self._debugger = debugger
@@ -162,11 +221,10 @@ class UserCode:
     def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
         """Steps run in the project's folder, so that a relative path means one thing."""
         _listen()
-        trace = Trace(str(self._root), str(self._own), declared)
+        trace = Trace(str(self._root), str(self._own), declared, self._digest)
         for literal, place in recipe.watched:
-            named = self._root / literal
-            if named.is_file():
-                trace.named(str(named), place)
+            for named in self._files_named(literal):
+                trace.named(named, place)
         kept = _Log(self._own / "logs" / f"{log}.log", log.rpartition("/")[2])
         tee = _Tee(kept, self._echo)
         try:
@@ -177,15 +235,17 @@ class UserCode:
                 contextlib.redirect_stdout(tee),
                 contextlib.redirect_stderr(tee),
             ):
-                token = _tracing.set(trace)
+                before, _Active.trace = _Active.trace, trace
                 try:
                     yield trace
                 finally:
-                    _tracing.reset(token)
+                    _Active.trace = before
         except LinealError as error:
             kept.write(f"{error.message}\n")
             raise
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             located = self.locate(error)
             kept.write(located.traceback)
             if self._debugger:
@@ -195,7 +255,22 @@ class UserCode:
             raise located from error
         finally:
             kept.close()
-            trace.close(self._digest)
+            self._settle(trace, recipe)
+
+    def _files_named(self, literal: str) -> list[str]:
+        """The files a text in code may mean, from the project's folder; `*` stands for any text."""
+        if "*" in literal:
+            return sorted(str(p) for p in self._root.glob(literal.lstrip("/")) if p.is_file())
+        return [] if (self._root / literal).is_dir() else [str(self._root / literal)]
+
+    def _settle(self, trace: Trace, recipe: Recipe) -> None:
+        """What a function read for an earlier step it may have kept: others may rest on it."""
+        own = set(trace.reads)
+        users = {part.name for part in recipe.parts}
+        trace.close(r for r in self._reads.values() if r.reader in users)
+        for path, read in trace.reads.items():
+            if path in own:
+                self._reads.setdefault(path, read)
 
     def drift(self, asset: Asset) -> str | None:
         return self._drifted(asset)
@@ -208,9 +283,8 @@ class UserCode:
                 relative = os.path.relpath(frame.filename, self._root)
                 place = f"{relative}:{frame.lineno} in {frame.name}"
                 line = (frame.line or "").strip()
-        text = "".join(
-            traceback.format_exception(type(error), error, _without_ours(error.__traceback__))
-        )
+        told = traceback.TracebackException(type(error), error, _without_ours(error.__traceback__))
+        text = "".join(told.format())
         return UserCodeError(
             type(error).__name__, _message(error), where=place or None, line=line, traceback=text
         )
@@ -224,7 +298,10 @@ class UserCode:
 
 
 def _message(error: BaseException) -> str:
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  (the user's class may do anything when asked for its text)
+        return "(its message can't be shown)"
     return text if len(text) <= 2000 else text[:2000] + "…"
 
 
@@ -270,10 +347,11 @@ def _in_folder(root: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _logging_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
     """What user code logs goes with what it prints; nothing when it never imports logging."""
-    logging = sys.modules.get("logging")
-    if logging is None:
+    if "logging" not in sys.modules:
         yield
         return
+    import logging  # waits for whoever is importing it just now
+
     root = logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

@@ -362,7 +362,7 @@ def _gone(place: str) -> IntegrityError:
     return IntegrityError(
         f"the object `{place}` is missing",
         where=place,
-        advice="`lineal materialize` makes it again; `lineal fsck` lists all that is missing",
+        advice="`lineal materialize` makes it again",
     )
 
 
@@ -370,5 +370,5 @@ def _damaged(place: str) -> IntegrityError:
     return IntegrityError(
         f"the object `{place}` is damaged: its bytes don't have the digest that is its name",
         where=place,
-        advice="`lineal fsck --repair` puts it aside; `lineal materialize` then makes it again",
+        advice="remove the file: `lineal materialize` then makes it again",
     )

@@ -6,8 +6,8 @@ it was digested is read again the next time: a second change within one tick of 
 clock would leave the same identity. Deleting the cache costs time, nothing else.
 """
 # paths are texts here: 10,000 of them must cost little
-# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH111, PTH112, PTH113
-# ruff: noqa: PTH116, PTH117, PTH118, PTH120
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113
+# ruff: noqa: PTH116, PTH117, PTH118
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lineal.assets.asset import Files
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import InputsChanged, SourceMissing, nearest
 from lineal.assets.records import Observation, SourceFile
-from lineal.storage.objects import digest_open, disk
+from lineal.storage.objects import digest_open
 
 _TICK = 2_000_000_000  # ns: the coarsest clock of a file system in use (FAT)
 _TRIES = 3
@@ -125,11 +125,14 @@ class Observer:
             if path in self._seen or os.path.exists(path)
         }
         document = json.dumps({"scheme": SCHEME, "files": kept}, separators=(",", ":"))
-        fresh = f"{self._cache}.{os.getpid()}-{os.urandom(4).hex()}"
-        with disk(self._cache):
-            os.makedirs(os.path.dirname(self._cache), exist_ok=True)
-            Path(fresh).write_text(document, encoding="utf-8", errors="surrogateescape")
-            os.replace(fresh, self._cache)
+        fresh = Path(f"{self._cache}.{os.getpid()}-{os.urandom(4).hex()}")
+        try:
+            fresh.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(document, encoding="utf-8", errors="surrogateescape")
+            fresh.replace(self._cache)
+        except OSError:  # a lost cache costs time only
+            with contextlib.suppress(OSError):
+                fresh.unlink()
         self._changed = False
 
     # ------------------------------------------------------------------------------ within
@@ -295,5 +298,5 @@ def _read_cache(cache: Path | None) -> dict[str, Known]:
             path: Known(tuple(entry[:5]), entry[5], entry[6])
             for path, entry in document["files"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return {}

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import io
 import json
 import os
 import random
@@ -26,10 +24,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.generated_project import Edit, Project, generated
-from tests.warm import LIBRARIES, CallFailed, Warm
-
-Shown = dict[str, Any]
-LINEAL = (*LIBRARIES, "lineal.cli.main", "lineal.cli.make", "lineal.cli.ask", "lineal.project")
+from tests.readers import (
+    LINEAL,
+    Shown,
+    difference,
+    is_table,
+    plain,
+    queried_faults,
+    read_slice,
+    snapshot,
+)
+from tests.warm import CallFailed, Warm
 
 
 class Fault(NamedTuple):
@@ -38,131 +43,6 @@ class Fault(NamedTuple):
     kind: str
     what: str
     after: str
-
-
-# ------------------------------------------------------- lineal's side, in forks of a warm process
-
-
-def command(folder: str, *words: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `lineal WORDS` in the folder."""
-    from lineal.cli.main import run
-
-    os.chdir(folder)
-    out, err = io.StringIO(), io.StringIO()
-    code: Any = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            run(words)
-        except SystemExit as end:
-            code = end.code
-    return code, out.getvalue(), err.getvalue()
-
-
-def loaded(folder: str, names: list[str]) -> Shown:
-    """Every asset as `lineal.open(folder).load(name)` gives it."""
-    import lineal
-    from lineal.assets.errors import LinealError
-    from tests.oracle import shown
-
-    project = lineal.open(folder)
-    found: Shown = {}
-    for name in names:
-        try:
-            found[name] = shown(project.load(name))
-        except LinealError as error:
-            found[name] = f"an error: {error}"
-    return found
-
-
-def on_disk(folder: str, names: list[str]) -> Shown:
-    """Every table as plain pyarrow reads the file that `lineal path` tells."""
-    import pyarrow.parquet as pq
-
-    from tests.oracle import shown
-
-    found = {}
-    for name in names:
-        code, out, err = command(folder, "path", name)
-        assert code == 0, err
-        (path,) = out.splitlines()
-        found[name] = shown(pq.ParquetFile(path).read())
-    return found
-
-
-def queried(folder: str, name: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """A table as `lineal sql` gives it, as JSON and as CSV."""
-    query = f'select * from "{name}"'
-    code, text, err = command(folder, "sql", query, "--format", "json")
-    assert code == 0, err
-    code, separated, err = command(folder, "sql", query, "--format", "csv")
-    assert code == 0, err
-    return json.loads(text), list(csv.DictReader(io.StringIO(separated)))
-
-
-def readers(
-    folder: str, names: list[str], tables: list[str], asked: list[str]
-) -> tuple[Shown, Shown, dict[str, Any]]:
-    """What `load`, the file at `path` and `sql` show, each of these assets."""
-    answers = {name: queried(folder, name) for name in asked}
-    return loaded(folder, names), on_disk(folder, tables), answers
-
-
-# ------------------------------------------------------------------------------------- comparing
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, tuple) and value[0] == "table"
-
-
-def _plain(value: Any) -> Any:
-    """A table without what only a reader of categoricals can see."""
-    columns = [(n, "text" if isinstance(k, tuple) else k, v) for n, k, v in value[1]]
-    return ("table", columns)
-
-
-def _queried_faults(wanted: Any, rows: list[dict[str, Any]], texts: list[dict[str, str]]) -> str:
-    """What differs between a table and its rows as JSON and as CSV, in simple columns."""
-    for name, kind, values in wanted[1]:
-        if kind not in ("number", "text", "bool") and not isinstance(kind, tuple):
-            continue
-        if [row[name] for row in rows] != values:
-            return f"column {name} in JSON: {[row[name] for row in rows]} for {values}"
-        told = [row[name] for row in texts]
-        same = [
-            t == ""
-            if v is None
-            else float(t) == v
-            if kind == "number"
-            else t.lower() == str(v).lower()
-            for t, v in zip(told, values, strict=True)
-        ]
-        if not all(same):
-            return f"column {name} in CSV: {told} for {values}"
-    return ""
-
-
-def _read_slice(value: Any, columns: tuple[str, ...] | None, ordered: bool) -> Any:
-    """What a reader of these columns reads of a table, row count included."""
-    if columns is None or not _is_table(value):
-        return value
-    found = {name: (name, kind, values) for name, kind, values in value[1]}
-    names = columns if ordered else [name for name in found if name in columns]
-    rows = len(value[1][0][2]) if value[1] else 0
-    return rows, [found.get(name) for name in names]
-
-
-def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file of the project outside lineal's cache: size and modification time."""
-    found = {}
-    for file in folder.rglob("*"):
-        path = file.relative_to(folder)
-        if path.parts[:2] != (".lineal", "cache") and not file.is_dir():
-            state = file.stat()
-            found[str(path)] = (state.st_size, state.st_mtime_ns)
-    return found
-
-
-# -------------------------------------------------------------------------------------- campaign
 
 
 class Campaign:
@@ -241,7 +121,7 @@ class Campaign:
 
     def _json(self, *words: str) -> Any:
         code, out, err = self.lineal.call(
-            "tests.campaign:command", str(self.folder), *words, "--json"
+            "tests.readers:command", str(self.folder), *words, "--json"
         )
         if code != 0:
             raise CallFailed(f"lineal {' '.join(words)} ended with {code}\n{out}\n{err}")
@@ -316,8 +196,8 @@ class Campaign:
         for asset, inputs in self.project.reads.items():  # inputs were declared first
             for name, columns in inputs.items():
                 python = asset not in self._sql_assets
-                old = _read_slice(self.expected[name], columns, python)
-                new = _read_slice(expected[name], columns, python)
+                old = read_slice(self.expected[name], columns, python)
+                new = read_slice(expected[name], columns, python)
                 remade = name in self.project.objects and name in allowed
                 if old != new or remade:
                     allowed.add(asset)
@@ -331,45 +211,33 @@ class Campaign:
 
     def _compare_readers(self) -> None:
         names = sorted(self.expected)
-        tables = [name for name in names if _is_table(self.expected[name])]
+        tables = [name for name in names if is_table(self.expected[name])]
         some = self.rng.sample(tables, min(4, len(tables)))
         asked = some[:1] if self.rng.random() < 0.25 else []
         shown, files, answers = self.lineal.call(
-            "tests.campaign:readers", str(self.folder), names, some, asked
+            "tests.readers:readers", str(self.folder), names, some, asked
         )
         for name, got in shown.items():
             if got != self.expected[name]:
-                self._fault("wrong", f"load({name!r}): {_difference(self.expected[name], got)}")
+                self._fault("wrong", f"load({name!r}): {difference(self.expected[name], got)}")
         for name, got in files.items():
-            wanted = _plain(self.expected[name])
-            if _plain(got) != wanted:
-                self._fault("wrong", f"file of {name}: {_difference(wanted, _plain(got))}")
+            wanted = plain(self.expected[name])
+            if plain(got) != wanted:
+                self._fault("wrong", f"file of {name}: {difference(wanted, plain(got))}")
         for name, answer in answers.items():
-            told = _queried_faults(self.expected[name], *answer)
+            told = queried_faults(self.expected[name], *answer)
             if told:
                 self._fault("wrong", f"sql over {name}: {told}")
 
     def _run_again(self) -> None:
-        before = _snapshot(self.folder)
+        before = snapshot(self.folder)
         again = self._json("materialize")
         if again["run"] is not None or again["counts"].get("fresh") != len(again["steps"]):
             self._fault("second run", f"{again['run']} {again['counts']}")
-        after = _snapshot(self.folder)
+        after = snapshot(self.folder)
         for path in sorted(before.keys() | after.keys()):
             if before.get(path) != after.get(path):
                 self._fault("second run", f"wrote {path}")
-
-
-def _difference(wanted: Any, got: Any) -> str:
-    """The first place where two shown values differ."""
-    if _is_table(wanted) and _is_table(got):
-        names = [c[0] for c in wanted[1]], [c[0] for c in got[1]]
-        if names[0] != names[1]:
-            return f"columns {names[1]} for {names[0]}"
-        for one, other in zip(wanted[1], got[1], strict=True):
-            if one != other:
-                return f"column {other} for {one}"
-    return f"{got!r:.600} for {wanted!r:.600}"
 
 
 @contextlib.contextmanager
@@ -386,7 +254,7 @@ def run(
     campaign = Campaign(seed, folder, *pair)
     campaign.start()
     for _ in range(edits):
-        if stop and campaign.faults:
+        if campaign.faults and (stop or campaign.faults[-1].kind == "error"):
             break
         campaign.edit()
     return campaign

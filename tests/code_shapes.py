@@ -267,20 +267,30 @@ def method_passed_on(b: Builder, owner: str, i: str) -> str:
 
 
 def library_constants(b: Builder, owner: str, i: str) -> str:
-    what = ("regex", "array", "frame", "decimal", "date", "frozenset", "Series of an index")
+    what = ("regex", "array", "decimal", "date", "frozenset")
     n = [b.number(f"constant {w}", owner) for w in what]
     b.block(
         S,
         f"PATTERN{i} = re.compile('{n[0]}')\nARRAY{i} = np.array([1, {n[1]}])\n"
-        f"FRAME{i} = pd.DataFrame({{'n': [{n[2]}, 2]}}, index=['p', 'q'])\n"
-        f"MONEY{i} = decimal.Decimal('{n[3]}.5')\n"
-        f"DAY{i} = datetime.date(2026, 1, {n[4]} % 28 + 1)\nSOME{i} = frozenset({{{n[5]}, 1}})\n"
-        f"LOOKUP{i} = pd.Series([5, {n[6]}], index=['u', 'v'])\n",
+        f"MONEY{i} = decimal.Decimal('{n[2]}.5')\n"
+        f"DAY{i} = datetime.date(2026, 1, {n[3]} % 28 + 1)\nSOME{i} = frozenset({{{n[4]}, 1}})\n",
     )
     return (
-        f"v + int(PATTERN{i}.pattern) + int(ARRAY{i}[1]) + int(FRAME{i}.loc['p', 'n']) "
-        f"+ int(MONEY{i}) + DAY{i}.day + max(SOME{i}) + int(LOOKUP{i}['v'])"
+        f"v + int(PATTERN{i}.pattern) + int(ARRAY{i}[1]) "
+        f"+ int(MONEY{i}) + DAY{i}.day + max(SOME{i})"
     )
+
+
+def bound_in_a_loop(b: Builder, owner: str, i: str) -> str:
+    n = [b.number(w, owner) for w in ("default bound in a loop", "method made by a loop")]
+    b.block(
+        S,
+        f"STEPS{i} = [lambda v, n=n: v + n for n in (1, {n[0]})]\n\n\n"
+        f"class Many{i}:\n    pass\n\n\n"
+        f"for _name, _rate in (('low', 2), ('high', {n[1]})):\n"
+        f"    setattr(Many{i}, _name, lambda self, rate=_rate: rate)\n",
+    )
+    return f"STEPS{i}[1](v) + shaping.Many{i}().high()"
 
 
 def names_in_a_query(b: Builder, owner: str, i: str) -> str:
@@ -374,6 +384,7 @@ SHAPES: tuple[Callable[[Builder, str, str], str], ...] = (
     lambda_and_generator, global_built_in_steps, registry_of_functions, single_dispatch,
     cached_function, class_features, patched_class, registered_subclass, documentation_as_data,
     set_from_elsewhere, attribute_by_variable, module_by_variable, evaluated_text, module_globals,
-    metaclass, method_passed_on, library_constants, names_in_a_query, more_class_features,
+    metaclass, method_passed_on, library_constants, bound_in_a_loop, names_in_a_query,
+    more_class_features,
     conditional_and_relative_imports, passed_to_a_library, looked_up_in_vars, function_in_a_pickle,
 )  # fmt: skip

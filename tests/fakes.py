@@ -242,6 +242,7 @@ class Unwatched(NamedTuple):
     """A trace of user code that read nothing undeclared."""
 
     unwatched: tuple[tuple[str, str, str], ...] = ()
+    written: tuple[str, ...] = ()
 
 
 class PlainCalls(UserCode):

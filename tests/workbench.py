@@ -112,6 +112,7 @@ class Workbench:
                 RunStarted(run, "default", "me", "here", (), self.clock(), "3.12", "1")
             ],
             paths=lambda seen: [f.path for f in seen.files],
+            file_digest=self.digests.get,
             strict=self.strict,
         )
 

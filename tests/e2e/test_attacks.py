@@ -306,6 +306,7 @@ def test_all_that_a_constant_holds_counts(empty: Workplace, case: str) -> None:
     assert "x" in _changed(empty, {"pipeline.py": _code(*_OF_CONSTANTS[case])})
 
 
+@pytest.mark.filterwarnings("ignore:registration of accessor")
 @pytest.mark.parametrize("case", [*_OF_THE_PROCESS], ids=str)
 def test_what_a_module_does_to_libraries_while_it_loads_counts(empty: Workplace, case: str) -> None:
     assert "x" in _changed(empty, {"pipeline.py": _code(*_OF_THE_PROCESS[case])})

@@ -244,11 +244,13 @@ class Encoder:
         self.externals[place] = None
         pieces = [self.value(value.__bases__, place)]
         for name, held in class_values(value, None):
-            if is_generated(held):
+            if is_generated(value, name, held):
                 continue
             try:
                 pieces.append(encode(name) + self.value(held, f"{place}.{name}"))
             except NoForm as error:
+                if error.kind is types.FunctionType:
+                    raise
                 # The library's own machinery: made of arguments that the project's text gives.
                 pieces.append(encode([name, identity(error.kind)]))
         return tagged("made class", place.encode(), *pieces)
@@ -293,6 +295,8 @@ class Encoder:
             try:
                 pieces.append(encode(name) + self.value(content, f"{path}.{name}"))
             except NoForm as error:
+                if error.kind is types.FunctionType:
+                    raise
                 # The library's own machinery: made of arguments that the project's text gives.
                 pieces.append(encode([name, identity(error.kind)]))
         return pieces

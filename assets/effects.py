@@ -2,8 +2,9 @@
 
 Each deed is (kind, what, line). `calls`: made for its effect; `asks`: made for its value; `sets`:
 an attribute or item is set; `changes`: a parameter is changed; `hands`: what an import names is
-handed to a call (`call>thing`); `wraps`: the maker of a decorator; `acts`: anything may happen.
-What is meant starts with `import:` and an absolute path, or with `name:`.
+handed to a call (`call>thing`); `items`: something held in it is called; `wraps`: the maker of a
+decorator; `acts`: anything may happen. What is meant starts with `import:` and an absolute path, or
+with `name:`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from lineal.assets.canonical import FUNCTIONS
-from lineal.assets.scopes import Scope, chain_of, dotted_chain
+from lineal.assets.scopes import COMPREHENSIONS, Scope, chain_of, dotted_chain
 
 Deed = tuple[str, str, int]
 
@@ -32,7 +32,7 @@ _REGISTERS = re.compile(
 )
 _MAKES = re.compile(
     r"[A-Z]|read_|load|open|from_|to_|new_|make_|create_|array|zeros|ones|empty|full|arange|linspace|"
-    r"concat|merge|date_range|copy|deepcopy|default_rng|namedtuple|defaultdict|deque|compile|partial"
+    r"concat|merge|date_range|copy|deepcopy|default_rng|namedtuple|defaultdict|deque|compile"
 )
 
 
@@ -46,7 +46,7 @@ def deeds(
         scopes: those they stand in.
         around: all statements of their scope, if `body` is only some of them.
     """
-    reader = _Deeds(_origins(around or body), scopes)
+    reader = _Deeds(around or body, scopes)
     for statement in body:
         reader.visit(statement)
     return tuple(dict.fromkeys(reader.found))
@@ -72,10 +72,12 @@ def is_main_guard(statement: ast.stmt) -> bool:
 
 
 class _Deeds(ast.NodeVisitor):
-    def __init__(self, origins: dict[str, list[ast.expr]], scopes: Sequence[Scope]):
+    def __init__(self, body: Sequence[ast.AST], scopes: Sequence[Scope]):
         self.scopes = scopes
         self.scope = scopes[-1]
-        self.origins = origins
+        self.in_method = len(scopes) > 1 and scopes[-2].kind == "class"
+        self.origins, self.defined = _origins(body)
+        self.hidden: list[str] = []  # names of a comprehension or lambda that is being read
         self.found: list[Deed] = []
 
     # ------------------------------------------------------------------ what is visited
@@ -112,11 +114,35 @@ class _Deeds(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._decorated(node.decorator_list)
+        for base in [*node.bases, *(k.value for k in node.keywords)]:
+            what = self._meant(base)[0] if chain_of(base) else ""
+            if what:  # it may do something of its own with the new class
+                self._add("asks", f"{what}.__init_subclass__", node.lineno)
+                self._add("asks", what, node.lineno)
         for part in [*node.bases, *node.keywords, *node.body]:
             self.visit(part)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        """It runs later, if ever."""
+        """It runs later, if ever, unless it is handed to a call."""
+
+    def generic_visit(self, node: ast.AST) -> None:
+        known = len(self.hidden)
+        if isinstance(node, COMPREHENSIONS):
+            parts = [part for g in node.generators for part in ast.walk(g.target)]
+            self.hidden += [part.id for part in parts if isinstance(part, ast.Name)]
+        super().generic_visit(node)
+        del self.hidden[known:]
+
+    def _argument(self, node: ast.AST) -> None:
+        value = node.value if isinstance(node, ast.keyword) else node
+        if not isinstance(value, ast.Lambda):
+            self.visit(value)
+            return
+        known = len(self.hidden)
+        args = value.args
+        self.hidden += [a.arg for a in [*args.posonlyargs, *args.args, *args.kwonlyargs]]
+        self.visit(value.body)
+        del self.hidden[known:]
 
     # ------------------------------------------------------------------ what is found
 
@@ -138,13 +164,15 @@ class _Deeds(ast.NodeVisitor):
             self._set(node.args[0], node.lineno)
         elif path == "builtins.exec":
             self._add("acts", path, node.lineno)
-        elif what and not made:
-            self._add(kind, what, node.lineno)
+        elif what and isinstance(node.func, ast.Subscript):
+            self._add("items", what, node.lineno)
+        elif what:
+            self._add("asks" if made else kind, what, node.lineno)
             self._handed(node, what)
         if not isinstance(node.func, ast.Name):
             self.visit(node.func)
         for part in [*node.args, *node.keywords]:
-            self.visit(part)
+            self._argument(part)
 
     def _handed(self, node: ast.Call, what: str) -> None:
         for argument in [*node.args, *(k.value for k in node.keywords)]:
@@ -156,7 +184,7 @@ class _Deeds(ast.NodeVisitor):
         what, chain, made = self._meant(owner)
         if what and not made:
             self._add("sets", what, line)
-        elif chain and self._is_parameter(chain[0]) and chain[0] != "self":
+        elif chain and self._is_parameter(chain[0]):
             self._add("changes", chain[0], line)
 
     def _add(self, kind: str, what: str, line: int) -> None:
@@ -172,14 +200,14 @@ class _Deeds(ast.NodeVisitor):
     def _meant(self, node: ast.expr, depth: int = 4) -> tuple[str, tuple[str, ...], bool]:
         """What an expression starts from, its chain of names, and whether it is new and its own."""
         chain, made = _flattened(node)
-        if not chain:
+        if not chain or chain[0] in self.hidden:
             return "", (), False
         name = chain[0]
         here = self.scope.bound.get(name)
         if here == [] and name in self.origins and depth:
             return self._origin(name, chain, made, depth)
         if here == [] and self.scope.kind == "function":
-            if self._is_parameter(name) and name not in ("self", "cls"):
+            if self._is_parameter(name):
                 return "", chain, made
             return f"name:{'.'.join(chain)}", chain, made
         path = dotted_chain(chain, self.scopes)
@@ -196,7 +224,7 @@ class _Deeds(ast.NodeVisitor):
     ) -> tuple[str, tuple[str, ...], bool]:
         """A variable means what it was given; at the top of a module its value can be looked at."""
         given = self.origins[name]
-        if all(_is_new(value) for value in given):
+        if all(self._is_new(value, depth) for value in given):
             return f"name:{'.'.join(chain)}", chain, True
         if self.scope.kind == "module":
             return f"name:{'.'.join(chain)}", chain, made
@@ -211,7 +239,19 @@ class _Deeds(ast.NodeVisitor):
             self.scope.kind == "function"
             and self.scope.bound.get(name) == []
             and name not in self.origins
+            and name not in self.defined
+            and not (self.in_method and name in ("self", "cls"))
         )
+
+    def _is_new(self, node: ast.expr, depth: int) -> bool:
+        """Does an expression make a new object, or give one that this very body made?"""
+        if _is_new(node):
+            return True
+        chain, made = _flattened(node)
+        if made or not chain or not depth or not isinstance(node, ast.Call | ast.Name):
+            return made
+        given = self.origins.get(chain[0], [])
+        return bool(given) and all(self._is_new(value, depth - 1) for value in given)
 
 
 def _flattened(node: ast.AST) -> tuple[tuple[str, ...], bool]:
@@ -236,7 +276,7 @@ def _flattened(node: ast.AST) -> tuple[tuple[str, ...], bool]:
 def _is_new(node: ast.expr) -> bool:
     """Does an expression make a new object, whose state is nobody else's?"""
     match node:
-        case ast.Name() | ast.Attribute() | ast.Subscript() | ast.Await():
+        case ast.Name() | ast.Attribute() | ast.Subscript() | ast.Await() | ast.Lambda():
             return False
         case ast.IfExp():
             return _is_new(node.body) and _is_new(node.orelse)
@@ -256,30 +296,38 @@ _CONSTRUCTORS = frozenset(
 ) | {"sorted", "sum", "min", "max", "len", "range", "repr", "abs", "round"}
 
 
-def _origins(body: Sequence[ast.AST]) -> dict[str, list[ast.expr]]:
-    """What the variables of a body are given; a loop's and a with's by what they go through."""
-    found: dict[str, list[ast.expr]] = {}
+def _origins(body: Sequence[ast.AST]) -> tuple[dict[str, list[ast.expr]], set[str]]:
+    """What the variables of a body are given, and the functions and classes that it defines.
 
-    def give(target: ast.expr, value: ast.expr) -> None:
-        for part in ast.walk(target):
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                found.setdefault(part.id, []).append(value)
+    The variable of a loop or a with is given what they go through.
+    """
+    found: dict[str, list[ast.expr]] = {}
+    defined: set[str] = set()
 
     waiting = list(body)
     while waiting:
         node = waiting.pop()
-        match node:
-            case ast.Assign():
-                for target in node.targets:
-                    give(target, node.value)
-            case ast.AnnAssign(value=ast.expr() as value) | ast.NamedExpr(value=value):
-                give(node.target, value)
-            case ast.For() | ast.AsyncFor():
-                several = node.iter.elts if isinstance(node.iter, ast.Tuple | ast.List) else []
-                for value in several or [node.iter]:
-                    give(node.target, value)
-            case ast.withitem(optional_vars=ast.expr() as target):
-                give(target, node.context_expr)
-        if not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        for target, value in _given(node):
+            for part in ast.walk(target):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    found.setdefault(part.id, []).append(value)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif not isinstance(node, ast.Lambda):
             waiting += ast.iter_child_nodes(node)
-    return found
+    return found, defined
+
+
+def _given(node: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
+    match node:
+        case ast.Assign():
+            return [(target, node.value) for target in node.targets]
+        case ast.AnnAssign(value=ast.expr() as value) | ast.NamedExpr(value=value):
+            return [(node.target, value)]
+        case ast.For(iter=ast.Tuple(elts=several) | ast.List(elts=several)):
+            return [(node.target, value) for value in several]
+        case ast.For() | ast.AsyncFor():
+            return [(node.target, node.iter)]
+        case ast.withitem(optional_vars=ast.expr() as target):
+            return [(target, node.context_expr)]
+    return []

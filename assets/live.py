@@ -14,6 +14,13 @@ from lineal.assets.pieces import MISSING
 from lineal.assets.sourcecode import Unit
 
 _MADE_BY_PYTHON = frozenset({"_abc_impl", "_is_protocol", "_is_runtime_protocol"})
+_WRITTEN = frozenset(
+    {
+        "__init__", "__new__", "__repr__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__",
+        "__ge__", "__hash__", "__setattr__", "__delattr__", "__replace__", "__getstate__",
+        "__setstate__",
+    }
+)  # fmt: skip
 _SECRET = re.compile(r"secret|passw|token|api_?key|credential|private|://[^/\s]*@", re.IGNORECASE)
 
 
@@ -153,13 +160,16 @@ def _is_dunder_data(name: str, value: Any) -> bool:
     return not isinstance(value, types.FunctionType | staticmethod | classmethod | property)
 
 
-def is_generated(value: Any) -> bool:
+def is_generated(cls: type, name: str, value: Any) -> bool:
     """A method that a decorator or metaclass wrote (`dataclass`): the class's own text says it."""
     function = getattr(value, "__func__", value)
-    if not isinstance(function, types.FunctionType):
+    if not isinstance(function, types.FunctionType) or not name.startswith("_"):
         return False
     while isinstance(inner := getattr(function, "__wrapped__", None), types.FunctionType):
         function = inner
-    return function.__code__.co_filename.startswith("<") or (
-        function.__globals__.get("__name__") in sys.stdlib_module_names
-    )
+    file = function.__code__.co_filename
+    if file.startswith("<") and not file.startswith("<frozen "):
+        # Anything else of this kind was made by the project, with `exec`.
+        by_dataclass = "__dataclass_fields__" in vars(cls) or hasattr(cls, "_fields")
+        return file.startswith("<attrs generated ") or (by_dataclass and name in _WRITTEN)
+    return function.__globals__.get("__name__") in sys.stdlib_module_names

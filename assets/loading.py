@@ -66,6 +66,10 @@ class Loading:
             return kind != "sets" and self._code(value, names, function)
         if value is MISSING:
             return kind in ("calls", "sets") and function is None
+        if kind == "items":
+            held = list(value.values()) if isinstance(value, dict) else value
+            several = held if isinstance(held, list | tuple | set | frozenset) else ()
+            return any(self._on(each, (), "calls") for each in several)
         return self._on(value, rest, kind)
 
     def _hands(self, what: str, names: dict[str, Any], function: types.FunctionType | None) -> bool:

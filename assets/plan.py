@@ -197,15 +197,19 @@ def current_versions(asset: Asset, facts: Facts) -> dict[str, Known]:
     return found
 
 
-def known_of(made: Materialization, observation: Observation | None = None) -> Known:
-    return Known(made.asset, made.partition, made.content, made.id, observation)
+def known_of(
+    made: Materialization, observation: Observation | None = None, asset: str | None = None
+) -> Known:
+    """What is known of a step by its materialization, perhaps one found under another name."""
+    return Known(asset or made.asset, made.partition, made.content, made.id, observation)
 
 
 def outcome_known(asset: Asset, decision: Decision, facts: Facts) -> dict[str, Known]:
     """The outputs whose content is settled by the decision alone, before anything runs."""
     observation = facts.observations.get(asset.name)
     if decision.kept is not None and decision.action in ("none", "reuse"):
-        return {o: known_of(m, observation) for o, m in decision.kept.items()}
+        # What is reused may have been made as another asset: here it is this one's.
+        return {o: known_of(m, observation, o) for o, m in decision.kept.items()}
     if observation is not None and decision.action == "compute":
         # Readers of the files themselves needn't wait for the table.
         return {o: Known(o, None, None, "", observation) for o in asset.outputs}

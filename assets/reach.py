@@ -327,7 +327,7 @@ class Reach:
         place = f"{cls.__module__}.{cls.__qualname__}.__dict__"
         self._hold(node, place, lambda: [name for name, _ in class_values(cls, None)])
         for name, value in class_values(cls, bound):
-            if is_generated(value):
+            if is_generated(cls, name, value):
                 continue
             full = f"{cls.__module__}.{cls.__qualname__.replace('<locals>.', '')}.{name}"
             fetch = functools.partial(class_value, cls, name)
@@ -335,6 +335,7 @@ class Reach:
                 node.edges[f"attribute {name}"] = self.function(value, frozenset())
                 continue
             required = bound is None or (name in bound and not hasattr(type(value), "__get__"))
+            required |= kind_of(value) == "function"
             try:
                 node.edges[f"attribute {name}"] = self.constant(full, where, fetch, (id(cls), name))
             except DefinitionError:

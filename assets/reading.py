@@ -39,6 +39,7 @@ class Reader(ast.NodeVisitor):
         self.refs: dict[tuple[str, tuple[str, ...], str], int] = {}
         self.notes: dict[tuple[str, str], int] = {}
         self.in_class = False
+        self.covered: set[int] = set()  # identities of expressions that a path was read from
 
     def taken(
         self,
@@ -258,7 +259,9 @@ class Reader(ast.NodeVisitor):
 
     def _path(self, node: ast.expr) -> None:
         """A text that may name a file, as far as it is literal."""
-        text = watching.pattern(node, self.scopes, self._is_free)
+        if id(node) in self.covered:
+            return  # part of a longer text
+        text = watching.pattern(node, self.scopes, self._is_free, self.covered)
         if "." in text or "/" in text:
             self.note("path", text, node.lineno)
 

@@ -291,7 +291,8 @@ def check_failed(result: CheckResult) -> Reason:
 
 
 def check_changed(check: Check) -> Reason:
-    return Reason("check_changed", check.name, str(check.where))
+    file = check.where.file.rpartition("/")[2]
+    return Reason("check_changed", check.name, f"{file}:{check.where.line}")
 
 
 def _short(digest: str | None) -> str:

@@ -154,5 +154,6 @@ def _size(size: float) -> str:
 
 def error_facts(error: LinealError) -> ErrorFacts:
     if isinstance(error, UserCodeError):
-        return ErrorFacts(error.error_type, str(error.message), error.where or "", error.line or "")
+        said = error.message.removeprefix(error.error_type).removeprefix(": ")
+        return ErrorFacts(error.error_type, said, error.where or "", error.line or "")
     return ErrorFacts(error.kind, error.message, error.where or "", "")

@@ -6,6 +6,7 @@ durable together, and only then named by one journal entry: a crash leaves at wo
 
 from __future__ import annotations
 
+import enum
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,13 @@ class Page:
         return sum(c.nbytes for c in self.canonicals.values())
 
 
+class _Mark(enum.Enum):
+    """What stands between pages: somebody waits for those before it, or none will follow."""
+
+    HURRY = "hurry"
+    END = "end"
+
+
 class Scribe:
     """Takes pages and makes them durable in the background, in the order they were given.
 
@@ -42,7 +50,7 @@ class Scribe:
         self._vault = vault
         self._journal = journal
         self._clock = clock
-        self._pages: queue.Queue[Page | None] = queue.Queue()
+        self._pages: queue.Queue[Page | _Mark] = queue.Queue()
         self._room = threading.Condition()
         self._held = 0
         self._posted = 0
@@ -61,7 +69,7 @@ class Scribe:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pages.put(None)
+        self._pages.put(_Mark.END)
         self._thread.join()
 
     def post(self, page: Page) -> None:
@@ -77,6 +85,7 @@ class Scribe:
 
     def finish(self) -> None:
         """Wait until every page posted so far is durable and told."""
+        self._pages.put(_Mark.HURRY)
         with self._room:
             self._room.wait_for(lambda: self._failure is not None or self._settled == self._posted)
             self._raise_failure()
@@ -98,22 +107,17 @@ class Scribe:
                 self._settle(batch)
 
     def _gather(self) -> tuple[list[Page], bool]:
-        """Pages until the queue is empty, or the first of them has waited long enough."""
-        page = self._pages.get()
-        if page is None:
-            return [], False
-        batch = [page]
-        deadline = self._clock() + BATCH_SECONDS
+        """Pages until somebody waits for them, or the first of them has waited long enough."""
+        batch: list[Page] = []
+        deadline = 0.0
         while True:
-            left = deadline - self._clock()
             try:
-                page = self._pages.get(timeout=max(left, 0.0)) if left > 0 else None
+                page = self._pages.get(timeout=max(deadline - self._clock(), 0) if batch else None)
             except queue.Empty:
                 return batch, True
-            if left <= 0:
-                return batch, True
-            if page is None:
-                return batch, False
+            if isinstance(page, _Mark):
+                return batch, page is not _Mark.END
+            deadline = deadline or self._clock() + BATCH_SECONDS
             batch.append(page)
 
     def _settle(self, batch: Sequence[Page]) -> None:

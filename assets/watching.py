@@ -21,6 +21,8 @@ _JOINS = frozenset(
 )  # fmt: skip
 _SAME = frozenset({"resolve", "absolute", "as_posix", "expanduser", "strip", "joinpath"})
 _NAME = re.compile(r"\{([^{}]*)\}")
+_BRACE = re.compile(r"\{[^{}]*\}|[{}]")
+_PERCENT = re.compile(r"%(\(\w+\))?[-#0 +.\d]*[a-zA-Z]")
 _QUOTED = re.compile(r"'([^'\n]{1,240})'|\"([^\"\n]{1,240})\"")
 _DATA = re.compile(
     r"\.(parquet|pq|csv|tsv|txt|feather|arrow|ipc|orc|avro|xlsx?|json|jsonl|ndjson|pkl|pickle|"
@@ -30,24 +32,28 @@ _DATA = re.compile(
 )
 
 
-def pattern(node: ast.expr, scopes: Sequence[Scope], is_free: Callable[[str], bool]) -> str:
+def pattern(
+    node: ast.expr, scopes: Sequence[Scope], is_free: Callable[[str], bool], seen: set[int]
+) -> str:
     """The text that an expression gives: `{NAME}` for a name around it, `*` for what is computed.
 
     Args:
         node: an expression that may give a path or its text.
         scopes: those it stands in.
         is_free: is this name bound outside the piece of source that is read?
+        seen: takes the identities of the expressions that are part of the text.
     """
+    seen.add(id(node))
 
     def inner(part: ast.expr) -> str:
-        return pattern(part, scopes, is_free)
+        return pattern(part, scopes, is_free, seen)
 
     chain = chain_of(node)
     if chain:
         return f"{{{'.'.join(chain)}}}" if is_free(chain[0]) else "*"
     match node:
-        case ast.Constant(value=str(text)) if not set("{}") & set(text):
-            return text
+        case ast.Constant(value=str(text)):
+            return _BRACE.sub("*", text)
         case ast.JoinedStr():
             return "".join(map(inner, node.values))
         case ast.FormattedValue(conversion=-1, format_spec=None):
@@ -57,9 +63,9 @@ def pattern(node: ast.expr, scopes: Sequence[Scope], is_free: Callable[[str], bo
         case ast.BinOp(op=ast.Add()):
             return inner(node.left) + inner(node.right)
         case ast.BinOp(op=ast.Mod(), left=ast.Constant(value=str(text))):
-            return re.sub(r"%(\(\w+\))?[^a-zA-Z%]*[a-zA-Z]", "*", text)
+            return _BRACE.sub("*", _PERCENT.sub("*", text))
         case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="format")):
-            return _NAME.sub("*", text)
+            return _BRACE.sub("*", text)
         case ast.Call(func=ast.Attribute(value=base, attr=attr)) if attr in _SAME:
             return "/".join([inner(base), *map(inner, node.args)])
         case ast.Call() if node.args and dotted(node.func, scopes) in _JOINS:
@@ -83,8 +89,11 @@ def files(text: str, root: str, folder: str) -> list[str]:
     Each is relative to the root, `*` standing for any characters; a relative one is meant from the
     root and from `folder`, that of the module that says it.
     """
-    quoted = [match.group(1) or match.group(2) for match in _QUOTED.finditer(text)]
-    found = [name for name in (*_spellings(text), *quoted) if _may_name(name)]
+    filled = _BRACE.sub("*", _PERCENT.sub("*", text))  # a template, to be filled elsewhere
+    found: list[str] = []
+    for spelling in dict.fromkeys((text, filled)):
+        quoted = [match.group(1) or match.group(2) for match in _QUOTED.finditer(spelling)]
+        found += [name for name in (*_spellings(spelling), *quoted) if _may_name(name)]
     return list(dict.fromkeys(_inside(found, root, folder)))
 
 
@@ -125,15 +134,22 @@ def _spellings(text: str) -> list[str]:
 
 
 def _may_name(text: str) -> bool:
+    if text.endswith((".py", ".pyc", ".so")):
+        return False  # code is the recipe's matter
     if "*" not in text:
         return looks_like_path(text)
     plain = text.replace("*", "x")
     return looks_like_path(plain) and _DATA.search(text) is not None
 
 
+def _component(text: str) -> str:
+    """A glob knows two stars in a row only as a component of their own."""
+    return text if text == "**" else re.sub(r"\*\*+", "*", text)
+
+
 def _inside(names: list[str], root: str, folder: str) -> Iterator[str]:
     for name in names:
-        text = name.replace("\\", "/")
+        text = "/".join(map(_component, name.replace("\\", "/").split("/")))
         if text.startswith("/"):
             below = root.rstrip("/") + "/"
             places = [text[len(below) :]] if root and text.startswith(below) else []

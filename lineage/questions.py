@@ -216,15 +216,15 @@ def _ask_once(
     connection, note = catalog.connect_for_questions()
     try:
         show_tables(connection, tables, path_of)
-        connection.execute(query)
+        connection.execute(query)  # not `sql`: its errors have no place
         described = connection.description or []
-        return Result([name for name, *_ in described], _rows(connection, described), note)
+        return Result([name for name, *_ in described], _rows(connection, described, query), note)
     finally:
         connection.close()
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection, described: Sequence[Sequence[Any]]
+    connection: duckdb.DuckDBPyConnection, described: Sequence[Sequence[Any]], query: str
 ) -> list[tuple[Any, ...]]:
     if not described:
         return []
@@ -232,7 +232,7 @@ def _rows(
         rows: list[tuple[Any, ...]] = connection.fetchall()
         return rows
     # DuckDB makes such Python values with pytz only, which may not be there; Arrow doesn't.
-    table = connection.to_arrow_table()
+    table = connection.sql(query).to_arrow_table()
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

@@ -107,7 +107,11 @@ class Definitions:
         for name in [n for n, m in sys.modules.items() if _is_from(m, self.finder)]:
             del sys.modules[name]
         # What the code added while it loaded: its next loading has to find the same.
-        sys.path[:] = [entry for entry in sys.path if entry in self._path]
+        sys.path[:] = [
+            entry
+            for entry in sys.path
+            if entry in self._path or not self.finder.searches(Path(entry).resolve())
+        ]
         for name, module in self._stashed.items():
             if name not in sys.modules and not _is_closed(module):
                 sys.modules[name] = module

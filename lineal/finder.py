@@ -142,7 +142,7 @@ class ProjectFinder:
             self._searched = list(sys.path)
             self._tops.clear()
             homes = [(at, Path(entry or ".").resolve()) for at, entry in enumerate(sys.path)]
-            self._homes = [(at, home) for at, home in homes if self._is_own(home)]
+            self._homes = [(at, home) for at, home in homes if self.searches(home)]
         if top not in self._tops:
             self._tops[top] = self._look_for(top)
         return self._tops[top]
@@ -174,7 +174,7 @@ class ProjectFinder:
         spec = PathFinder.find_spec(top, elsewhere)
         return spec is None or spec.loader is None or spec.origin is None
 
-    def _is_own(self, folder: Path) -> bool:
+    def searches(self, folder: Path) -> bool:
         """Is this folder of `sys.path` the project's: nobody installed what is in it?"""
         if folder == self.root or not folder.is_dir():
             return False

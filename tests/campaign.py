@@ -195,9 +195,10 @@ class Campaign:
         allowed |= {a for a, s in self.project.path_readers.items() if s in edit.reached}
         for asset, inputs in self.project.reads.items():  # inputs were declared first
             for name, columns in inputs.items():
-                python = asset not in self._sql_assets
-                old = read_slice(self.expected[name], columns, python)
-                new = read_slice(expected[name], columns, python)
+                # A SQL asset counts every column of its inputs as read: docs/decisions/0003.
+                read = None if asset in self._sql_assets else columns
+                old = read_slice(self.expected[name], read, True)
+                new = read_slice(expected[name], read, True)
                 remade = name in self.project.objects and name in allowed
                 if old != new or remade:
                     allowed.add(asset)

@@ -138,14 +138,28 @@ def test_the_value_of_a_parameter_counts_elsewhere(tmp_path: Path) -> None:
     assert recipe(tmp_path, text) == recipe(tmp_path, text.replace("n=1", "n=2"))
 
 
-@pytest.mark.parametrize("body", ["def made(): return 1", "class made:\n    def f(self): ..."])
-@pytest.mark.parametrize("names", ["{}", "{'__name__': 'numpy'}"])
-def test_code_made_by_exec_is_refused(tmp_path: Path, body: str, names: str) -> None:
-    if body.startswith("class") and "numpy" in names:
-        pytest.skip("its methods are refused, not the class")
-    text = f"space = {names}\nexec({body!r}, space)\nmade = space['made']\ndef f(): return made\n"
-    with pytest.raises(DefinitionError, match="exec"):
-        recipe(tmp_path, text)
+OF_EXEC = {
+    "a function": "f = made['f']",
+    "a class": "f = made['K']",
+    "an instance": "f = made['K']()",
+    "inside a library's wrapper": "import contextlib\nf = contextlib.contextmanager(made['f'])",
+    "an attribute of a class": "class f:\n    rate = made['f']",
+    "an attribute set on a class": "class f: ...\nf.rate = made['f']",
+    "a property": "class f:\n    rate = property(made['f'])",
+    "a method of a dataclass": (
+        "import dataclasses\n@dataclasses.dataclass\nclass f:\n    a: int\n    rate = made['f']"
+    ),
+}
+
+
+@pytest.mark.parametrize("use", [*OF_EXEC])
+@pytest.mark.parametrize("names", ["{}", "{'__name__': 'numpy'}", "{'__name__': 'pipeline'}"])
+def test_code_made_by_exec_is_refused(tmp_path: Path, use: str, names: str) -> None:
+    code = "def f(self=0): yield 1\nclass K:\n    f = f\n"
+    text = f"made = {names}\nexec({code!r}, made)\n{OF_EXEC[use].replace('f = ', 'g = ', 1)}\n"
+    text = text.replace("class f", "class g").replace("f.rate", "g.rate")
+    with pytest.raises(DefinitionError, match=r"exec|source|compared"):
+        recipe(tmp_path, f"{text}def f(): return g\n")
 
 
 DRIFTS = {

@@ -1199,6 +1199,66 @@ def test_environment_variables_read_by_a_literal_name_are_listed(project: Projec
     assert "pipeline.py:6" in found["g"].opaque[0]
 
 
+ENVIRONMENT = {
+    "a constant": ("os.environ.get(KEY)", ("K",)),
+    "a constant of another module": ("os.getenv(util.NAME)", ("N",)),
+    "a computed name": ("os.environ[x]", ("*",)),
+    "a name of its own": ("(lambda e: e.get(KEY))(os.environ)", ("*",)),
+    "a copy": ("os.environ.copy()", ("*",)),
+    "a reader by another name": ("list(map(os.getenv, x))", ("*",)),
+    "a text with variables in it": ("os.path.expandvars(x)", ("*",)),
+}
+
+
+@pytest.mark.parametrize("case", [*ENVIRONMENT], ids=str)
+def test_environment_variables_are_known_by_constant_names_else_all_count(
+    project: Project, case: str
+) -> None:
+    said, expected = ENVIRONMENT[case]
+    text = f"import os, util\nKEY = 'K'\ndef f(x): return {said}\n"
+    project.write({"util.py": "NAME = 'N'\n", "pipeline.py": text})
+    assert project.recipe().variables == expected
+
+
+OPENED = [
+    "import pickle\ndef f(x): return pickle.loads(x)\n",
+    "from pickle import load as take\ndef f(x): return take(x)\n",
+    "import pandas as pd\ndef f(x): return pd.read_pickle(x)\n",
+    "import joblib\ndef f(x): return joblib.load(x)\n",
+    "from importlib.machinery import SourceFileLoader\ndef f(x): return SourceFileLoader('a', x)\n",
+    "import importlib.util as u\ndef f(x): return u.spec_from_file_location('a', x)\n",
+    "import runpy\ndef f(x): return runpy.run_path(x)\n",
+]
+
+
+@pytest.mark.parametrize("text", OPENED)
+def test_code_that_a_file_names_may_be_any_of_the_project(project: Project, text: str) -> None:
+    project.write({"pipeline.py": text, "never.py": "def g(): return 1\n"})
+    before = project.recipe()
+    assert "all of it counts" in before.opaque[0]
+    project.edit("never.py", "1", "2")
+    assert project.recipe().digest != before.digest
+
+
+QUERIES = {
+    "a function": ("x.query('v > @limit(1)')", "util.py", "x + 1", "x + 2"),
+    "a module": ("x.query('v > @util.LIMIT')", "util.py", "LIMIT = 3", "LIMIT = 4"),
+    "a text of another module": ("x.query(util.TEXT)", "util.py", "v > @K", "v < @K"),
+    "a name in a text of another module": ("x.query(util.TEXT)", "pipeline.py", "K = 1", "K = 2"),
+    "a computed text": ("x.eval('v > ' + x.name)", "pipeline.py", "K = 1", "K = 2"),
+    "a list of tables": ("x.sql('select * from a, ROWS')", "pipeline.py", "[1]", "[2]"),
+}
+
+
+@pytest.mark.parametrize("case", [*QUERIES], ids=str)
+def test_what_a_query_text_may_name_counts(project: Project, case: str) -> None:
+    said, *edit = QUERIES[case]
+    head = "import util\nfrom util import limit\nK = 1\nROWS = [1]\n"
+    other = "LIMIT = 3\nTEXT = 'v > @K'\ndef limit(x): return x + 1\n"
+    project.write({"util.py": other, "pipeline.py": f"{head}def f(x): return {said}\n"})
+    assert project.changed_by(*edit) == {"f"}
+
+
 def test_the_clock_and_unseeded_randomness_are_listed_with_their_place(project: Project) -> None:
     project.write(
         {

@@ -255,7 +255,7 @@ class UserCode:
             raise located from error
         finally:
             kept.close()
-            self._settle(trace, recipe)
+            self._close(trace, recipe)
 
     def _files_named(self, literal: str) -> list[str]:
         """The files a text in code may mean, from the project's folder; `*` stands for any text."""
@@ -263,7 +263,7 @@ class UserCode:
             return sorted(str(p) for p in self._root.glob(literal.lstrip("/")) if p.is_file())
         return [] if (self._root / literal).is_dir() else [str(self._root / literal)]
 
-    def _settle(self, trace: Trace, recipe: Recipe) -> None:
+    def _close(self, trace: Trace, recipe: Recipe) -> None:
         """What a function read for an earlier step it may have kept: others may rest on it."""
         own = set(trace.reads)
         users = {part.name for part in recipe.parts}

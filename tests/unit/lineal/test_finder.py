@@ -95,6 +95,7 @@ def test_an_installed_package_comes_before_a_folder_later_on_the_path(root: Path
 
 def test_the_path_is_as_it_was_when_the_project_is_closed(root: Path) -> None:
     write(root / "pipeline.py", ADD.format(" / 'src'"))
+    (root / "src").mkdir()
     before = list(sys.path)
     with load(root, ["pipeline.py"], None):
         assert sys.path != before

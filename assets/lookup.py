@@ -11,6 +11,7 @@ from typing import Any
 
 from lineal.assets import remarkable
 from lineal.assets.captured import external_path, identity, is_importable
+from lineal.assets.deferred import deferred_in, names_of
 from lineal.assets.pieces import (
     MISSING,
     Context,
@@ -19,6 +20,7 @@ from lineal.assets.pieces import (
     Nodes,
     Project,
     belongs,
+    held,
     is_ours,
     module_context,
 )
@@ -62,6 +64,7 @@ class Lookup:
         self, node: Node, chain: tuple[str, ...], how: str, context: Context, line: int
     ) -> None:
         name, where = chain[0], f"{context.source.path}:{line}"
+        self.settle(context.globals, (name,))
         live = context.globals.get(name, MISSING)
         paths = context.source.analysis.imports.get(name, ())
         if len(paths) == 1 and self._says(paths[0], live):
@@ -72,6 +75,16 @@ class Lookup:
             for path in paths:
                 self._import(node, (*path, *chain[1:]), how, where)
 
+    def settle(self, names: Mapping[str, Any], wanted: Iterable[str]) -> None:
+        """Bind types that wait, if one is wanted; an import that waits is known by its path."""
+        deferred = deferred_in(names)
+        if deferred is not None and any(name in deferred.aliases for name in wanted):
+            deferred.settle()
+
+    def _waits(self, module: types.ModuleType, name: str) -> bool:
+        deferred = deferred_in(names_of(module))
+        return deferred is not None and (name in deferred.paths or name in deferred.aliases)
+
     def _says(self, path: tuple[str, ...], live: Any) -> bool:
         """Is the live value what the import of this path gave? Not if it was bound anew since."""
         if not self.project.is_project(path[0]):
@@ -81,7 +94,7 @@ class Lookup:
             return True
         found: Any = module
         for name in path[1:]:
-            found = vars(found).get(name, MISSING)
+            found = held(found).get(name, MISSING)
             if found is MISSING:
                 found = self.project.load(f"{path[0]}.{name}")
         return found is live
@@ -133,7 +146,7 @@ class Lookup:
                 inner = self.project.sources.get(star)
                 if module is None or inner is None or star in seen:
                     continue
-                if vars(module).get(name, MISSING) is value:
+                if names_of(module).get(name, MISSING) is value:
                     waiting.append(inner)
         return source
 
@@ -188,7 +201,11 @@ class Lookup:
         position = 1
         while position < len(chain):
             self._module_effects(node, module.__name__)
-            value = vars(module).get(chain[position], MISSING)
+            value = names_of(module).get(chain[position], MISSING)
+            if value is MISSING and self._waits(module, chain[position]):
+                if how != "load":
+                    self._member(node, module, chain[position:], how, where)
+                return
             if value is MISSING:
                 value = self._missing(node, module, chain, position, how, where)
             if not isinstance(value, types.ModuleType) or not belongs(self.project, value):
@@ -211,10 +228,10 @@ class Lookup:
     ) -> Any:
         """A name that a module does not hold: a submodule, or made by its `__getattr__`."""
         name = f"{module.__name__}.{chain[position]}"
-        found = self.project.load(name) if "__path__" in vars(module) else None
+        found = self.project.load(name) if "__path__" in names_of(module) else None
         if found is not None:
             return found
-        maker = vars(module).get("__getattr__")
+        maker = names_of(module).get("__getattr__")
         if isinstance(maker, types.FunctionType) and is_ours(self.project, maker):
             node.edges[f"{module.__name__}.__getattr__"] = self.nodes.function(maker, frozenset())
         elif how != "load":
@@ -257,7 +274,7 @@ class Lookup:
             for name in chain[1:]:
                 if not isinstance(found, types.ModuleType | type):
                     break
-                found = vars(found).get(name)
+                found = held(found).get(name)
                 if found is not None and belongs(self.project, found):
                     key = ("patched", chain, id(found))
                     fetch = functools.partial(_same, found)
@@ -302,7 +319,7 @@ class Lookup:
                 found = (
                     getattr(type(found), name, MISSING)
                     if not isinstance(found, types.ModuleType | type)
-                    else vars(found).get(name, MISSING)
+                    else held(found).get(name, MISSING)
                 )
         return found, path
 
@@ -345,6 +362,9 @@ class Lookup:
     def _caller(self, node: Node, name: str, context: Context, line: int) -> None:
         """A name inside a query text, if it is one of the module's own values."""
         if name in context.cells or name in context.source.analysis.lines:
+            deferred = deferred_in(context.globals)
+            if deferred is not None and name in deferred.paths:
+                deferred.settle()  # whether it counts depends on what it is
             value = context.globals.get(name)
             if not isinstance(value, types.FunctionType | type | types.ModuleType):
                 self._name(node, (name,), "value", context, line)

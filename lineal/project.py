@@ -242,7 +242,15 @@ class Project:
         def paths(observation: Observation) -> list[str]:
             return [str(self.root / f.path) for f in observation.files]
 
-        user_code = UserCode(self.root, self.store, seen.observer.digest, drifted, echo, debugger)
+        user_code = UserCode(
+            self.root,
+            self.store,
+            seen.observer.digest,
+            drifted,
+            seen.definitions.settle,
+            echo,
+            debugger,
+        )
         workshop = Workshop(
             vault=vault,
             engine=Engine(vault, self.root, temporary=self.store / "tmp", queries=seen.queries),

@@ -148,6 +148,7 @@ class UserCode:
         own: Path,
         digest: Callable[[str], str | None],
         drifted: Callable[[Asset], str | None],
+        settle: Callable[[], None],
         echo: Echo | None = None,
         debugger: bool = False,
     ) -> None:
@@ -155,6 +156,7 @@ class UserCode:
         self._own = own
         self._digest = digest
         self._drifted = drifted
+        self._settle = settle
         self._echo = echo
         self._debugger = debugger
 
@@ -177,6 +179,7 @@ class UserCode:
                 contextlib.redirect_stdout(tee),
                 contextlib.redirect_stderr(tee),
             ):
+                self._settle()  # a step finds all that its modules import
                 token = _tracing.set(trace)
                 try:
                     yield trace

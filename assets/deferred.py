@@ -1,0 +1,45 @@
+"""What is known of the names that a module of the project binds only when they are needed."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+MARK = (
+    "__lineal_deferred__"  # in the namespace of a module: its Deferred, or None when all is bound
+)
+
+
+class Deferred(Protocol):
+    """The names that one module has yet to bind: by imports, and types written with these."""
+
+    @property
+    def paths(self) -> Mapping[str, tuple[str, ...]]:
+        """Name → import path, for imports."""
+        ...
+
+    @property
+    def aliases(self) -> Mapping[str, tuple[str, tuple[Any, ...]]]:
+        """Name → the text of a type, and what is noted about it (`Annotated`)."""
+        ...
+
+    def settle(self) -> None:
+        """Bind them, and those of every other module.
+
+        Raises:
+            DefinitionError: an import fails.
+        """
+        ...
+
+
+def deferred_in(names: Mapping[str, Any]) -> Deferred | None:
+    """What a namespace has yet to bind."""
+    found: Deferred | None = names.get(MARK)
+    return found
+
+
+def names_of(module: types.ModuleType) -> dict[str, Any]:
+    """The names that a module has bound. `vars` would have it bind all the others first."""
+    found: dict[str, Any] = vars(types.ModuleType)["__dict__"].__get__(module)
+    return found

@@ -1,0 +1,264 @@
+"""Runs modules whose heavy imports wait until they are needed, and makes those imports then.
+
+Once one of them is needed all are made, in the order in which they stand: from then on every
+module is as Python would have it. An import waits only if this very import was seen to work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import typing
+from _thread import RLock
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from lineal.assets.deferred import MARK, deferred_in, names_of
+from lineal.assets.digest import digest_of
+from lineal.assets.errors import DefinitionError
+from lineal.compiled import Compiled
+from lineal.postpone import VIEW, Postponed, Statement
+
+
+class _Reached(NamedTuple):
+    """A statement that waits."""
+
+    view: View
+    statement: Statement
+    notes: tuple[Any, ...]
+
+
+class Deferral:
+    """The imports that the modules of one load put off, in the order in which they stand."""
+
+    def __init__(self, proved: Proved, *, is_on: bool) -> None:
+        self.proved = proved
+        self.is_on = is_on
+        self.was_used = False
+        self._waiting: deque[_Reached] = deque()
+        self._views: list[View] = []
+        self._lock = RLock()
+
+    def execute(self, module: ModuleType, compiled: Compiled) -> bool:
+        """Run a module without the imports that can wait; False when it has to run as written."""
+        if self.is_on and compiled.reveals:
+            self.settle()
+        postponed = compiled.postponed if self.is_on else None
+        if postponed is None:
+            return False
+        self.was_used = True
+        view = View(self, module, postponed)
+        view.names[MARK] = view.names[VIEW] = view
+        self._views.append(view)
+        module.__class__ = _Waiting
+        try:
+            exec(postponed.code, view.names)
+        finally:
+            view.names.pop(VIEW, None)
+        return True
+
+    def reached(self, view: View, statement: Statement, notes: tuple[Any, ...]) -> None:
+        """A statement that can wait would run now."""
+        if self.is_on and not self.proved.holds(statement.proofs):
+            self.settle()
+        if not self.is_on:
+            view.bind(statement, notes)
+            return
+        if statement.text:
+            view.aliases[statement.names[0]] = (statement.text, notes)
+        self._waiting.append(_Reached(view, statement, notes))
+
+    def first(self, top: str) -> None:
+        """Before anything else is imported from this library: what waits of it."""
+        with self._lock:
+            for each in [each for each in self._waiting if top in each.statement.tops]:
+                if each in self._waiting:
+                    self._waiting.remove(each)
+                    self._bind(each)
+
+    def settle(self) -> None:
+        """Make all imports that wait; nothing waits from now on."""
+        with self._lock:
+            self.is_on = False
+            while self._waiting:
+                self._bind(self._waiting.popleft())
+            while self._views:
+                self._views[-1].finish()
+                self._views.pop()
+
+    def _bind(self, each: _Reached) -> None:
+        try:
+            each.view.bind(each.statement, each.notes)
+        except BaseException:
+            self._waiting.appendleft(each)  # the next use meets the same error
+            raise
+
+
+class View:
+    """One module of which something waits: what its code, and lineal, ask about it."""
+
+    def __init__(self, deferral: Deferral, module: ModuleType, postponed: Postponed) -> None:
+        self.deferral = deferral
+        self.module = module
+        self.names = names_of(module)
+        self.statements = postponed.statements
+        self.paths: Mapping[str, tuple[str, ...]] = postponed.paths
+        self.aliases: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self._annotated: list[tuple[FunctionType, tuple[str, ...]]] = []
+
+    def __call__(self) -> None:
+        """A function that uses what waits is called."""
+        self.deferral.settle()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Where a function is copied to by value, nothing waits."""
+        self.deferral.settle()
+        return type(None), ()
+
+    def settle(self) -> None:
+        try:
+            self.deferral.settle()
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise DefinitionError(f"an import of `{self.module.__name__}` fails: {said}") from error
+
+    # ------------------------------------------------------------- asked by the module's code
+
+    def reached(self, place: int, *notes: Any) -> None:
+        self.deferral.reached(self, self.statements[place], notes)
+
+    def first(self, top: str) -> None:
+        self.deferral.first(top)
+
+    def settled(self) -> None:
+        self.deferral.settle()
+
+    def annotated(self, *names: str) -> Callable[[FunctionType], FunctionType]:
+        """Decorates a function of which these annotations are texts for the time being."""
+
+        def remember(function: FunctionType) -> FunctionType:
+            if self.deferral.is_on:
+                self._annotated.append((function, names))
+            else:
+                self._evaluate(function, names)
+            return function
+
+        return remember
+
+    # ------------------------------------------------------------------------------- binding
+
+    def bind(self, statement: Statement, notes: tuple[Any, ...]) -> None:
+        if statement.text:
+            self.names[statement.names[0]] = eval(statement.code, self.names)(notes)
+        else:
+            exec(statement.code, self.names)
+
+    def finish(self) -> None:
+        """Everything is bound: the module is one like any other."""
+        while self._annotated:
+            self._evaluate(*self._annotated[-1])
+            self._annotated.pop()
+        self.names[MARK] = None
+        if type(self.module) is _Waiting:
+            self.module.__class__ = ModuleType  # type: ignore[assignment] # as it was
+
+    def _evaluate(self, function: FunctionType, names: Iterable[str]) -> None:
+        held = function.__annotations__
+        for name in names:
+            text = held[name]
+            if isinstance(text, str):
+                held[name] = eval(text, self.names)
+            else:
+                kind = eval(text.__origin__.__forward_arg__, self.names)
+                held[name] = typing.Annotated[kind, *text.__metadata__]
+
+    def waits(self, name: str) -> bool:
+        return name not in self.names and (name in self.paths or name in self.aliases)
+
+
+class _Waiting(ModuleType):
+    """A module of which something waits: asked for it, it has it."""
+
+    def __getattr__(self, name: str) -> Any:
+        view = _view_of(self)
+        if view is not None and view.waits(name):
+            view.deferral.settle()
+        return ModuleType.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._bind_first(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._bind_first(name)
+        super().__delattr__(name)
+
+    def _bind_first(self, name: str) -> None:
+        view = _view_of(self)
+        if view is not None and view.waits(name):
+            view.deferral.settle()
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override] # Python lets it be one
+        view = _view_of(self)
+        if view is not None:
+            view.deferral.settle()
+        return names_of(self)
+
+
+def _view_of(module: ModuleType) -> View | None:
+    found = deferred_in(names_of(module))
+    return found if isinstance(found, View) else None
+
+
+# ------------------------------------------------------------------------------------- proofs
+
+
+class Proved:
+    """Which imports were seen to work, with what is installed now; kept between processes."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = None if folder is None else folder / "imports.json"
+        self._stamp = "" if folder is None else _stamp()
+        self._known = frozenset(self._read())
+
+    def holds(self, proofs: Iterable[str]) -> bool:
+        return self._known.issuperset(proofs)
+
+    def add(self, proofs: Iterable[str]) -> None:
+        """These imports worked; keep that if possible: a cache that can't be written is none."""
+        known = self._known.union(proofs)
+        if self._file is None or known == self._known:
+            return
+        self._known = known
+        staged = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            staged.write_text(json.dumps({"stamp": self._stamp, "proved": sorted(known)}))
+            staged.replace(self._file)
+
+    def _read(self) -> list[str]:
+        if self._file is None:
+            return []
+        try:
+            said = json.loads(self._file.read_bytes())
+            found: list[str] = said["proved"] if said["stamp"] == self._stamp else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # none yet, or damaged: it is only a cache
+        return found if all(isinstance(each, str) for each in found) else []
+
+
+def _stamp() -> str:
+    """What changes when something is installed, upgraded or removed."""
+    seen: list[Any] = [sys.version, sys.prefix, sys.path]
+    for entry in sys.path:
+        if entry.endswith(("site-packages", "dist-packages")):
+            with contextlib.suppress(OSError):
+                found = Path(entry).stat()
+                seen.append([found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns])
+    return digest_of(seen)

@@ -45,9 +45,10 @@ class Meaning(NamedTuple):
 
 
 class Unseen(NamedTuple):
-    """A class of a library that is not imported yet, by its path: `pandas.DataFrame`."""
+    """A class of a library that is not imported yet, by its path and how it arrives."""
 
     path: str
+    arrival: Arrival
 
 
 class Unsettled(LookupError):
@@ -95,7 +96,7 @@ def arrival(kind: Any) -> Arrival:
     if kind is Any or kind is object or kind is None:
         return "auto"
     if isinstance(kind, Unseen):
-        return _ARRIVALS.get(_ends(kind.path), "object")
+        return kind.arrival
     if isinstance(kind, Named):
         return _SPELT.get(kind.path) or _ARRIVALS.get(_ends(kind.path), "auto")
     if isinstance(kind, type):
@@ -233,9 +234,10 @@ class _Reading:
         path = deferred.paths.get(root.id)
         if path is None:
             return _MISSING
-        found = (*".".join(path).split("."), *attributes)
-        if self.seen == "rows" or (self.seen == "arrival" and _is_plain_class(found)):
-            return Unseen(".".join(found))
+        full = ".".join((*path, *attributes))
+        arrives: Any = deferred.arrivals.get(full)
+        if self.seen == "rows" or (self.seen == "arrival" and arrives):
+            return Unseen(full, arrives)
         raise Unsettled(root.id)
 
     def _look_up(self, node: ast.expr) -> Any:
@@ -303,16 +305,6 @@ class _Reading:
             return ast.literal_eval(node)
         except ValueError:
             return None
-
-
-def _is_plain_class(path: tuple[str, ...]) -> bool:
-    """Is this how libraries name a class, and nothing that is an alias of types?"""
-    if path in (("numpy", "typing", "NDArray"), ("numpy", "ndarray")):
-        return True
-    *modules, name = path
-    if any(m.startswith("_") or m in ("typing", "types", "type_aliases") for m in modules):
-        return False
-    return name[:1].isupper() and not name.isupper()
 
 
 def _applied(head: Any, arguments: tuple[Any, ...]) -> Applied:

@@ -24,6 +24,11 @@ class Deferred(Protocol):
         """Name → the text of a type, and what is noted about it (`Annotated`)."""
         ...
 
+    @property
+    def arrivals(self) -> Mapping[str, str]:
+        """Path of a class → how a value annotated with it arrives, as it was once seen."""
+        ...
+
     def settle(self) -> None:
         """Bind them, and those of every other module.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from lineal.assets.annotations import arrival, meaning
 from lineal.assets.deferred import MARK, deferred_in, names_of
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import DefinitionError
@@ -109,6 +110,7 @@ class View:
         self.statements = postponed.statements
         self.paths: Mapping[str, tuple[str, ...]] = postponed.paths
         self.aliases: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self.arrivals: Mapping[str, str] = deferral.proved.arrivals
         self._annotated: list[tuple[FunctionType, tuple[str, ...]]] = []
 
     def __call__(self) -> None:
@@ -192,11 +194,11 @@ class _Waiting(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._bind_first(name)
-        super().__setattr__(name, value)
+        ModuleType.__setattr__(self, name, value)  # it may be no `_Waiting` any more
 
     def __delattr__(self, name: str) -> None:
         self._bind_first(name)
-        super().__delattr__(name)
+        ModuleType.__delattr__(self, name)
 
     def _bind_first(self, name: str) -> None:
         view = _view_of(self)
@@ -220,37 +222,54 @@ def _view_of(module: ModuleType) -> View | None:
 
 
 class Proved:
-    """Which imports were seen to work, with what is installed now; kept between processes."""
+    """Which imports were seen to work, with what is installed now; kept between processes.
+
+    `arrivals`: how a value arrives that is annotated with a class, by the path of the class.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._file = None if folder is None else folder / "imports.json"
         self._stamp = "" if folder is None else _stamp()
-        self._known = frozenset(self._read())
+        self.arrivals: dict[str, str] = self._read()
 
     def holds(self, proofs: Iterable[str]) -> bool:
-        return self._known.issuperset(proofs)
+        return all(proof in self.arrivals for proof in proofs)
 
     def add(self, proofs: Iterable[str]) -> None:
         """These imports worked; keep that if possible: a cache that can't be written is none."""
-        known = self._known.union(proofs)
-        if self._file is None or known == self._known:
+        found = {proof: _arrival(proof) for proof in proofs}
+        if self._file is None or found.items() <= self.arrivals.items():
             return
-        self._known = known
+        self.arrivals.update(found)
         staged = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_text(json.dumps({"stamp": self._stamp, "proved": sorted(known)}))
+            staged.write_text(json.dumps({"stamp": self._stamp, "proved": self.arrivals}))
             staged.replace(self._file)
 
-    def _read(self) -> list[str]:
+    def _read(self) -> dict[str, str]:
         if self._file is None:
-            return []
+            return {}
         try:
             said = json.loads(self._file.read_bytes())
-            found: list[str] = said["proved"] if said["stamp"] == self._stamp else []
+            return dict(said["proved"]) if said["stamp"] == self._stamp else {}
         except (OSError, ValueError, KeyError, TypeError):
-            return []  # none yet, or damaged: it is only a cache
-        return found if all(isinstance(each, str) for each in found) else []
+            return {}  # none yet, or damaged: it is only a cache
+
+
+def _arrival(path: str) -> str:
+    """How a value annotated with what this path names arrives; nothing if it names no class."""
+    parts = path.replace(":", ".").split(".")
+    found: Any = None
+    for end in range(len(parts), 0, -1):
+        found = sys.modules.get(".".join(parts[:end]))
+        if found is not None:
+            break
+    for name in parts[end:]:
+        found = getattr(found, name, None)
+    if isinstance(found, type) or isinstance(typing.get_origin(found), type):
+        return arrival(meaning(found, {}, seen="class").type)
+    return ""
 
 
 def _stamp() -> str:

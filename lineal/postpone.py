@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,6 +145,7 @@ class _Waiting(NamedTuple):
     imports: list[ast.Import | ast.ImportFrom]
     aliases: list[ast.Assign]
     notes: list[_Note]
+    texts: list[ast.expr]  # all annotations in which a name of theirs is said
     scope: Scope
 
     def names(self) -> set[str]:
@@ -156,7 +158,7 @@ def _waiting(tree: ast.Module, scope: Scope) -> _Waiting:
     aliases = [s for s in tree.body if isinstance(s, ast.Assign) and _is_alias(s, scope)]
     evaluated: set[str] = set()  # functions whose annotations are wanted as objects
     while True:
-        waiting = _Waiting(candidates, aliases, [], scope)
+        waiting = _Waiting(candidates, aliases, [], [], scope)
         uses = _Uses(tree, waiting, evaluated)
         dropped = {t for n in candidates if uses.used.intersection(_bound(n)) for t in _tops(n)}
         kept = [node for node in candidates if not dropped.intersection(_tops(node))]
@@ -165,7 +167,7 @@ def _waiting(tree: ast.Module, scope: Scope) -> _Waiting:
             a for a in aliases if _target(a) not in uses.used and roots & _mentioned(a.value)
         ]
         if (kept, kept_aliases, uses.evaluated) == (candidates, aliases, evaluated):
-            return waiting._replace(notes=uses.notes)
+            return waiting._replace(notes=uses.notes, texts=uses.texts)
         candidates, aliases, evaluated = kept, kept_aliases, uses.evaluated
 
 
@@ -242,6 +244,7 @@ class _Uses(ast.NodeVisitor):
         self.used: set[str] = set()
         self.shown: set[str] = set()  # names handed to something other than lineal
         self.notes: list[_Note] = []
+        self.texts: list[ast.expr] = []
         self.told = evaluated
         self.hidden = False
         self.unsafe_class = False
@@ -327,8 +330,9 @@ class _Uses(ast.NodeVisitor):
         elif not self.names & _mentioned(annotation):
             self.visit(annotation)
         elif self.future:
-            return  # a text by itself
+            self.texts.append(annotation)  # a text by itself
         else:
+            self.texts.append(annotation)
             kind, notes = _noted(annotation, self.scopes[0])
             if self._can_be_text(kind) and not self.names & _mentioned(*notes):
                 self.notes.append(_Note(node, name, annotation))
@@ -448,15 +452,24 @@ def _seen(waiting: _Waiting, scope: Scope) -> dict[object, list[str]]:
     """What annotations and types take from libraries: by the name of the import, or the alias."""
     found: dict[object, list[str]] = {id(alias): [] for alias in waiting.aliases}
     names = {name for node in waiting.imports for name in _bound(node)}
-    texts = [(None, note.annotation) for note in waiting.notes]
-    texts += [(id(alias), alias.value) for alias in waiting.aliases]  # type: ignore[misc] # a key of its own
-    for key, text in texts:
-        for part in ast.walk(text):
+    keyed: list[tuple[int | None, ast.expr]] = [(None, text) for text in waiting.texts]
+    keyed += [(id(alias), alias.value) for alias in waiting.aliases]
+    for key, text in keyed:
+        for part in _parts(text):
             chain = chain_of(part)
             if chain and chain[0] in names:
                 proof = dotted_chain(chain, [scope])
-                found.setdefault(chain[0] if key is None else key, []).append(f"{proof} as a type")
+                found.setdefault(chain[0] if key is None else key, []).append(proof)
     return found
+
+
+def _parts(annotation: ast.expr) -> Iterator[ast.AST]:
+    """All nodes of an annotation, also of those written as texts in it."""
+    for part in ast.walk(annotation):
+        yield part
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with contextlib.suppress(SyntaxError):
+                yield from ast.walk(ast.parse(part.value.strip(), mode="eval"))
 
 
 def _alias(node: ast.Assign, proofs: list[str], scope: Scope, file: str) -> Statement:

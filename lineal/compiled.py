@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from lineal import postpone
+from lineal import heavy, postpone
 from lineal.assets import canonical, deferred, reading, remarkable, scopes, sourcecode
 from lineal.assets.digest import encode
 from lineal.assets.sourcecode import Analysis
@@ -106,7 +106,7 @@ class CompiledCache:
 
     def _analyser_digest(self) -> bytes:
         if self._analyser is None:
-            makers = (canonical, deferred, postpone, reading, remarkable, scopes, sourcecode)
+            makers = (canonical, deferred, heavy, postpone, reading, remarkable, scopes, sourcecode)
             texts = [_own_text(module) for module in makers]
             self._analyser = blake3(encode(texts)).digest()
         return self._analyser

@@ -22,7 +22,8 @@ from lineal.assets.errors import InputsChanged
 from lineal.assets.sourcecode import Analysis, analyse
 from lineal.compiled import Compiled, CompiledCache
 from lineal.deferral import Deferral
-from lineal.postpone import postpone, reveals
+from lineal.heavy import reveals
+from lineal.postpone import postpone
 
 _OUTSIDE = frozenset({"site-packages", "dist-packages", "__pycache__", "node_modules"})
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from lineal.assets.annotations import arrival, meaning
 from lineal.assets.asset import Asset, Check
 from lineal.assets.deferred import MARK
 from lineal.assets.errors import DefinitionError
@@ -45,7 +44,7 @@ TORCH = {
             return f
     """,
     "torch/nn.py": "import trail\ntrail.STEPS.append('torch.nn')\ndef relu(x):\n    return x\n",
-    "lightgbm/__init__.py": "import trail\ntrail.STEPS.append('lightgbm')\nclass Booster:\n    pass\n",
+    "lightgbm/__init__.py": "from trail import STEPS\nSTEPS.append('lightgbm')\nclass Booster: ...\n",
     "trail.py": "STEPS = []\n",
 }
 FAKES = ("torch", "lightgbm", "trail")
@@ -116,7 +115,7 @@ def lineal(root: Path, *words: str) -> str:
     program = (
         "import sys; from lineal.cli import main\n"
         "try: main()\n"
-        "finally: print('LOADED', [n for n in sys.modules if n in %r])" % (SLOW,)
+        f"finally: print('LOADED', [n for n in sys.modules if n in {SLOW}])"
     )
     said = subprocess.run(
         [sys.executable, "-c", program, *words], cwd=root, capture_output=True, text=True,
@@ -172,7 +171,7 @@ def test_no_heavy_import_on_a_no_op(tmp_path: Path) -> None:
     assert "LOADED []" in lineal(tmp_path, "why", "model")
     file = tmp_path / "models.py"
     file.write_text(file.read_text().replace('frame["y"])', 'frame["y"] * 2)'))
-    assert "1 would" in (said := lineal(tmp_path, "plan")) or "LOADED []" in said
+    assert "LOADED []" in lineal(tmp_path, "plan")
     assert "2 made" in lineal(tmp_path, "materialize")
 
 
@@ -197,7 +196,8 @@ MODULE = """
     def whole():
         return torch.sin(1) + t.sin(2) + torch.nn.relu(1) + nn.relu(2) + sine(RATE)
     @asset
-    def typed(whole: Tensor, rows: Rows, rest: Annotated["list[t.Tensor]", columns("c")], n: int = 1) -> Booster:
+    def typed(whole: Tensor, rows: Rows, rest: Annotated["list[t.Tensor]", columns("c")],
+              n: int = 1) -> Booster:
         return lambda: torch.sin(1)
     @asset
     def through():
@@ -447,7 +447,8 @@ def test_functions_and_instances_are_pickled_as_ever(project: Project) -> None:
 def test_a_traceback_has_the_lines_that_are_written(project: Project) -> None:
     pipeline = project.write(
         {
-            "pipeline.py": "import torch\n\n\ndef f(x):\n    '''Text.'''\n    y = torch.sin(x)\n    return 1 / (y - 3)\n"
+            "pipeline.py": "import torch\n\n\ndef f(x):\n    '''Text.'''\n"
+            "    y = torch.sin(x)\n    return 1 / (y - 3)\n"
         }
     ).warm()
     seen: list[tuple[str, int]] = []

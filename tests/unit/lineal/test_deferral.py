@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from lineal.assets.deferred import MARK
 from lineal.assets.errors import DefinitionError
 from lineal.assets.records import Recipe
 from lineal.definitions import Definitions, load
+from tests.generated_project import generated
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -44,7 +46,8 @@ TORCH = {
             return f
     """,
     "torch/nn.py": "import trail\ntrail.STEPS.append('torch.nn')\ndef relu(x):\n    return x\n",
-    "lightgbm/__init__.py": "from trail import STEPS\nSTEPS.append('lightgbm')\nclass Booster: ...\n",
+    "lightgbm/__init__.py": "from trail import STEPS\nSTEPS.append('lightgbm')\n"
+    "class Booster: ...\n",
     "trail.py": "STEPS = []\n",
 }
 FAKES = ("torch", "lightgbm", "trail")
@@ -247,7 +250,11 @@ def recipes(definitions: Definitions, modules: tuple[str, ...]) -> dict[str, tup
         for label, value in sorted(names.items()):
             function = value.function if isinstance(value, Asset | Check) else value
             if callable(function) and getattr(function, "__module__", "") == name:
-                recipe: Recipe = definitions.walker.recipe(function)
+                recipe: Recipe | str
+                try:
+                    recipe = definitions.walker.recipe(function)
+                except DefinitionError as error:
+                    recipe = str(error)
                 said = (value.inputs, value.parameters) if isinstance(value, Asset | Check) else ()
                 found[f"{name}.{label}"] = (recipe, said)
     return found
@@ -282,10 +289,12 @@ def test_recipes_are_the_same_whether_imports_wait_or_not(project: Project) -> N
 @pytest.mark.parametrize("name", ["whole", "typed", "through", "sound", "plain"])
 def test_the_recipe_of_a_function_needs_no_import(project: Project, name: str) -> None:
     project.write({"pipeline.py": MODULE, "other.py": OTHER})
+    written = recipes(project.load(defer=False), ("pipeline",))[f"pipeline.{name}"]
     project.warm()
     value = types_names(project.opened[0].module("pipeline"))[name]
-    project.opened[0].walker.recipe(getattr(value, "function", value))
+    waiting = project.opened[0].walker.recipe(getattr(value, "function", value))
     assert imported() == []
+    assert waiting == written[0]
 
 
 @pytest.mark.parametrize("first", ["typed_inside", "anything", "queries", "documented"])
@@ -317,6 +326,32 @@ def test_recipes_of_real_projects_are_the_same(tmp_path: Path) -> None:
         assert waiting == written
         assert settled == written
         project.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("used", ["return torch_rate and ", "return "])
+def test_recipes_of_every_shape_of_code_are_the_same(
+    project: Project, seed: int, used: str
+) -> None:
+    """The shapes of tests/code_shapes.py; some call at load what uses a library, most don't."""
+    files = generated(seed).rendered()
+    for name, text in files.items():
+        place = project.root / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".py") and name != "pipeline.py":
+            text = re.sub(r"(?m)^((?:import|from) (?!__future__))", f"{IMPORT}\\1", text, count=1)
+            text = text if IMPORT in text else f"{IMPORT}{text}"
+            text = text.replace("return ", used)
+        place.write_text(text)
+    modules = ("pipeline", "shaping", "kinds", "lib.numbers", "lib.late")
+    present = tuple(m for m in modules if f"{m.replace('.', '/')}.py" in files)
+    written, waiting, settled = three_ways(project, present)
+    assert len(written) > 10
+    assert waiting == written
+    assert settled == written
+
+
+IMPORT = "from torch import RATE as torch_rate\n"
 
 
 # ------------------------------------------------------------------------- the same behaviour

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 import subprocess
@@ -19,6 +20,7 @@ from lineal.assets.asset import Asset, Check
 from lineal.assets.deferred import MARK
 from lineal.assets.errors import DefinitionError
 from lineal.assets.records import Recipe
+from lineal.assets.scopes import binding_lines
 from lineal.definitions import Definitions, load
 from tests.generated_project import generated
 
@@ -335,6 +337,10 @@ def test_recipes_of_every_shape_of_code_are_the_same(
 ) -> None:
     """The shapes of tests/code_shapes.py; some call at load what uses a library, most don't."""
     files = generated(seed).rendered()
+    names = ", ".join(binding_lines(ast.parse(files["shaping.py"])))
+    files["pipeline.py"] = files["pipeline.py"].replace(
+        "from shaping import *", f"from shaping import {names}" if names else "pass"
+    )
     for name, text in files.items():
         place = project.root / name
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 Nothing is imported or evaluated for it. Text (`from __future__ import annotations`) is parsed, its
 names are looked up where the function is written, and a name that is out of reach (an import under
-`TYPE_CHECKING`) is judged by how it is spelt.
+`TYPE_CHECKING`) is judged by how it is spelt. A class of a library whose import waits is known by
+its path; `Unsettled` is raised where that would tell less than the class.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import pathlib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lineal.assets.asset import Arrival, Columns, Folder, columns
+from lineal.assets.deferred import deferred_in, names_of, waits
+from lineal.assets.scopes import unrolled
 
 _MISSING = object()
 
@@ -41,23 +44,39 @@ class Meaning(NamedTuple):
     columns: tuple[str, ...] | None = None
 
 
+class Unseen(NamedTuple):
+    """A class of a library that is not imported yet, by its path and how it arrives."""
+
+    path: str
+    arrival: Arrival
+
+
+class Unsettled(LookupError):
+    """What an annotation says depends on a name that its module has yet to bind."""
+
+
 class UnreadColumns(ValueError):
     """`columns(…)` is written so that its names can't be read without running it."""
 
 
-def meaning(annotation: Any, namespace: Mapping[str, Any]) -> Meaning:
+def meaning(
+    annotation: Any, namespace: Mapping[str, Any], *, seen: Literal["class", "arrival", "rows"]
+) -> Meaning:
     """What an annotation says.
 
     Args:
         annotation: the object or its text; `inspect.Parameter.empty` when there is none.
         namespace: the globals of the function.
+        seen: what is wanted of the type: the class itself, how it arrives, or only whether it is
+            a list of rows.
 
     Raises:
         UnreadColumns: when declared columns would be lost.
+        Unsettled: when a name has to be bound to tell.
     """
     if annotation is inspect.Parameter.empty:
         return Meaning(Any)
-    found = _Reading(namespace).normal(annotation)
+    found = _Reading(namespace, seen).normal(annotation)
     if isinstance(found, _Noted):
         noted = [note for note in found.notes if isinstance(note, Columns)]
         return Meaning(found.type, noted[0].names if noted else None)
@@ -76,6 +95,8 @@ def arrival(kind: Any) -> Arrival:
         return arrival(kind.head)
     if kind is Any or kind is object or kind is None:
         return "auto"
+    if isinstance(kind, Unseen):
+        return kind.arrival
     if isinstance(kind, Named):
         return _SPELT.get(kind.path) or _ARRIVALS.get(_ends(kind.path), "auto")
     if isinstance(kind, type):
@@ -147,8 +168,9 @@ class _Noted(NamedTuple):
 class _Reading:
     """Brings annotations of one namespace, objects and text, into one form."""
 
-    def __init__(self, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, namespace: Mapping[str, Any], seen: str) -> None:
         self.namespace = namespace
+        self.seen = seen
 
     def normal(self, annotation: Any) -> Any:
         """A type, Named, Applied or _Noted."""
@@ -190,11 +212,33 @@ class _Reading:
         if head is typing.Literal:
             return Applied(head, tuple(self._value(each) for each in inside))
         arguments = tuple(self._node(each) for each in inside)
-        return head if isinstance(head, Named) else _applied(head, arguments)
+        return head if isinstance(head, Named | Unseen) else _applied(head, arguments)
 
     def _dotted(self, node: ast.expr) -> Any:
+        found = self._deferred(node)
+        if found is not _MISSING:
+            return found
         found = self._look_up(node)
         return Named(found) if isinstance(found, str) else self.normal(found)
+
+    def _deferred(self, node: ast.expr) -> Any:
+        """What a type means that is written with a name its module has yet to bind."""
+        root, attributes = unrolled(node)
+        deferred = deferred_in(self.namespace)
+        if deferred is None or not isinstance(root, ast.Name) or root.id in self.namespace:
+            return _MISSING
+        alias = deferred.aliases.get(root.id)
+        if alias is not None and not attributes:
+            kind = self.normal(alias[0])
+            return _Noted(kind, alias[1]) if alias[1] else kind
+        path = deferred.paths.get(root.id)
+        if path is None:
+            return _MISSING
+        full = ".".join((*path, *attributes))
+        arrives: Any = deferred.arrivals.get(full)
+        if self.seen == "rows" or (self.seen == "arrival" and arrives):
+            return Unseen(full, arrives)
+        raise Unsettled(root.id)
 
     def _look_up(self, node: ast.expr) -> Any:
         path: list[str] = []
@@ -203,19 +247,26 @@ class _Reading:
             node = node.value
         if not isinstance(node, ast.Name):
             return Named(ast.unparse(node))
-        found = self.namespace.get(node.id, _MISSING)
+        found = self._bound(self.namespace, node.id)
         if found is _MISSING:
             return self._out_of_reach(node.id, path)
         spelt = node.id
         for name in path:
+            # Static: no module's `__getattr__` is asked, for that may import.
             if isinstance(found, types.ModuleType):
                 spelt = found.__name__
-            # Static: no module's `__getattr__` is asked, for that may import.
-            found = inspect.getattr_static(found, name, _MISSING)
+                found = self._bound(names_of(found), name)
+            else:
+                found = inspect.getattr_static(found, name, _MISSING)
             if found is _MISSING:
                 return Named(".".join([spelt, name]))
             spelt = f"{spelt}.{name}"
         return found
+
+    def _bound(self, names: Mapping[str, Any], name: str) -> Any:
+        if waits(names, name):
+            raise Unsettled(name)
+        return names.get(name, _MISSING)
 
     def _out_of_reach(self, root: str, path: list[str]) -> Any:
         spelt = ".".join([_CUSTOM.get(root, root), *path])

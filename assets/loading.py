@@ -9,6 +9,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from lineal.assets.deferred import bound, names_of
 from lineal.assets.effects import HARMLESS, Deed
 from lineal.assets.pieces import MISSING, ModuleSource, Project, is_ours
 from lineal.assets.sourcecode import Effect
@@ -30,7 +31,8 @@ class Loading:
     def effects(self, source: ModuleSource) -> tuple[Effect, ...]:
         found = self._found.get(source.name)
         if found is None:
-            names = vars(sys.modules[source.name]) if source.name in sys.modules else {}
+            live = sys.modules.get(source.name)
+            names = names_of(live) if live is not None else {}
             found = tuple(e for e in source.analysis.effects if self._statement(e, names))
             self._found[source.name] = found
         return found
@@ -105,7 +107,7 @@ class Loading:
                     return MISSING, ()
             if first in ("self", "cls"):
                 return _owner(function), tuple(rest)
-        return names.get(first, MISSING), tuple(rest)
+        return bound(names, first, MISSING), tuple(rest)
 
     def _on(self, value: Any, rest: tuple[str, ...], kind: str) -> bool:
         """Does a deed on a live object reach beyond the project?"""
@@ -170,9 +172,12 @@ class Loading:
 def _followed(value: Any, rest: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
     """Goes along attributes as far as they can be seen without running anything."""
     for position, name in enumerate(rest):
-        found = inspect.getattr_static(value, name, MISSING)
-        if found is MISSING and isinstance(value, types.ModuleType):
-            found = sys.modules.get(f"{value.__name__}.{name}", MISSING)
+        if isinstance(value, types.ModuleType):
+            found = bound(names_of(value), name, MISSING)
+            if found is MISSING:
+                found = sys.modules.get(f"{value.__name__}.{name}", MISSING)
+        else:
+            found = inspect.getattr_static(value, name, MISSING)
         if found is MISSING or isinstance(found, property):
             return value, rest[position:]
         value = found

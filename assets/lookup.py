@@ -13,6 +13,7 @@ from typing import Any
 
 from lineal.assets import remarkable, watching
 from lineal.assets.captured import external_path, identity, is_importable, is_library_class
+from lineal.assets.deferred import bound, deferred_in, names_of, waits
 from lineal.assets.pieces import (
     MISSING,
     Context,
@@ -21,6 +22,7 @@ from lineal.assets.pieces import (
     Nodes,
     Project,
     belongs,
+    held,
     is_ours,
     module_context,
 )
@@ -63,6 +65,7 @@ class Lookup:
         self, node: Node, chain: tuple[str, ...], how: str, context: Context, line: int
     ) -> None:
         name, where = chain[0], f"{context.source.path}:{line}"
+        self.settle(context.globals, (name,))
         live = context.globals.get(name, MISSING)
         paths = context.source.analysis.imports.get(name, ())
         if len(paths) == 1 and self._says(paths[0], live):
@@ -73,6 +76,12 @@ class Lookup:
             for path in paths:
                 self._import(node, (*path, *chain[1:]), how, where)
 
+    def settle(self, names: Mapping[str, Any], wanted: Iterable[str]) -> None:
+        """Bind types that wait, if one is wanted; an import that waits is known by its path."""
+        deferred = deferred_in(names)
+        if deferred is not None and any(name in deferred.aliases for name in wanted):
+            deferred.settle()
+
     def _says(self, path: tuple[str, ...], live: Any) -> bool:
         """Is the live value what the import of this path gave? Not if it was bound anew since."""
         if not self.project.is_project(path[0]):
@@ -82,7 +91,7 @@ class Lookup:
             return True
         found: Any = module
         for name in path[1:]:
-            found = vars(found).get(name, MISSING)
+            found = held(found).get(name, MISSING)
             if found is MISSING:
                 found = self.project.load(f"{path[0]}.{name}")
         return found is live
@@ -134,7 +143,7 @@ class Lookup:
                 inner = self.project.sources.get(star)
                 if module is None or inner is None or star in seen:
                     continue
-                if vars(module).get(name, MISSING) is value:
+                if names_of(module).get(name, MISSING) is value:
                     waiting.append(inner)
         return source
 
@@ -189,7 +198,11 @@ class Lookup:
         position = 1
         while position < len(chain):
             self._module_effects(node, module.__name__)
-            value = vars(module).get(chain[position], MISSING)
+            value = names_of(module).get(chain[position], MISSING)
+            if waits(names_of(module), chain[position]):
+                if how != "load":
+                    self._member(node, module, chain[position:], how, where)
+                return
             if value is MISSING:
                 value = self._missing(node, module, chain, position, how, where)
             if not isinstance(value, types.ModuleType) or not belongs(self.project, value):
@@ -212,10 +225,10 @@ class Lookup:
     ) -> Any:
         """A name that a module does not hold: a submodule, or made by its `__getattr__`."""
         name = f"{module.__name__}.{chain[position]}"
-        found = self.project.load(name) if "__path__" in vars(module) else None
+        found = self.project.load(name) if "__path__" in names_of(module) else None
         if found is not None:
             return found
-        maker = vars(module).get("__getattr__")
+        maker = names_of(module).get("__getattr__")
         if isinstance(maker, types.FunctionType) and is_ours(self.project, maker):
             node.edges[f"{module.__name__}.__getattr__"] = self.nodes.function(maker, frozenset())
         elif how != "load":
@@ -255,7 +268,7 @@ class Lookup:
             for name in chain[1:]:
                 if not isinstance(found, types.ModuleType | type):
                     break
-                found = vars(found).get(name)
+                found = held(found).get(name)
                 if found is not None and belongs(self.project, found):
                     key = ("patched", chain, id(found))
                     fetch = functools.partial(_same, found)
@@ -303,7 +316,7 @@ class Lookup:
                 found = (
                     getattr(type(found), name, MISSING)
                     if not isinstance(found, types.ModuleType | type)
-                    else vars(found).get(name, MISSING)
+                    else held(found).get(name, MISSING)
                 )
         return found, path
 
@@ -385,7 +398,7 @@ class Lookup:
         if chain[0] in context.cells:
             self._cell(node, chain, "value", context, where)
             return
-        live = context.globals.get(chain[0], MISSING)
+        live = bound(context.globals, chain[0], MISSING)  # it depends on what it is
         if name.startswith("@"):
             known = live is not MISSING or chain[0] in source.analysis.imports
         else:
@@ -429,8 +442,9 @@ def _value_of(name: str, context: Context) -> Any:
     first, *rest = name.split(".")
     if first in context.hidden:
         return MISSING
-    found = context.globals.get(first, MISSING)
-    if first in context.cells:
+    if first not in context.cells:
+        found = bound(context.globals, first, MISSING)
+    else:
         try:
             found = context.cells[first].cell_contents
         except ValueError:
@@ -438,6 +452,8 @@ def _value_of(name: str, context: Context) -> Any:
     for part in rest:
         if isinstance(found, PurePath) and part in ("parent", "name", "stem"):
             found = getattr(found, part)
+        elif isinstance(found, types.ModuleType):
+            found = bound(names_of(found), part, MISSING)
         else:
             found = inspect.getattr_static(found, part, MISSING)
     return found

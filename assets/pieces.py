@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from lineal.assets.deferred import names_of
 from lineal.assets.digest import digest_bytes
 from lineal.assets.records import RecipePart
 from lineal.assets.sourcecode import Analysis, Binding
@@ -122,9 +123,14 @@ def belongs(project: Project, value: Any) -> bool:
     return kind.__module__ != "builtins" and project.is_project(kind.__module__)
 
 
+def held(value: types.ModuleType | type) -> Mapping[str, Any]:
+    """What a module or class holds."""
+    return names_of(value) if isinstance(value, types.ModuleType) else vars(value)
+
+
 def module_context(source: ModuleSource) -> Context:
     live = sys.modules.get(source.name)
-    names = vars(live) if live is not None else {}
+    names = names_of(live) if live is not None else {}
     return Context(source, names, {}, frozenset(), source.name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lineal.assets import watching
 from lineal.assets.captured import Encoder, Form, identity
+from lineal.assets.deferred import names_of
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import DefinitionError
 from lineal.assets.forms import NoForm
@@ -290,7 +291,7 @@ class Reach:
         units = self._class_units(source, cls)
         line = units[0].line if units else source.analysis.lines.get(cls.__name__, 1)
         where = f"{source.path}:{line}"
-        namespace = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+        namespace = names_of(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
         texts = [cls.__module__, cls.__qualname__]
         plain = plain_metaclass(type(cls))
         for unit in units:
@@ -351,6 +352,7 @@ class Reach:
                 node.edges[f"import {name}"] = self.module(self.project.sources[name])
             elif not self.project.is_project(name):
                 self.lookup.external(node, name.partition(".")[0], part=False)
+        self.lookup.settle(context.globals, analysis.lines)
         for name in sorted(analysis.lines):
             value = context.globals.get(name, MISSING)
             if value is MISSING or name in analysis.imports:

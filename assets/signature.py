@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lineal.assets.annotations import (
     Meaning,
     UnreadColumns,
+    Unsettled,
     arrival,
     is_folder,
     meaning,
     returns_rows,
 )
 from lineal.assets.asset import Input
+from lineal.assets.deferred import deferred_in
 from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.errors import DefinitionError, did_you_mean
 
@@ -44,7 +46,18 @@ def read_signature(function: Callable[..., Any], named: Mapping[str, str], where
     Raises:
         DefinitionError: `*args`, a coroutine or generator, a default without canonical form, …
     """
-    return _Reading(function, named, where).read()
+    try:
+        return _Reading(function, named, where).read()
+    except Unsettled:
+        deferred = deferred_in(_namespace(function))
+        if deferred is not None:
+            deferred.settle()
+        return _Reading(function, named, where).read()
+
+
+def _namespace(function: Callable[..., Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    return found
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -63,7 +76,7 @@ class _Reading:
         self.function = function
         self.named = named
         self.where = where
-        self.namespace = getattr(inspect.unwrap(function), "__globals__", {})
+        self.namespace = _namespace(function)
         self.inputs: list[Input] = []
         self.takes_rest = False
         self.folder: str | None = None
@@ -79,7 +92,7 @@ class _Reading:
         for parameter in signature.parameters.values():
             self._sort(parameter)
         self._name_inputs()
-        returned = self._meaning(signature.return_annotation)
+        returned = self._meaning(signature.return_annotation, "rows")
         return Signature(
             inputs=tuple(self.inputs),
             takes_rest=self.takes_rest,
@@ -121,7 +134,10 @@ class _Reading:
                 "which are not built yet",
                 "give it another name",
             )
-        said = self._meaning(parameter.annotation)
+        takes = parameter.default is parameter.empty and (
+            parameter.kind is not parameter.KEYWORD_ONLY or name in self.named
+        )
+        said = self._meaning(parameter.annotation, "arrival" if takes else "class")
         if is_folder(said.type):
             self._take_folder(name)
         elif parameter.default is not parameter.empty:
@@ -131,9 +147,9 @@ class _Reading:
         else:
             self.inputs.append(Input(name, self.named.get(name), arrival(said.type), said.columns))
 
-    def _meaning(self, annotation: Any) -> Meaning:
+    def _meaning(self, annotation: Any, seen: Literal["class", "arrival", "rows"]) -> Meaning:
         try:
-            said = meaning(annotation, self.namespace)
+            said = meaning(annotation, self.namespace, seen=seen)
         except UnreadColumns as error:
             raise self._error(
                 f"the names in `{error}` can't be read without running it",

@@ -13,20 +13,54 @@ import sys
 import types
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from lineal.assets import canonical, effects, reading, remarkable, scopes, sourcecode, watching
+from lineal import heavy, postpone
+from lineal.assets import (
+    canonical,
+    deferred,
+    effects,
+    reading,
+    remarkable,
+    scopes,
+    sourcecode,
+    watching,
+)
 from lineal.assets.digest import encode
 from lineal.assets.sourcecode import Analysis
+from lineal.postpone import Postponed
 
 _SIZE = 32  # bytes of a digest
 
 
 class Compiled(NamedTuple):
-    code: types.CodeType
+    """A module's code; `parts` are the code as written, and without the imports that can wait."""
+
+    parts: tuple[bytes, bytes]  # marshalled: one of the two is wanted
     analysis: Analysis
+    reveals: bool  # its code may look where names that wait are missing
+
+    @classmethod
+    def of(
+        cls, code: types.CodeType, analysis: Analysis, postponed: Postponed | None, *, reveals: bool
+    ) -> Compiled:
+        plain: Any = None
+        if postponed is not None:
+            plain = (postponed.code, tuple(map(tuple, postponed.statements)), postponed.paths)
+        return cls((marshal.dumps(code), marshal.dumps(plain)), analysis, reveals)
+
+    @property
+    def code(self) -> types.CodeType:
+        found: types.CodeType = marshal.loads(self.parts[0])
+        return found
+
+    @property
+    def postponed(self) -> Postponed | None:
+        """The code without the imports that can wait; None when it imports nothing heavy."""
+        found = marshal.loads(self.parts[1])
+        return None if found is None else Postponed.unmarshalled(found)
 
 
 class CompiledCache:
@@ -46,8 +80,8 @@ class CompiledCache:
         key, sum_, body = data[:_SIZE], data[_SIZE : 2 * _SIZE], data[2 * _SIZE :]
         if key != self._key(name, file, digest) or sum_ != blake3(body).digest():
             return None
-        code, analysis = marshal.loads(body)  # its digest was checked: it is what `put` wrote
-        return Compiled(code, Analysis.unmarshalled(analysis))
+        parts, analysis, reveals = marshal.loads(body)  # its digest was checked: `put` wrote it
+        return Compiled(parts, Analysis.unmarshalled(analysis), reveals)
 
     def put(self, name: str, file: str, digest: str, compiled: Compiled) -> None:
         """Keep it if that is possible: a cache that can't be written is none."""
@@ -55,7 +89,7 @@ class CompiledCache:
             return
         import tempfile
 
-        body = marshal.dumps((compiled.code, compiled.analysis.marshalled()))
+        body = marshal.dumps((compiled.parts, compiled.analysis.marshalled(), compiled.reveals))
         data = self._key(name, file, digest) + blake3(body).digest() + body
         with contextlib.suppress(OSError):
             place = self._place(file)
@@ -81,7 +115,18 @@ class CompiledCache:
 
     def _analyser_digest(self) -> bytes:
         if self._analyser is None:
-            modules = (canonical, effects, reading, remarkable, scopes, sourcecode, watching)
+            modules = (
+                canonical,
+                deferred,
+                effects,
+                heavy,
+                postpone,
+                reading,
+                remarkable,
+                scopes,
+                sourcecode,
+                watching,
+            )
             texts = [_own_text(module) for module in modules]
             self._analyser = blake3(encode(texts)).digest()
         return self._analyser

@@ -15,6 +15,7 @@ from lineal.assets.code import Walker
 from lineal.assets.errors import DefinitionError, LinealError
 from lineal.assets.pieces import ModuleSource as ReachedSource
 from lineal.compiled import CompiledCache
+from lineal.deferral import Deferral, Proved
 from lineal.finder import ModuleSource, ProjectFinder, ProjectLoader, TextFiles
 
 __all__ = ["Definitions", "ModuleSource", "load"]
@@ -136,7 +137,23 @@ class Definitions:
         self.declared = tuple(found)
         self._load_late()
         self.finder.closed = True
+        self._prove()
         self.warnings = tuple(self._hidden())
+
+    def _prove(self) -> None:
+        """Remember which imports worked, so that the next load can put them off."""
+        deferral = self.finder.deferral
+        if deferral.is_on:
+            return
+        loaded = [s.compiled.postponed for n, s in self.sources.items() if n in sys.modules]
+        waiting = [
+            statement for each in loaded if each is not None for statement in each.statements
+        ]
+        deferral.proved.add(proof for statement in waiting for proof in statement.proofs)
+
+    def settle(self) -> None:
+        """Make the imports that were put off: from now on all is as Python would have it."""
+        self.finder.deferral.settle()
 
     def _load_late(self) -> None:
         """Import what functions import in their bodies: no recipe depends on what ran before."""
@@ -200,6 +217,8 @@ def load(
     modules: Sequence[str],
     cache_dir: Path | None,
     expected: Mapping[str, str] | None = None,
+    *,
+    defer: bool = True,
 ) -> Definitions:
     """Import definition modules and gather what they declare.
 
@@ -208,22 +227,31 @@ def load(
         modules: paths relative to it: files such as `pipeline.py`, or folders of modules.
         cache_dir: where compiled code is kept between processes; None: nowhere.
         expected: digests of modules by name that a plan was made with.
+        defer: put heavy imports off where that makes no difference.
 
     Raises:
         DefinitionError: a module is missing, can't be parsed, or raised; with the user's own line.
         InputsChanged: a module is not the expected one.
     """
     root = root.resolve()
-    finder = ProjectFinder(root, CompiledCache(cache_dir), expected)
+    deferral = Deferral(Proved(cache_dir), is_on=defer)
+    finder = ProjectFinder(root, CompiledCache(cache_dir), deferral, expected)
     names = [name for path in modules for name in _names(finder, path)]
     definitions = Definitions(root, finder)
     definitions._open()
     try:
         definitions._load(names)
+    except DefinitionError as error:
+        definitions.close()
+        if not deferral.was_used or isinstance(error.__cause__, SyntaxError):
+            raise
     except BaseException:
         definitions.close()
         raise
-    return definitions
+    else:
+        return definitions
+    # Should an import that waits be the cause, it is none of the user's: as written, then.
+    return load(root, modules, cache_dir, expected, defer=False)
 
 
 def _names(finder: ProjectFinder, path: str) -> list[str]:

@@ -23,6 +23,9 @@ from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import DefinitionError, InputsChanged
 from lineal.assets.sourcecode import Analysis, analyse
 from lineal.compiled import Compiled, CompiledCache
+from lineal.deferral import Deferral
+from lineal.heavy import reveals
+from lineal.postpone import postpone
 
 _OUTSIDE = frozenset({"site-packages", "dist-packages", "__pycache__", "node_modules"})
 
@@ -53,7 +56,13 @@ class ModuleSource:
         tree = ast.parse(self.text, self.file)
         code = compile(tree, self.file, "exec", dont_inherit=True)
         analysis = analyse(tree, self.name, package=self.package, digest=digest_bytes)
-        return Compiled(code, analysis)
+        revealing = reveals(tree)
+        postponed = postpone(tree, self.file, analysis)
+        return Compiled.of(code, analysis, postponed, reveals=revealing)
+
+    @property
+    def compiled(self) -> Compiled:
+        return self._content()
 
     @property
     def code(self) -> types.CodeType:
@@ -74,9 +83,16 @@ class ProjectFinder:
     one can't be loaded any more.
     """
 
-    def __init__(self, root: Path, cache: CompiledCache, expected: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        root: Path,
+        cache: CompiledCache,
+        deferral: Deferral,
+        expected: Mapping[str, str] | None = None,
+    ):
         self.root = root
         self.cache = cache
+        self.deferral = deferral
         self.expected = dict(expected or {})
         self.sources: dict[str, ModuleSource] = {}
         self.is_open = True
@@ -257,6 +273,13 @@ class ProjectLoader(SourceFileLoader):
         if source is None:
             raise ImportError(f"the file of `{fullname}` is gone", name=fullname, path=self.path)
         return source.code
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        source = self.finder.source(module.__name__)
+        if source is None or not self.finder.deferral.execute(
+            module, source.compiled, self.finder.is_project
+        ):
+            super().exec_module(module)
 
     def get_data(self, path: str | bytes) -> bytes:
         source = self.finder.sources.get(self.name)

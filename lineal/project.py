@@ -241,7 +241,15 @@ class Project:
         def paths(observation: Observation) -> list[str]:
             return [str(self.root / f.path) for f in observation.files]
 
-        user_code = UserCode(self.root, self.store, seen.file_digest, drifted, echo, debugger)
+        user_code = UserCode(
+            self.root,
+            self.store,
+            seen.file_digest,
+            drifted,
+            seen.definitions.settle,
+            echo,
+            debugger,
+        )
         workshop = Workshop(
             vault=vault,
             engine=Engine(vault, self.root, temporary=self.store / "tmp", queries=seen.queries),

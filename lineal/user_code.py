@@ -206,6 +206,7 @@ class UserCode:
         own: Path,
         digest: Digest,
         drifted: Callable[[Asset], str | None],
+        settle: Callable[[], None],
         echo: Echo | None = None,
         debugger: bool = False,
     ) -> None:
@@ -214,6 +215,7 @@ class UserCode:
         self._digest = digest
         self._reads: dict[str, Read] = {}  # of all steps of this run
         self._drifted = drifted
+        self._settle = settle
         self._echo = echo
         self._debugger = debugger
 
@@ -235,6 +237,7 @@ class UserCode:
                 contextlib.redirect_stdout(tee),
                 contextlib.redirect_stderr(tee),
             ):
+                self._settle()  # a step finds all that its modules import
                 before, _Active.trace = _Active.trace, trace
                 try:
                     yield trace

@@ -136,6 +136,9 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
     else:
         told = f"{name} is fresh: nothing it reads has changed{_since(found)}."
         lines.extend(style.folded(told, "", "  "))
+        if found.made is not None and found.made.recipe != found.recipe.digest:
+            told = "Its code is another: a person accepted it as equal (lineage.acceptance)."
+            lines.extend(style.folded(told, "  ", "  "))
         lines.extend(_unread_changes(style, found))
     lines.extend(("", *_rest(style, found)))
     if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:

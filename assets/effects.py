@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from lineal.assets.scopes import COMPREHENSIONS, Scope, chain_of, dotted_chain
 
 Deed = tuple[str, str, int]
+# What variables are given, and the functions and classes that are defined.
+Origins = tuple[dict[str, list[ast.expr]], set[str]]
 
 # Calls of these say nothing about results.
 HARMLESS = frozenset({"lineal", "logging", "warnings", "sys", "atexit", "typing"})
@@ -37,16 +39,16 @@ _MAKES = re.compile(
 
 
 def deeds(
-    body: Sequence[ast.AST], scopes: Sequence[Scope], around: Sequence[ast.AST] = ()
+    body: Sequence[ast.AST], scopes: Sequence[Scope], around: Origins | None = None
 ) -> tuple[Deed, ...]:
     """What statements do, those inside functions among them not counted.
 
     Args:
         body: the statements.
         scopes: those they stand in.
-        around: all statements of their scope, if `body` is only some of them.
+        around: the origins of all statements of their scope, if `body` is only some of them.
     """
-    reader = _Deeds(around or body, scopes)
+    reader = _Deeds(around or origins(body), scopes)
     for statement in body:
         reader.visit(statement)
     return tuple(dict.fromkeys(reader.found))
@@ -72,11 +74,11 @@ def is_main_guard(statement: ast.stmt) -> bool:
 
 
 class _Deeds(ast.NodeVisitor):
-    def __init__(self, body: Sequence[ast.AST], scopes: Sequence[Scope]):
+    def __init__(self, around: Origins, scopes: Sequence[Scope]):
         self.scopes = scopes
         self.scope = scopes[-1]
         self.in_method = len(scopes) > 1 and scopes[-2].kind == "class"
-        self.origins, self.defined = _origins(body)
+        self.origins, self.defined = around
         self.hidden: list[str] = []  # names of a comprehension or lambda that is being read
         self.found: list[Deed] = []
 
@@ -296,7 +298,7 @@ _CONSTRUCTORS = frozenset(
 ) | {"sorted", "sum", "min", "max", "len", "range", "repr", "abs", "round"}
 
 
-def _origins(body: Sequence[ast.AST]) -> tuple[dict[str, list[ast.expr]], set[str]]:
+def origins(body: Sequence[ast.AST]) -> Origins:
     """What the variables of a body are given, and the functions and classes that it defines.
 
     The variable of a loop or a with is given what they go through.

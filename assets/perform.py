@@ -235,6 +235,12 @@ def _listed(names: Any) -> str:
 
 def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Made:
     result = value if isinstance(value, Result) else Result(value)
+    if result.value is None and _promises_a_value(asset):
+        raise ContentError(
+            f"`{output}` returned None, and its annotation promises another type",
+            where=str(asset.where),
+            advice="is a `return` missing?",
+        )
     try:
         canonical = workshop.vault.canonical(
             result.value, asset.contract, rows=asset.returns_rows, name=output
@@ -244,6 +250,15 @@ def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Mad
         raise
     metadata = _plain(result.metadata, f"metadata of {output}", workshop)
     return Made(canonical, _numbers(result.metrics, output), metadata)
+
+
+def _promises_a_value(asset: Asset) -> bool:
+    """Does the function say what it returns, and may that not be None?"""
+    said = getattr(asset.function, "__annotations__", {}).get("return", "None")
+    if said is None or said is type(None):
+        return False
+    text = said if isinstance(said, str) else getattr(said, "__name__", "") or repr(said)
+    return not any(word in f"{text} {said!r}" for word in ("None", "Optional", "Any", "Result"))
 
 
 def _plain(metadata: Mapping[str, Any], name: str, workshop: Workshop) -> Mapping[str, Any]:

@@ -175,6 +175,8 @@ def inputs(
             was = old.pop(one.parameter, None)
             if was is None:
                 found.append(Reason("input_changed", one.asset, "", "", "new"))
+            elif was.columns != one.columns:
+                found.append(Reason("input_changed", _columns_edited(was, one)))
             elif was.arrival != one.arrival:
                 told = f"{one.asset} arrives otherwise"
                 found.append(Reason("input_changed", told, "", was.arrival, one.arrival))
@@ -199,6 +201,17 @@ def _input_difference(
         what = columns_difference(before, after, now.columns)
     culprit = f"{now.asset}{f' ({what})' if what else ''}"
     return Reason("input_changed", culprit, "", _short(was.content), _short(now.content))
+
+
+def _columns_edited(was: Used, now: Used) -> str:
+    """The columns declared to be read are others: not the data changed, the declaration did."""
+    more = [name for name in now.columns if name not in was.columns]
+    less = [name for name in was.columns if name not in now.columns]
+    if not was.columns or not now.columns:
+        return f"{now.asset}: {'reads all columns now' if was.columns else 'declares its columns'}"
+    told = [f"reads {', '.join(more)} too"] if more else []
+    told += [f"no longer reads {', '.join(less)}"] if less else []
+    return f"{now.asset}: {' and '.join(told) or 'its columns in another order'}"
 
 
 def _content(used: Used, facts: Facts) -> Content | None:

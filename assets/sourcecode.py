@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lineal.assets.canonical import FUNCTIONS, Canonical, Function, is_docstring
-from lineal.assets.effects import Deed, deeds, is_main_guard, targets
+from lineal.assets.effects import Deed, deeds, is_main_guard, origins, targets
 from lineal.assets.reading import Reader
 from lineal.assets.scopes import Scope, absolute, binding_lines, bindings, dotted
 
@@ -297,8 +297,9 @@ class _Analyser:
     def _effects(self) -> tuple[Effect, ...]:
         """Top-level statements that may do something to others: `pd.set_option(…)`."""
         found = []
+        around = origins(self.tree.body)
         for statement in self.tree.body:
-            done = deeds([statement], [self.module], self.tree.body)
+            done = deeds([statement], [self.module], around)
             if done and not is_main_guard(statement):
                 reader = self._reader([self.module], 1)
                 reader.visit(statement)

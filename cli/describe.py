@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lineal.answers import Explanation, RunStory, Shown, Status
+from lineal.assets.names import Step
 from lineal.assets.plan import PlannedStep, Stale
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
@@ -33,7 +34,7 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     steps = found.plan.steps
     makers = {s.maker for s in steps}
     whole = f"{plural(len(makers), 'asset')}, {plural(len(steps), 'step')}"
-    groups = _by_state(steps)
+    groups = _by_state(steps, found.failing)
     if set(groups) == {"fresh"} and not verbose:
         return [style.text(f"{whole}: all fresh.")]
     lines = [f"{project.name} · {whole}", ""]
@@ -54,18 +55,20 @@ def _inside(project: Project) -> bool:
     return project.store.is_relative_to(project.root)
 
 
-def _by_state(steps: Iterable[PlannedStep]) -> dict[str, list[PlannedStep]]:
+def _by_state(
+    steps: Iterable[PlannedStep], failing: frozenset[Step]
+) -> dict[str, list[PlannedStep]]:
     found: dict[str, list[PlannedStep]] = {}
     for step in steps:
-        found.setdefault(_state_of(step), []).append(step)
+        found.setdefault(_state_of(step, failing), []).append(step)
     order = ("fresh", "stale", "due", "pending", "blocked", "failed")
     return {name: found[name] for name in order if name in found}
 
 
-def _state_of(step: PlannedStep) -> str:
+def _state_of(step: PlannedStep, failing: frozenset[Step]) -> str:
     if step.action == "blocked":
         return "blocked"
-    if step.last == "failed" and step.verdict.name != "fresh":
+    if step.step in failing and step.verdict.name != "fresh":
         return "failed"
     if isinstance(step.verdict, Stale) and {r.kind for r in step.verdict.reasons} == {"due"}:
         return "due"
@@ -93,7 +96,7 @@ def _every_step(style: Style, steps: Sequence[PlannedStep], found: Status) -> li
     width = name_column(str(s.step) for s in steps)
     rows = []
     for step in steps:
-        state = _state_of(step)
+        state = _state_of(step, found.failing)
         current = found.currents.get(step.step)
         content = current.content if current is not None else None
         what = content.summary if content is not None else "never published"
@@ -133,6 +136,9 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
     else:
         told = f"{name} is fresh: nothing it reads has changed{_since(found)}."
         lines.extend(style.folded(told, "", "  "))
+        if found.made is not None and found.made.recipe != found.recipe.digest:
+            told = "Its code is another: a person accepted it as equal (lineage.acceptance)."
+            lines.extend(style.folded(told, "  ", "  "))
         lines.extend(_unread_changes(style, found))
     lines.extend(("", *_rest(style, found)))
     if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:

@@ -390,6 +390,9 @@ def _advice(run: Run) -> list[str]:
         return [f"{command:<{wide}}    {what}" for command, what in rows]
     blocked = next((r for r in run.steps if r.outcome == "blocked" and r.version), None)
     if blocked is not None and blocked.version:
+        if " × " not in blocked.summary:
+            version = f"{blocked.step.asset}@{blocked.version[:6]}"
+            return [f"lineal path {version}      the refused version"]
         view = f'"{blocked.step.asset}@{blocked.version[:6]}"'
         return [f"lineal sql 'from {view}'      look at the refused version"]
     if run.outcome == "cancelled":

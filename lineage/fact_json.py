@@ -191,9 +191,7 @@ _SHAPES: Mapping[str, _Shape] = {
         watched=_PAIRS,
     ),
     "environment": _shape(records.EnvironmentFacts, packages=_PAIRS, variables=_PAIRS),
-    "check_result": _shape(
-        records.CheckResult, sample=_PAIRS, seconds=_NUMBER, unwatched=_PAIRS
-    ),
+    "check_result": _shape(records.CheckResult, sample=_PAIRS, seconds=_NUMBER, unwatched=_PAIRS),
     "materialization": _shape(
         records.Materialization,
         parameters=_PAIRS,

@@ -67,6 +67,8 @@ class Index:
 
     def find(self, kind: Kind, key: str, through: int) -> list[Place]:
         """The places of all facts with this key in entries up to `through`, newest first."""
+        if through == 0:
+            return []
         return self._ask(
             "select entry, line from place where kind = ? and key = ? and entry <= ? "
             "order by entry desc, line desc",

@@ -67,6 +67,26 @@ def downstream(history: History, materialization: Materialization) -> Derivation
     return _walk("down", _origin(history, materialization), edges)
 
 
+def resting_on(history: History, root: Materialization) -> Derivation:
+    """The current versions that rest on an asset's, through whatever version of it they read.
+
+    Where an input was remade and nothing read of it changed, its readers are current still: they
+    name the version they were computed from, and rest on the one that took its place.
+    """
+    currents = list(history.currents().values())
+    readers: dict[str, list[tuple[Used, Materialization]]] = {}
+    for made in currents:
+        for used in made.inputs:
+            readers.setdefault(used.asset, []).append((used, made))
+
+    def edges(node: Materialization) -> Iterator[tuple[Edge, Materialization]]:
+        for used, made in readers.get(node.asset, ()):
+            if made.asset != node.asset:
+                yield _edge(node, made, used), made
+
+    return _walk("down", root, edges)
+
+
 def _edge(source: Materialization, target: Materialization, used: Used) -> Edge:
     return Edge(source.id, target.id, used.parameter, used.mode, used.columns)
 

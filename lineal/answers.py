@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lineal.assets.names import Step
+from lineal.assets.notebook import as_text
 from lineal.assets.plan import Decision, Plan, PlannedStep
 from lineal.assets.records import (
     AssetFacts,
@@ -29,6 +30,7 @@ class Status:
     lasts: Mapping[Step, Materialization]
     currents: Mapping[Step, Materialization]
     usage: tuple[int, int]  # objects, bytes
+    failing: frozenset[Step] = frozenset()  # failed last time, and would run as they did
 
     def __repr__(self) -> str:
         return repr(self.plan).replace("Plan: ", "Status: ", 1)
@@ -82,13 +84,20 @@ class RunStory:
     made: tuple[Materialization, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """The answer to a query: columns, rows, and a note when it came from a private copy."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     note: str | None = None
+
+    def __repr__(self) -> str:
+        most = 20
+        more = f", the first {most}" if len(self.rows) > most else ""
+        shown = [[str(value) for value in row] for row in self.rows[:most]]
+        title = f"{len(self.rows)} rows{more}   (.df() is a pandas frame)"
+        return as_text(title, self.columns, [list(self.columns), *shown])
 
     def df(self) -> Any:
         """The answer as a pandas frame."""

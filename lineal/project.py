@@ -16,6 +16,7 @@ from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, Asset, CustomFormat
 from lineal.assets.errors import StoreError, UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts
+from lineal.assets.graph import Graph
 from lineal.assets.materialize import Surroundings, materialize
 from lineal.assets.names import identifier
 from lineal.assets.perform import Workshop
@@ -147,6 +148,18 @@ class Project:
         return plan(seen.graph, facts, chosen, left_out), facts
 
     def chosen(self, seen: Snapshot, words: Sequence[str]) -> set[str]:
+        """The assets that selections name.
+
+        Raises:
+            SelectionError: one that names nothing.
+        """
+        for word in words:
+            if not isinstance(word, str):
+                raise UsageError(
+                    f"a selection is a text, not a {type(word).__name__}",
+                    advice='name each by itself: plan("model", "raw/")',
+                )
+
         def stale() -> list[str]:
             everything = plan(seen.graph, seen.facts(seen.graph.order), seen.graph.order)
             return [s.maker for s in everything.steps if s.verdict.name != "fresh"]
@@ -351,7 +364,13 @@ class Project:
         with self.look() as seen:
             facts = seen.facts(seen.graph.order)
             found = plan(seen.graph, facts, seen.graph.order)
-            return Status(found, seen.history.lasts(), seen.history.currents(), self._usage())
+            lasts = seen.history.lasts()
+            failing = frozenset(
+                step
+                for step, last in lasts.items()
+                if last.outcome == "failed" and _is_as_it_was(last, seen.graph, facts)
+            )
+            return Status(found, lasts, seen.history.currents(), self._usage(), failing)
 
     def _usage(self) -> tuple[int, int]:
         """(objects, bytes) in the store."""
@@ -409,7 +428,11 @@ class Project:
             told = history.asset_facts(made.asset)
             versions = history.versions(made.asset)
             current = history.current(made.asset, made.partition)
-            readers = {m.asset for m in history.readers(made.id)}
+            readers = {
+                m.asset
+                for m in history.currents().values()
+                if m.asset != made.asset and any(u.asset == made.asset for u in m.inputs)
+            }
         finally:
             history.close()
         return Shown(
@@ -434,7 +457,12 @@ class Project:
         history = self.history()
         try:
             made = resolve_version(history, name)
-            found = (tree.downstream if down else tree.upstream)(history, made)
+            if not down:
+                found = tree.upstream(history, made)
+            elif "@" in name:
+                found = tree.downstream(history, made)
+            else:
+                found = tree.resting_on(history, made)
         finally:
             history.close()
         if form == "json":
@@ -511,7 +539,11 @@ class Project:
         finally:
             history.close()
         found = self.store / "logs" / wanted / f"{identifier(first.asset)}.log"
-        return found.read_text(encoding="utf-8") if found.is_file() else ""
+        told = found.read_text(encoding="utf-8") if found.is_file() else ""
+        if not told and first.error is not None:  # it failed outside of the user's code
+            error = first.error
+            told = f"{error.type}: {error.message}\n{error.where}\n"
+        return told
 
     def sql(self, query: str) -> Answer:
         """Ask lineage and tables in SQL, read-only. Every table asset is a view.
@@ -530,6 +562,14 @@ class Project:
         finally:
             history.close()
         return Answer(tuple(columns), tuple(rows), note)
+
+
+def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:
+    """Would the same code run again with the same parameters?"""
+    maker = graph.maker.get(last.asset)
+    if maker is None or last.recipe != facts.recipes[maker].digest:
+        return False
+    return last.parameters == parameter_texts(facts.parameters[maker])
 
 
 def _same_log(made: Materialization, last: Materialization) -> bool:

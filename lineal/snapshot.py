@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lineal.assets import watching
 from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Input
 from lineal.assets.code import Walker
 from lineal.assets.digest import SCHEME, digest_of
@@ -140,7 +141,21 @@ class Snapshot:
             ignore=asset.ignore,
             parameters=asset.parameter_types,
         )
-        return self._with_formats(recipe)
+        return self._with_formats(replace(recipe, watched=self._watched(asset, recipe)))
+
+    def _watched(self, asset: Asset, recipe: Recipe) -> tuple[tuple[str, str], ...]:
+        """The files that code may name, with those that values set from outside may."""
+        given = {
+            **self.settings.parameters.get(asset.name, {}),
+            **self.overrides.get(asset.name, {}),
+        }
+        if not given:
+            return recipe.watched
+        values = [value for name, value in self._parameters(asset).items() if name in given]
+        texts = [text for value in values for text in watching.spelt(value)]
+        found = [path for text in texts for path in watching.files(text, str(self.root), "")]
+        place = f"{_inside(asset.where.file)}:{asset.where.line}"
+        return (*recipe.watched, *((path, place) for path in found))
 
     def _with_formats(self, recipe: Recipe) -> Recipe:
         """What a function returns is known only when it ran: every format counts for each."""

@@ -146,7 +146,7 @@ class MemoryFiles(Engine, Observer):
         parameters: Mapping[str, Any],
         contract: Contract,
     ) -> Any:
-        raise NotImplementedError("the graphs of these tests hold no SQL")
+        raise AssertionError("the graphs of these tests hold no SQL")
 
     def ingest(self, files: Files, observation: Observation) -> Any:
         """Read a source; one in `moves` has its files changed just after, under the reader."""
@@ -162,7 +162,7 @@ class MemoryFiles(Engine, Observer):
         others: Mapping[str, Content | Canonical],
         previous: Content | None,
     ) -> list[Verdict]:
-        raise NotImplementedError("the graphs of these tests hold no ready-made checks")
+        raise AssertionError("the graphs of these tests hold no ready-made checks")
 
     def judge(self, returned: Callable[[], Any], name: str) -> Verdict:
         return Found(bool(returned()))

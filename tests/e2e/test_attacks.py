@@ -584,3 +584,24 @@ def test_a_file_that_a_step_rewrites_is_noticed_in_the_same_run(empty: Workplace
     empty.make()
     empty.write("pipeline.py", after)
     assert "y" in empty.make().steps("made")
+
+
+def test_a_file_named_by_a_parameter_set_from_outside_is_noticed(empty: Workplace) -> None:
+    empty.write("data/one.txt", "1")
+    empty.write(
+        "pipeline.py",
+        """
+        import pyarrow
+        from lineal import asset
+
+        @asset
+        def size(path: str = ""):
+            with pyarrow.OSFile(path) as file:
+                return file.read().decode()
+        """,
+    )
+    empty.write("lineal.toml", '[parameters.size]\npath = "data/one.txt"\n')
+    empty.make()
+    assert empty.make().steps("fresh") == {"size"}
+    empty.write("data/one.txt", "2")
+    assert empty.make().steps("made") == {"size"}

@@ -241,3 +241,24 @@ def test_a_file_that_no_source_declares_is_noticed_and_watched(empty: Workplace)
     strict = empty.lineal("materialize")
     assert strict.code == 1
     assert "no source declares" in strict.out
+
+
+def test_a_forgotten_return_is_told_where_the_annotation_promises_a_value(
+    empty: Workplace,
+) -> None:
+    empty.write(
+        "pipeline.py",
+        """
+        import pandas as pd
+        from lineal import asset
+
+
+        @asset
+        def frame() -> pd.DataFrame:
+            pd.DataFrame({"a": [1]})
+        """,
+    )
+    said = empty.lineal("materialize")
+    assert said.code == 1
+    assert "returned None" in said.out
+    assert "is a `return` missing?" in said.out

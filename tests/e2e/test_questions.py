@@ -118,3 +118,38 @@ def test_lineage_shows_the_columns_that_were_read_and_the_files(trained: Workpla
     assert "model" in trained.lineal("lineage", "raw/a", "--down").out
     assert trained.lineal("lineage", "model", "--format", "mermaid").out.startswith("flowchart")
     assert json.loads(trained.lineal("lineage", "model", "--json").out)
+
+
+def test_what_rests_on_a_source_is_shown_after_an_edit_that_nobody_read(
+    trained: Workplace,
+) -> None:
+    trained.write("data/a.csv", "x,y,unread\n1,0,9\n2,0,9\n3,1,9\n4,1,9\n")
+    trained.edit(
+        "pipeline.py",
+        "def points(raw_a)",
+        'def points(raw_a: Annotated[pd.DataFrame, columns("x", "y")])',
+    )
+    trained.make()
+    trained.write("data/a.csv", "x,y,unread\n1,0,8\n2,0,8\n3,1,8\n4,1,8\n")
+    assert trained.make().steps("made") == {"raw/a"}
+    told = trained.lineal("lineage", "raw/a", "--down").out
+    assert "points" in told
+    assert "model" in told
+    assert "points" in trained.lineal("show", "raw/a").out
+
+
+def test_an_edited_declaration_of_columns_is_the_culprit_not_the_data(trained: Workplace) -> None:
+    trained.edit("pipeline.py", 'columns("x", "y")', 'columns("x", "y", "extra")')
+    assert "points: reads extra too" in trained.lineal("plan").out
+
+
+def test_a_failure_that_was_undone_is_not_told_again(trained: Workplace) -> None:
+    trained.edit("pipeline.py", "LogisticRegression(C=strength)", "LogisticRegression(C=nothing)")
+    assert trained.lineal("materialize").code == 1
+    assert "failed" in trained.lineal("status").out
+    trained.edit("pipeline.py", "LogisticRegression(C=nothing)", "LogisticRegression(C=strength)")
+    trained.make()
+    trained.edit("pipeline.py", "strength: float = 1.0", "strength: float = 0.3")
+    told = trained.lineal("status").out
+    assert "failed" not in told
+    assert "strength" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -218,13 +219,13 @@ def _ask_once(
         show_tables(connection, tables, path_of)
         connection.execute(query)  # not `sql`: its errors have no place
         described = connection.description or []
-        return Result([name for name, *_ in described], _rows(connection, described, query), note)
+        return Result([name for name, *_ in described], _rows(connection, described), note)
     finally:
         connection.close()
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection, described: Sequence[Sequence[Any]], query: str
+    connection: duckdb.DuckDBPyConnection, described: Sequence[Sequence[Any]]
 ) -> list[tuple[Any, ...]]:
     if not described:
         return []
@@ -232,7 +233,10 @@ def _rows(
         rows: list[tuple[Any, ...]] = connection.fetchall()
         return rows
     # DuckDB makes such Python values with pytz only, which may not be there; Arrow doesn't.
-    table = connection.sql(query).to_arrow_table()
+    with warnings.catch_warnings():
+        # It says that rows are copied once more; the other way would run the query again.
+        warnings.simplefilter("ignore", UserWarning)
+        table = connection.to_arrow_table()
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

@@ -153,3 +153,22 @@ def test_a_failure_that_was_undone_is_not_told_again(trained: Workplace) -> None
     told = trained.lineal("status").out
     assert "failed" not in told
     assert "strength" in told
+
+
+def test_many_times_with_a_zone_can_be_asked_for(empty: Workplace) -> None:
+    empty.write(
+        "pipeline.py",
+        """
+        import pandas as pd
+        from lineal import asset
+
+
+        @asset
+        def ticks():
+            return pd.DataFrame({"t": pd.date_range("2020", periods=20_000, freq="h", tz="UTC")})
+        """,
+    )
+    empty.make()
+    rows = _ask(empty, "select t from ticks order by t")
+    assert len(rows) == 20_000
+    assert str(rows[0]["t"]).startswith("2020-01-01T00:00:00")

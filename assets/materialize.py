@@ -365,7 +365,6 @@ class _Loop:
             inputs=inputs,
             held=self.held,
             paths=paths,
-            as_table=kind_of(self.graph, asset) != "files in place",
             log=f"{self.run_id}/{identifier(asset.outputs[0])}",
         )
 

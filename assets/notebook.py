@@ -28,3 +28,13 @@ def as_html(title: str, columns: Sequence[str], rows: Rows) -> str:
         f"<p><b>{html.escape(title)}</b></p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def size_text(count: int) -> str:
+    """`812 B`, `14 kB`, `2.1 MB`: as short as is useful."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 9.95 or unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

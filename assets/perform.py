@@ -81,7 +81,6 @@ class Task:
     inputs: Mapping[str, Known]
     held: Mapping[str, Canonical]  # outputs of this run that are still in memory
     paths: Mapping[str, Sequence[str]]  # by source
-    as_table: bool
     log: str
 
 

@@ -9,6 +9,7 @@ from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError, UserCodeError
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
+from lineal.assets.notebook import size_text
 from lineal.assets.perform import Outcome
 from lineal.assets.plan import Decision, Stale, kind_of
 from lineal.assets.records import (
@@ -140,16 +141,8 @@ def content_in_place(observation: Observation) -> Content:
     return Content(
         digest=observation.digest,
         format="files",
-        summary=f"{count} file{'s' if count != 1 else ''}, {_size(size)}",
+        summary=f"{count} file{'s' if count != 1 else ''}, {size_text(size)}",
     )
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.0f} B"
 
 
 def error_facts(error: LinealError) -> ErrorFacts:

@@ -12,11 +12,11 @@ from lineal.assets.asset import Arrival, Contract, CustomFormat
 from lineal.assets.content import content_digest
 from lineal.assets.digest import SCHEME, digest_bytes, digest_of
 from lineal.assets.errors import ContentError
+from lineal.assets.notebook import size_text
 from lineal.assets.ports import Canonical
 from lineal.assets.records import Content, StoredObject
 from lineal.storage.formats import files
 from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose
-from lineal.storage.formats.encoded import size_text
 from lineal.storage.objects import Objects, disk
 
 if TYPE_CHECKING:

@@ -13,13 +13,3 @@ class Encoded(NamedTuple):
     digest: str  # of what a reader sees
     summary: str
     names: tuple[tuple[str, str], ...] = ()  # (module, qualname) a pickle needs to come back
-
-
-def size_text(count: int) -> str:
-    """`812 B`, `14 kB`, `2.1 MB`: as short as is useful."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if size >= 9.95 or unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

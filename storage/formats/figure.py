@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from lineal.assets.digest import digest_bytes
-from lineal.storage.formats.encoded import Encoded, size_text
+from lineal.assets.notebook import size_text
+from lineal.storage.formats.encoded import Encoded
 
 NAME = "figure"
 

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import ContentError
+from lineal.assets.notebook import size_text
 from lineal.assets.records import StoredObject
-from lineal.storage.formats.encoded import size_text
 from lineal.storage.objects import Objects, disk
 
 FILE = "file"

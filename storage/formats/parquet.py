@@ -20,7 +20,6 @@ import pyarrow.types as pt
 from lineal.assets.errors import IntegrityError
 from lineal.storage.canonical import categories_of, with_canonical_type
 
-SUFFIX = "parquet"
 _CATEGORIES = b"lineal.categories"
 _GROUP_ROWS = 1 << 20
 _SAMPLE_ROWS = 50_000

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineal.assets.errors import ContentError
+from lineal.assets.notebook import size_text
 from lineal.storage.formats import array, joblib, json
-from lineal.storage.formats.encoded import size_text
 from lineal.storage.formats.files import suffix_of
 
 

@@ -7,15 +7,12 @@ else, damage included, and it is folded again from the first entry.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from blake3 import blake3
-
 from lineal.assets.records import DEFAULT_ENVIRONMENT
+from lineal.disk import Disk, keep, kept
 from lineal.lineage.journal import Entry, Journal
 
 _SCHEME = 1
@@ -117,8 +114,7 @@ def catch_up(journal: Journal, cache: Path) -> State:
         state.fold(entry)
     if state.entry > before:
         state.forget_superseded_checks()
-        with contextlib.suppress(OSError):  # a cache that can't be written costs time only
-            _save(state, path)
+        _save(state, path, journal.disk)
     return state
 
 
@@ -126,7 +122,7 @@ def _still_holds(state: State, journal: Journal) -> bool:
     return journal.path(state.entry).exists() and journal.digest(state.entry) == state.digest
 
 
-def _save(state: State, path: Path) -> None:
+def _save(state: State, path: Path, disk: Disk) -> None:
     lines: dict[bytes, int] = {}
 
     def number(line: bytes | None) -> int | None:
@@ -146,23 +142,13 @@ def _save(state: State, path: Path) -> None:
         "open_runs": state.open_runs,
     }
     body = b"\n".join([json.dumps(folded, separators=(",", ":")).encode(), *lines])
-    path.parent.mkdir(exist_ok=True)
-    staged = path.with_name(f"{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        staged.write_bytes(blake3(body).hexdigest().encode() + b"\n" + body)
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
+    keep(path, body, disk)
 
 
 def _load(path: Path) -> State | None:
     """The saved state, or None when there is none, it is damaged or of another scheme."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    seal, _, body = data.partition(b"\n")
-    if seal != blake3(body).hexdigest().encode():
+    body = kept(path)
+    if body is None:
         return None
     first, *lines = body.split(b"\n")
     folded = json.loads(first)

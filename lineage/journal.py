@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from lineal.assets.errors import IntegrityError, StoreError
 from lineal.assets.records import Fact
+from lineal.disk import Disk, advice_for
 from lineal.lineage.fact_json import from_json, to_json
 
 __all__ = ["FORMAT", "Entry", "Journal", "from_json", "to_json"]
@@ -42,12 +43,15 @@ class Journal:
     Nothing is created before the first append; reading where nothing is sees an empty journal.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, disk: Disk | None = None):
         self.root = Path(root)
+        self.disk = Disk() if disk is None else disk
         self._folder = self.root / "journal"
         self._head = 0  # a number known to exist; entries never go away
         self._head_digest = _NO_PREDECESSOR
         self._format_checked = False
+        self._syncing = False
+        self._broken: StoreError | None = None  # once an fsync failed
 
     # -------------------------------------------------------------------------------- writing
 
@@ -62,59 +66,83 @@ class Journal:
         return f"r{number}"
 
     def _append(self, make_lines: Callable[[int], list[bytes]]) -> int:
-        self._prepare()
-        while True:
-            number = self.head() + 1
-            previous = self._digest_of_head(number - 1)
-            # In this order: others may link both between the two looks.
-            if self._exists(number + 1) and not self._exists(number):
-                raise self._gap(number)
-            data = _seal(number, previous, make_lines(number))
-            if self._link(number, data):
-                self._head, self._head_digest = number, blake3(data).hexdigest()
-                return number
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self._prepare()
+            while True:
+                number = self.head() + 1
+                previous = self._digest_of_head(number - 1)
+                # In this order: others may link both between the two looks.
+                if self._exists(number + 1) and not self._exists(number):
+                    raise self._gap(number)
+                data = _seal(number, previous, make_lines(number))
+                if self._link(number, data):
+                    self._head, self._head_digest = number, blake3(data).hexdigest()
+                    return number
+        except OSError as error:
+            refused = StoreError(
+                f"the journal could not be written: {error.strerror or error}",
+                where=os.fspath(error.filename2 or error.filename or self._folder),
+                advice=advice_for(error),
+            )
+            if self._syncing:  # nobody knows what is on the disk: no file is synced a second time
+                self._broken = refused
+            raise refused from error
 
     def _digest_of_head(self, number: int) -> str:
         if number != self._head:
-            # Read whole, so that nothing is ever chained to a damaged entry.
+            # Read whole, so that nothing is ever chained to a damaged entry; and it must be as
+            # durable as what is chained to it.
             self._head, self._head_digest = number, self.digest(number)
+            self._sync([self._folder])
         return self._head_digest
 
     def _link(self, number: int, data: bytes) -> bool:
         """Make the bytes entry `number`, durably; False when that number is taken."""
-        staged = self.root / "tmp" / f"entry-{os.getpid()}-{os.urandom(8).hex()}"
+        staged = self._stage(f"entry-{os.getpid()}-{os.urandom(8).hex()}", data)
         try:
-            _write_synced(staged, data)
-            try:
-                os.link(staged, self.path(number))
-            except FileExistsError:
-                return False
-            _sync_folder(self._folder)
-        except OSError as error:
-            raise StoreError(
-                f"entry {number} of the journal could not be written: {error.strerror}",
-                where=str(self._folder),
-                advice="make room or mend the permissions; the file system must allow hard links",
-            ) from error
+            self.disk.link(staged, self.path(number))
+        except FileExistsError:
+            return False
         finally:
-            with contextlib.suppress(OSError):
-                staged.unlink(missing_ok=True)
+            self.disk.forget(staged)
+        self._sync([self._folder])
         return True
+
+    def _stage(self, name: str, data: bytes) -> Path:
+        staged = self.root / "tmp" / name
+        try:
+            self.disk.create(staged, data)
+            self._sync([staged])
+        except OSError:
+            self.disk.forget(staged)
+            raise
+        return staged
+
+    def _sync(self, paths: Sequence[str | Path]) -> None:
+        self._syncing = True
+        self.disk.sync(paths)
+        self._syncing = False
 
     def _prepare(self) -> None:
         """Create what is missing below the root, and refuse a format from the future."""
         if self._format_checked and self._head:
             return
-        for folder in (self._folder, self.root / "tmp"):
-            folder.mkdir(parents=True, exist_ok=True)
+        changed = [
+            *self.disk.make_folders(self._folder),
+            *self.disk.make_folders(self.root / "tmp"),
+        ]
+        self._sync(sorted(set(changed)))
         written = self.root / "format"
         if not written.exists():
-            staged = self.root / "tmp" / f"format-{os.getpid()}-{os.urandom(8).hex()}"
-            _write_synced(staged, f"{FORMAT}\n".encode())
+            staged = self._stage(
+                f"format-{os.getpid()}-{os.urandom(8).hex()}", f"{FORMAT}\n".encode()
+            )
             with contextlib.suppress(FileExistsError):
-                os.link(staged, written)
-            staged.unlink()
-            _sync_folder(self.root)
+                self.disk.link(staged, written)
+            self.disk.forget(staged)
+            self._sync([self.root])
         self._check_format()
 
     # -------------------------------------------------------------------------------- reading
@@ -288,21 +316,3 @@ def _seal(number: int, previous: str, facts: Sequence[bytes]) -> bytes:
     body = b"\n".join([header, *facts]) + b"\n"
     end = {"end": len(facts) + 2, "digest": blake3(body).hexdigest()}
     return body + _line(end) + b"\n"
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(0o444)  # an entry is never changed
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # folders can't be synced there
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ the disk, so a name in `objects/` always stands for whole bytes. A crash leaves 
 `tmp/` or an object that nobody mentions.
 """
 # paths are texts here: a Path costs more than the `stat` it is made for
-# ruff: noqa: PTH101, PTH102, PTH105, PTH108, PTH112
 # ruff: noqa: PTH116, PTH118, PTH120, PTH123
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from blake3 import blake3
@@ -22,11 +21,10 @@ from blake3 import blake3
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import IntegrityError, StoreError
 from lineal.assets.records import StoredObject
+from lineal.disk import Disk, refusals, refused
 
 _CHUNK = 1 << 20
 _PARALLEL = 1 << 24  # bytes from which one file's digest is worth several threads
-_SYNC_THREADS = 32
-_READ_ONLY = 0o444
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 _Key = tuple[str, str]  # digest, suffix
 
@@ -53,10 +51,12 @@ class Objects:
 
     Args:
         root: the `.lineal` folder; it and its folders are made at the first write.
+        disk: what files are written with; tests put one here that fails.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, disk: Disk | None = None):
         self.root = root
+        self.disk = Disk() if disk is None else disk
         self._objects = os.path.join(root, "objects")
         self._tmp = os.path.join(root, "tmp")
         self._lock = threading.Lock()  # guards the three collections below
@@ -72,33 +72,31 @@ class Objects:
 
     def scratch(self, suffix: str) -> Path:
         """A fresh path in `tmp/` to write to; hand it to `adopt` when it is complete."""
-        with disk(self._tmp):
+        with refusals(self._tmp):
             self._make_folder(self._tmp)
         return Path(self._fresh(suffix))
 
     def adopt(self, path: Path, suffix: str) -> StoredObject:
         """Make a file written at a `scratch` path an object; the path is no longer the caller's."""
-        with disk(path):
+        with refusals(path):
+            self.disk.complete(path)
             digest, size = digest_file(path)
             stored = StoredObject(digest, suffix, size)
             if self._has(stored):
-                os.unlink(path)
+                self.disk.unlink(path)
             else:
-                os.chmod(path, _READ_ONLY)
                 self._stage(stored, os.fspath(path))
         return stored
 
     def stage_file(self, path: Path, suffix: str) -> StoredObject:
         """Copy a file in. The digest is the copy's, whatever happens to the file meanwhile."""
-        import shutil
-
         target = self.scratch(suffix)
         try:
-            with disk(path):
-                shutil.copyfile(path, target)
+            with refusals(path):
+                self.disk.copy(path, target)
             return self.adopt(target, suffix)
         except StoreError:
-            _forget(target)
+            self.disk.forget(target)
             raise
 
     def put_bytes(self, data: bytes, suffix: str) -> StoredObject:
@@ -108,12 +106,10 @@ class Objects:
             return stored
         path = self.scratch(suffix)
         try:
-            with disk(path):
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _READ_ONLY)
-                with open(descriptor, "wb", buffering=0) as file:
-                    _write_all(file.write, data)
+            with refusals(path):
+                self.disk.create(path, data)
         except StoreError:
-            _forget(path)
+            self.disk.forget(path)
             raise
         self._stage(stored, os.fspath(path))
         return stored
@@ -134,7 +130,7 @@ class Objects:
             self._publish(batch)
             with self._lock:
                 folders, self._folders = sorted(self._folders), set()
-            _each(_fsync, folders)
+            self._sync(folders)
 
     def clear_leftovers(self, before: float) -> int:
         """Remove files in `tmp/` last changed before a time (UTC seconds): a killed process's."""
@@ -145,7 +141,7 @@ class Objects:
                     ours = entry.path in self._staged.values()
                 with contextlib.suppress(FileNotFoundError):
                     if not ours and entry.is_file() and entry.stat().st_mtime < before:
-                        os.unlink(entry.path)
+                        self.disk.unlink(entry.path)
                         removed += 1
         return removed
 
@@ -185,7 +181,7 @@ class Objects:
         except FileNotFoundError:
             raise _gone(place) from None
         except OSError as error:
-            raise _refused(place, error) from error
+            raise refused(place, error) from error
         if digest != stored.digest:
             raise _damaged(place)
         self._verified.add(key)
@@ -222,12 +218,19 @@ class Objects:
         key = (stored.digest, stored.suffix)
         if self._is_staged(stored):
             return True
-        if self._size(stored) != stored.bytes:
+        if self._size(stored) != stored.bytes or not self._is_whole(key):
             return False
         with self._lock:
             self._folders.add(os.path.dirname(self._place(key)))
             self._folders.add(self._objects)
         return True
+
+    def _is_whole(self, key: _Key) -> bool:
+        """Does the file of that name hold the bytes it should?"""
+        try:
+            return digest_file(self._place(key))[0] == key[0]
+        except OSError:
+            return False
 
     def _stage(self, stored: StoredObject, path: str) -> None:
         key = (stored.digest, stored.suffix)
@@ -235,7 +238,7 @@ class Objects:
             first = self._staged.setdefault(key, path)
             self._verified.add(key)
         if first != path:  # another thread staged equal bytes meanwhile
-            _forget(path)
+            self.disk.forget(path)
 
     @contextlib.contextmanager
     def _publishing(self) -> Iterator[None]:
@@ -251,13 +254,17 @@ class Objects:
 
     def _publish(self, batch: dict[_Key, str]) -> None:
         """fsync, then link, inside `_publishing`."""
-        _each(_fsync, list(batch.values()))
+        self._sync(list(batch.values()))
         for key, path in batch.items():
-            with disk(self._place(key)):
+            with refusals(self._place(key)):
                 self._link(path, key)
             with self._lock:
                 self._staged.pop(key, None)
-            _forget(path)
+            self.disk.forget(path)
+
+    def _sync(self, paths: Sequence[str]) -> None:
+        with refusals(paths[0] if paths else self._objects):
+            self.disk.sync(paths)
 
     def _link(self, path: str, key: _Key) -> None:
         place = self._place(key)
@@ -266,25 +273,20 @@ class Objects:
         with self._lock:
             self._folders.add(folder)
         try:
-            os.link(path, place)
+            self.disk.link(path, place)
         except FileExistsError:
-            if os.stat(place).st_size != os.stat(path).st_size:
-                os.replace(path, place)  # a damaged file of that name is mended
+            if not self._is_whole(key):
+                self.disk.replace(path, place)  # a damaged file of that name is mended
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            os.replace(path, place)  # equal bytes by name, so replacing one harms nobody
+            self.disk.replace(path, place)  # equal bytes by name: replacing one harms nobody
 
     def _make_folder(self, folder: str) -> None:
-        if os.path.isdir(folder):
-            return
-        above = os.path.dirname(folder)
-        if above != folder:
-            self._make_folder(above)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        with self._lock:
-            self._folders.add(above)
+        changed = self.disk.make_folders(folder)
+        if changed:
+            with self._lock:
+                self._folders.update(changed)
 
     def _bytes(self, key: _Key) -> bytes:
         place = self._place(key)
@@ -295,67 +297,12 @@ class Objects:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise _refused(path, error) from error
+                raise refused(path, error) from error
         raise _gone(place)
 
 
 def _named(stem: str, suffix: str) -> str:
     return f"{stem}.{suffix}" if suffix else stem
-
-
-def _write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[write(rest) or 0 :]
-
-
-def _each(act: Callable[[str], None], paths: Sequence[str]) -> None:
-    """Act on all, several at a time; the first error is raised after all were tried."""
-    if len(paths) <= 1:
-        for path in paths:
-            act(path)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(_SYNC_THREADS, len(paths))) as pool:
-        tasks = [pool.submit(act, path) for path in paths]
-    for task in tasks:
-        task.result()
-
-
-def _fsync(path: str) -> None:
-    with disk(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _forget(path: str | os.PathLike[str]) -> None:
-    with contextlib.suppress(OSError):  # a leftover in tmp/ harms nobody
-        os.unlink(path)
-
-
-@contextlib.contextmanager
-def disk(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What the disk refuses inside becomes a StoreError that names the file and says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise _refused(path, error) from error
-
-
-def _refused(path: str | os.PathLike[str], error: OSError) -> StoreError:
-    shown = error.filename2 or error.filename or os.fspath(path)
-    advice = None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        advice = "free some space on that disk (`lineal gc` removes what is no longer needed)"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        advice = "give yourself the right to write there, or choose another `store`"
-    elif error.errno == errno.EMFILE:
-        advice = "raise the limit of open files (`ulimit -n`)"
-    return StoreError(f"`{shown}`: {error.strerror or error}", where=str(shown), advice=advice)
 
 
 def _gone(place: str) -> IntegrityError:

@@ -25,6 +25,7 @@ from lineal.assets.asset import Files
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import InputsChanged, SourceMissing, nearest
 from lineal.assets.records import Observation, SourceFile
+from lineal.disk import Disk, keep, kept
 from lineal.storage.objects import digest_open
 
 _TICK = 2_000_000_000  # ns: the coarsest clock of a file system in use (FAT)
@@ -125,14 +126,7 @@ class Observer:
             if path in self._seen or os.path.exists(path)
         }
         document = json.dumps({"scheme": SCHEME, "files": kept}, separators=(",", ":"))
-        fresh = Path(f"{self._cache}.{os.getpid()}-{os.urandom(4).hex()}")
-        try:
-            fresh.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(document, encoding="utf-8", errors="surrogateescape")
-            fresh.replace(self._cache)
-        except OSError:  # a lost cache costs time only
-            with contextlib.suppress(OSError):
-                fresh.unlink()
+        keep(self._cache, document.encode("utf-8", "surrogateescape"), Disk())
         self._changed = False
 
     # ------------------------------------------------------------------------------ within
@@ -290,13 +284,16 @@ def _read_cache(cache: Path | None) -> dict[str, Known]:
     """What an earlier process kept; nothing if it is not there or not whole."""
     if cache is None:
         return {}
+    body = kept(cache)
+    if body is None:
+        return {}
     try:
-        document: Any = json.loads(Path(cache).read_bytes())
+        document: Any = json.loads(body.decode("utf-8", "surrogateescape"))
         if document["scheme"] != SCHEME:
             return {}
         return {
             path: Known(tuple(entry[:5]), entry[5], entry[6])
             for path, entry in document["files"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return {}

@@ -15,9 +15,10 @@ from lineal.assets.errors import ContentError
 from lineal.assets.notebook import size_text
 from lineal.assets.ports import Canonical
 from lineal.assets.records import Content, StoredObject
+from lineal.disk import refusals
 from lineal.storage.formats import files
 from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose
-from lineal.storage.objects import Objects, disk
+from lineal.storage.objects import Objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,7 +127,7 @@ class Vault:
         from lineal.storage.formats.parquet import write_parquet
 
         path = self.objects.scratch(TABLE)
-        with disk(path):
+        with refusals(path):
             write_parquet(table, path)
         return self.objects.adopt(path, TABLE)
 

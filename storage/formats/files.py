@@ -14,7 +14,8 @@ from lineal.assets.digest import digest_of
 from lineal.assets.errors import ContentError
 from lineal.assets.notebook import size_text
 from lineal.assets.records import StoredObject
-from lineal.storage.objects import Objects, disk
+from lineal.disk import refusals
+from lineal.storage.objects import Objects
 
 FILE = "file"
 FOLDER = "folder"
@@ -79,7 +80,7 @@ def lay_out(digest: str, found: Sequence[StoredObject], objects: Objects) -> Pat
         objects.verify(stored)
     if _holds(folder, links):
         return folder
-    with disk(folder):
+    with refusals(folder):
         _replace(folder, links, objects)
     return folder
 

@@ -14,6 +14,7 @@ from blake3 import blake3
 from lineal.assets.asset import Files
 from lineal.assets.errors import SourceMissing
 from lineal.assets.records import Observation
+from lineal.disk import sealed, unsealed
 from lineal.storage.sources import Observer
 
 DAY = 86_400
@@ -165,18 +166,18 @@ def test_a_dangling_link_is_a_missing_file(project: Path) -> None:
 
 def spoil(cache: Path) -> None:
     """Give every cached file a wrong digest, to see whether the cache is asked."""
-    document = json.loads(cache.read_text())
+    document = json.loads(unsealed(cache.read_bytes()))
     for entry in document["files"].values():
         entry[5] = "0" * 64
-    cache.write_text(json.dumps(document))
+    cache.write_bytes(sealed(json.dumps(document).encode()))
 
 
 def age(cache: Path, seconds: int) -> None:
     """Make it look as if the digests had been taken that much later."""
-    document = json.loads(cache.read_text())
+    document = json.loads(unsealed(cache.read_bytes()))
     for entry in document["files"].values():
         entry[6] += seconds * 10**9
-    cache.write_text(json.dumps(document))
+    cache.write_bytes(sealed(json.dumps(document).encode()))
 
 
 @pytest.fixture
@@ -241,7 +242,9 @@ def test_the_cache_forgets_files_that_are_gone(project: Path, cache: Path) -> No
     observer = Observer(project, cache)
     observer.digest("data/flights1.csv")
     observer.save()
-    assert list(json.loads(cache.read_text())["files"]) == [str(project / "data" / "flights1.csv")]
+    assert list(json.loads(unsealed(cache.read_bytes()))["files"]) == [
+        str(project / "data" / "flights1.csv")
+    ]
 
 
 # ---------------------------------------------------------------------------------- unchanged

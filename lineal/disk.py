@@ -1,0 +1,188 @@
+"""The seam to the disk: every operation by which the store and the journal change it.
+
+The rest of lineal never writes, links, renames, syncs or removes a file below the store by other
+means, so that tests can put a disk here which fails, tears a write or loses what was not synced,
+at any single operation.
+"""
+# paths are texts here: a Path costs more than the call it is made for
+# ruff: noqa: PTH101, PTH105, PTH108, PTH102, PTH120, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from blake3 import blake3
+
+from lineal.assets.errors import StoreError
+
+_READ_ONLY = 0o444
+_SYNC_THREADS = 32
+_SEAL = 65  # bytes: a digest in hex, and a line end
+
+AnyPath = str | os.PathLike[str]
+
+
+class Disk:
+    """Operations on files and folders. Each raises OSError as the system does. Has no state."""
+
+    def create(self, path: AnyPath, data: bytes) -> None:
+        """Write a file that must not exist yet, read-only from now on. Not durable before `sync`.
+
+        Raises:
+            FileExistsError: it exists.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _READ_ONLY)
+        with open(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+
+    def copy(self, source: AnyPath, path: AnyPath) -> None:
+        """Copy the bytes of a file to a new one."""
+        import shutil
+
+        shutil.copyfile(source, path)
+
+    def complete(self, path: AnyPath) -> None:
+        """A file that a library wrote is whole (Parquet, a user's format): read-only now."""
+        os.chmod(path, _READ_ONLY)
+
+    def sync(self, paths: Sequence[AnyPath]) -> None:
+        """Make files' bytes, or folders' names, durable: several at a time, all of them tried.
+
+        A failed one must never be synced again: the kernel may have dropped its bytes, and would
+        report the next attempt as done.
+        """
+        if len(paths) <= 1:
+            for path in paths:
+                _fsync(path)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(_SYNC_THREADS, len(paths))) as pool:
+            tasks = [pool.submit(_fsync, path) for path in paths]
+        for task in tasks:
+            task.result()
+
+    def link(self, source: AnyPath, target: AnyPath) -> None:
+        """Give a file a second name, exclusively.
+
+        Raises:
+            FileExistsError: the name is taken.
+        """
+        os.link(source, target)
+
+    def replace(self, source: AnyPath, target: AnyPath) -> None:
+        """Rename, in place of what has that name."""
+        os.replace(source, target)
+
+    def unlink(self, path: AnyPath) -> None:
+        """Remove a name."""
+        os.unlink(path)
+
+    def mkdir(self, path: AnyPath) -> None:
+        """Make one folder; FileExistsError when the name is taken."""
+        os.mkdir(path)
+
+    # ---------------------------------------------------------------- made of the ones above
+
+    def make_folders(self, path: AnyPath) -> list[str]:
+        """Make a folder and those above it that are missing; the folders that got a new name."""
+        folder = os.fspath(path)
+        if os.path.isdir(folder):  # noqa: PTH112
+            return []
+        above = os.path.dirname(folder)
+        changed = self.make_folders(above) if above != folder else []
+        with contextlib.suppress(FileExistsError):  # another process was first
+            self.mkdir(folder)
+        return [*changed, above]
+
+    def forget(self, path: AnyPath) -> None:
+        """Remove a file that nobody needs; it harms nobody if that can't be done."""
+        with contextlib.suppress(OSError):
+            self.unlink(path)
+
+
+def _fsync(path: AnyPath) -> None:
+    if os.name == "nt" and os.path.isdir(path):  # noqa: PTH112  (folders can't be synced there)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+# ------------------------------------------------------------------------------------------ caches
+
+
+def keep(path: Path, body: bytes, disk: Disk) -> None:
+    """Write a file of the cache, sealed, in place of the one before.
+
+    It may be lost at any time, so it is not synced, and nothing is said when it can't be written.
+    """
+    staged = f"{path}.{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        disk.make_folders(path.parent)
+        disk.create(staged, sealed(body))
+        disk.replace(staged, path)
+    except OSError:
+        disk.forget(staged)
+
+
+def kept(path: Path) -> bytes | None:
+    """The body of a file that `keep` wrote; None if it is missing, or not what was written."""
+    try:
+        return unsealed(path.read_bytes())
+    except OSError:
+        return None
+
+
+def sealed(body: bytes) -> bytes:
+    """A body behind its own digest."""
+    return blake3(body).hexdigest().encode() + b"\n" + body
+
+
+def unsealed(data: bytes) -> bytes | None:
+    """The body behind its digest; None if it is not the one that was sealed."""
+    body = data[_SEAL:]
+    return body if data[:_SEAL] == blake3(body).hexdigest().encode() + b"\n" else None
+
+
+# ------------------------------------------------------------------------------------------ errors
+
+
+@contextlib.contextmanager
+def refusals(path: AnyPath) -> Iterator[None]:
+    """What the disk refuses inside becomes a StoreError that names the file and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+def refused(path: AnyPath, error: OSError) -> StoreError:
+    """What a person is told when the disk said no."""
+    shown = error.filename2 or error.filename or os.fspath(path)
+    return StoreError(
+        f"`{shown}`: {error.strerror or error}", where=str(shown), advice=advice_for(error)
+    )
+
+
+def advice_for(error: OSError) -> str | None:
+    """How a person mends what the disk refused."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on that disk, then run again: what was told as made is kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "give yourself the right to write there, or choose another `store`"
+    if error.errno == errno.EMFILE:
+        return "raise the limit of open files (`ulimit -n`)"
+    if error.errno == errno.EIO:
+        return "the disk fails: look at its health; then run again and `lineal fsck`"
+    return None

@@ -31,6 +31,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run, StepReport
 from lineal.definitions import load
+from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.packages import Packages
@@ -67,8 +68,9 @@ class Project:
     kept open between them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root.resolve()
+        self._disk = Disk() if disk is None else disk
         self.settings: Settings = load_settings(self.root)
         self.store: Path = self.root / self.settings.store
         if self.store.exists() and not self.store.is_dir():
@@ -77,7 +79,7 @@ class Project:
                 where=str(self.store),
                 advice="move it away, or set another `store` in lineal.toml",
             )
-        self.journal = Journal(self.store)
+        self.journal = Journal(self.store, self._disk)
         self.warnings: tuple[str, ...] = ()  # what the last load wants to be known
 
     def __repr__(self) -> str:
@@ -113,8 +115,8 @@ class Project:
                     graph=graph,
                     queries=queries,
                     history=history,
-                    objects=Objects(self.store),
-                    observer=Observer(self.root, self.cache / "stat.json"),
+                    objects=Objects(self.store, self._disk),
+                    observer=Observer(self.root, self.cache / "stat.json", self._disk),
                     packages=packages,
                     overrides=overrides_of(overrides, graph),
                     formats=tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
@@ -336,7 +338,7 @@ class Project:
     def _vault(self, formats: Sequence[CustomFormat] = ()) -> Any:
         from lineal.storage.vault import Vault
 
-        return Vault(Objects(self.store), customs=formats)
+        return Vault(Objects(self.store, self._disk), customs=formats)
 
     def version(self, name: str) -> Materialization:
         """The materialization behind the current version of an asset, or behind `name@prefix`."""
@@ -351,7 +353,7 @@ class Project:
     def path(self, name: str) -> list[Path]:
         """The absolute paths of the objects of the current version."""
         made = self.version(name)
-        objects = Objects(self.store)
+        objects = Objects(self.store, self._disk)
         content = made.content
         if content is None:
             return []
@@ -555,7 +557,7 @@ class Project:
         from lineal.lineage.questions import ask
 
         history = self.history()
-        objects = Objects(self.store)
+        objects = Objects(self.store, self._disk)
         try:
             catalog = Catalog(self.store, self.journal)
             columns, rows, note = ask(catalog, history, objects.path, query)

@@ -54,9 +54,10 @@ class Observer:
         cache: the file that keeps digests; written by `save`, only when something is new.
     """
 
-    def __init__(self, project_root: Path, cache: Path | None = None):
+    def __init__(self, project_root: Path, cache: Path | None = None, disk: Disk | None = None):
         self._root = os.path.abspath(project_root)
         self._cache = cache
+        self._disk = Disk() if disk is None else disk
         self._known = _read_cache(cache)
         self._seen: set[str] = set()
         self._changed = False
@@ -126,7 +127,7 @@ class Observer:
             if path in self._seen or os.path.exists(path)
         }
         document = json.dumps({"scheme": SCHEME, "files": kept}, separators=(",", ":"))
-        keep(self._cache, document.encode("utf-8", "surrogateescape"), Disk())
+        keep(self._cache, document.encode("utf-8", "surrogateescape"), self._disk)
         self._changed = False
 
     # ------------------------------------------------------------------------------ within

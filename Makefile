@@ -2,8 +2,9 @@
 #   make setup   a virtual environment in .venv, with lineal and the tools in it
 #   make test    the tests                  make demo    the example, from nothing
 #   make check   all that must hold         make bench   the measurements
+#   make torture   runs killed at random moments, until one breaks a promise (KILLS=2000 SEED=0)
 
-.PHONY: setup test check demo bench
+.PHONY: setup test check demo bench torture
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -50,7 +51,12 @@ check: setup
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/flights/demo.sh
 
+KILLS = 2000
+SEED = 0
+torture: setup
+	$(BIN)/python -m tests.torture --kills $(KILLS) --seed $(SEED) --minutes 120
+
 bench: setup
-	@for name in startup no_op cold content; do \
-	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; echo; \
+	@for words in startup no_op cold content "long_journal --materializations 100000"; do \
+	  echo "== $$words"; $(BIN)/python -m benchmarks.$$words || exit 1; echo; \
 	done

@@ -34,7 +34,7 @@ from lineal.assets.plan import (
     known_of,
     outcome_known,
 )
-from lineal.assets.ports import Canonical, Clock, Journal, Observer
+from lineal.assets.ports import Canonical, Clock, Journal, Locks, Observer
 from lineal.assets.recorder import Recorder, content_in_place, error_facts, reasons_of
 from lineal.assets.records import (
     CheckResult,
@@ -47,6 +47,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Page, Scribe
+from lineal.assets.worklist import Worklist
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ class Surroundings:
     observer: Observer
     clock: Clock
     announcer: Announcer
-    start: Callable[[str, Facts], Sequence[Fact]]  # the facts that open a run, given its id
+    locks: Locks
+    start: Callable[[], str]  # appends the entry that opens the run; its id
+    made_meanwhile: Callable[[Iterable[str]], bool]  # any of these fingerprints, since the plan?
     paths: Callable[[Observation], Sequence[str]]  # the files of an observation, absolute
     file_digest: Callable[[str], str | None]  # of a project file, as it is now
     strict: bool = False
@@ -98,6 +101,11 @@ class _Loop:
     reports: list[StepReport] = field(default_factory=list)
     readers_left: dict[str, int] = field(default_factory=dict)
     checked: dict[str, CheckResult] = field(default_factory=dict)  # by fingerprint, in this run
+    worklist: Worklist = field(init=False)
+    taken: dict[str, Callable[[], None]] = field(default_factory=dict)  # locks, by asset
+    published: set[str] = field(default_factory=set)  # outputs this run made current
+    looked_again: set[str] = field(default_factory=set)  # sources observed a second time
+    undecided: set[str] = field(default_factory=set)  # those to which the plan applies no more
 
     # ---------------------------------------------------------------------------- the whole run
 
@@ -109,27 +117,35 @@ class _Loop:
 
     def run(self, began: float) -> Run:
         around = self.around
-        self.run_id = around.journal.start_run(lambda run: around.start(run, self.facts))
+        self.run_id = around.start()
         self.recorder = Recorder(self.graph, self.run_id)
         self._begin()
         outcome: Literal["done", "failed", "cancelled"] = "cancelled"
-        with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
-            try:
-                for name in self.plan.selected:
-                    self._one(self.graph.assets[name], scribe)
-                outcome = "failed" if _bad(self.reports) else "done"
-            except KeyboardInterrupt:
-                self._cancel_rest()
-            scribe.finish()
+        try:
+            with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
+                try:
+                    for name in self.worklist:
+                        self._one(self.graph.assets[name], scribe)
+                    outcome = "failed" if _bad(self.reports) else "done"
+                except KeyboardInterrupt:
+                    self._cancel_rest()
+                scribe.finish()
+        finally:
+            for name in list(self.taken):
+                self._let_go(name)
         run = Run(self.run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
         ended = RunEnded(self.run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
 
     def _begin(self) -> None:
+        self.worklist = Worklist(self.graph, self.plan.selected)
         for name in self.plan.excluded:
             self.known.update(current_versions(self.graph.assets[name], self.facts))
-        for name in self.plan.selected:
+        self._expect_readers(self.plan.selected)
+
+    def _expect_readers(self, names: Iterable[str]) -> None:
+        for name in names:
             for needed in self.graph.upstream[name]:
                 for output in self.graph.assets[needed].outputs:
                     self.readers_left[output] = self.readers_left.get(output, 0) + 1
@@ -147,36 +163,57 @@ class _Loop:
     # -------------------------------------------------------------------------------- one asset
 
     def _one(self, asset: Asset, scribe: Scribe) -> None:
-        decision = self.plan.decisions[asset.name]
+        name = asset.name
+        decision = self.plan.decisions[name]
         because = self._broken_inputs(asset)
         if because:
             self._skip(asset, decision, because, scribe)
         else:
-            if decision.action == "wait":
+            if decision.action == "wait" or name in self.undecided:
                 # The same function over the same facts; only the inputs are known by now.
                 decision = decide(self.graph, asset, self.known, self.facts)
+            if decision.action in ("compute", "recheck"):
+                if not self._take(asset, scribe):
+                    self.worklist.put_off(name)
+                    return
+                if self.around.made_meanwhile((decision.fingerprints or {}).values()):
+                    decision = decide(self.graph, asset, self.known, self.facts)
             self._act(asset, decision, scribe)
         self._release(asset)
+
+    def _take(self, asset: Asset, scribe: Scribe) -> bool:
+        """Hold the step against other processes; one that is held is waited for at the end."""
+        if asset.name in self.taken:  # done before in this run: until that is durable
+            scribe.finish()
+        let_go = self.around.locks.take(asset.name, wait=False)
+        if let_go is None and self.worklist.patient:
+            scribe.finish()  # who waits holds nothing: no two ever wait for each other
+            self.around.announcer.waiting(asset)
+            let_go = self.around.locks.take(asset.name, wait=True)
+        if let_go is None:
+            return False
+        self.taken[asset.name] = let_go
+        return True
+
+    def _let_go(self, name: str) -> None:
+        self.taken.pop(name, _nothing)()
 
     def _broken_inputs(self, asset: Asset) -> tuple[str, ...]:
         return tuple(n for n in self.graph.upstream[asset.name] if n in self.broken)
 
     def _act(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
-        if decision.action in ("none", "blocked"):
+        again = not self.published.isdisjoint(asset.outputs)
+        if decision.action == "blocked" or (decision.action == "none" and not again):
             self._settle_without_work(asset, decision, scribe)
-        elif decision.action == "reuse":
+        elif decision.action in ("none", "reuse"):
             self._reuse(asset, decision, (), scribe)
         elif decision.action == "recheck":
             self._attempt(asset, decision, scribe, self._recheck)
         elif decision.action == "wait":
-            missing = tuple(n for n in self._missing_inputs(asset))
+            _, missing = inputs_used(self.graph, asset, self.known, self.facts)
             self._skip(asset, decision, missing, scribe)
         else:
             self._attempt(asset, decision, scribe, self._compute)
-
-    def _missing_inputs(self, asset: Asset) -> list[str]:
-        """Inputs that were left out of the run and never made."""
-        return [g.asset or g.parameter for g in asset.inputs if g.asset not in self.known]
 
     def _release(self, asset: Asset) -> None:
         """Forget values in memory that no later step reads."""
@@ -240,9 +277,14 @@ class _Loop:
     def _tell(self, reports: Sequence[StepReport], scribe: Scribe | None) -> None:
         """In the order of the steps: behind those whose facts are not durable yet."""
         if scribe is None:
-            self.around.announcer.settled(reports)
+            self._told(reports)
         else:
-            scribe.post(Page({}, lambda _: (), lambda: self.around.announcer.settled(reports)))
+            scribe.post(Page({}, lambda _: (), lambda: self._told(reports)))
+
+    def _told(self, reports: Sequence[StepReport]) -> None:
+        """What became of a step is durable: tell it, and let others have the step."""
+        self.around.announcer.settled(reports)
+        self._let_go(reports[0].maker)
 
     def _current_digest(self, output: str) -> str | None:
         current = self.facts.past.current(output, None)
@@ -259,45 +301,54 @@ class _Loop:
         started = self.around.clock()
         began = time.perf_counter()
         try:
-            work(asset, decision, scribe)
+            try:
+                work(asset, decision, scribe)
+            except (StepError, QueryError, SourceMissing):
+                if not self._look_again(asset):  # whatever went wrong, it may come of the change
+                    raise
+                self._let_go(asset.name)
         except (StepError, QueryError, SourceMissing) as error:
             seconds = time.perf_counter() - began
             self._fail(asset, decision, error, started, seconds, scribe)
 
     # ---------------------------------------------------------------------------------- compute
 
-    def _compute(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
-        started = self.around.clock()
-        for attempt in (1, 2):
-            try:
-                self._compute_once(asset, decision, started, scribe)
-            except InputsChanged:
-                if attempt == 2:
-                    raise
-                decision = self._look_again(asset, decision)
-                if decision.action != "compute":
-                    self._act(asset, decision, scribe)
-                    return
-            else:
-                return
+    def _look_again(self, asset: Asset) -> bool:
+        """A source's files moved since the plan: observe them, and do what rests on them again.
 
-    def _look_again(self, asset: Asset, decision: Decision) -> Decision:
-        """A source's files moved since the plan: observe them again, and decide on that."""
-        observer = self.around.observer
+        Once a source and run: one that never rests is told as the step's failure.
+        """
+        moved = self._moved(asset)
+        if not moved or moved & self.looked_again:
+            return False
+        self.looked_again |= moved
         observations = dict(self.facts.observations)
-        for source in self._sources_read(asset):
+        for source in moved:
             files = self.graph.assets[source].files
-            if files is not None and not observer.unchanged(observations[source]):
-                seen = observer.observe(source, files)
-                observations[source] = seen
-                if source != asset.name:
-                    raise StepError(
-                        f"the files of `{source}` changed during the run",
-                        where=str(asset.where),
-                        advice="run again when they are quiet",
-                    )
+            if files is not None:
+                observations[source] = self.around.observer.observe(source, files)
         self.facts = replace(self.facts, observations=observations)
-        return decide(self.graph, asset, self.known, self.facts)
+        for source in moved & self.plan.excluded:
+            self.known.update(current_versions(self.graph.assets[source], self.facts))
+        self.around.announcer.moved(sorted(moved))
+        self._again(self.graph.fed_by(moved).intersection(self.plan.selected))
+        return True
+
+    def _moved(self, asset: Asset) -> set[str]:
+        seen, unchanged = self.facts.observations, self.around.observer.unchanged
+        return {source for source in self._sources_read(asset) if not unchanged(seen[source])}
+
+    def _again(self, names: set[str]) -> None:
+        """Decide these again, on what is known now; what became of them before was true too."""
+        self._expect_readers(names - self.worklist.left)
+        self.worklist.again(names)
+        self.undecided |= names
+        self.reports = [r for r in self.reports if r.maker not in names]
+        for name in names:
+            self.broken.pop(name, None)
+            for output in self.graph.assets[name].outputs:
+                self.held.pop(output, None)
+                self.known.pop(output, None)
 
     def _sources_read(self, asset: Asset) -> list[str]:
         """The file sources whose files this computation itself opens."""
@@ -308,16 +359,18 @@ class _Loop:
                 read.append(maker)
         return read
 
-    def _compute_once(
-        self, asset: Asset, decision: Decision, started: float, scribe: Scribe
-    ) -> None:
+    def _compute(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
+        started = self.around.clock()
         used, _ = inputs_used(self.graph, asset, self.known, self.facts)
         in_place = kind_of(self.graph, asset) == "files in place"
         task = self._task(asset, scribe)
         outcome = Outcome({}, 0.0) if in_place else perform(task, self.around.workshop)
-        for source in self._sources_read(asset):
-            if not self.around.observer.unchanged(self.facts.observations[source]):
-                raise InputsChanged(f"the files of `{source}` changed while they were read")
+        for source in sorted(self._moved(asset)):
+            raise InputsChanged(
+                f"the files of `{source}` changed while they were read",
+                where=str(asset.where),
+                advice="run again when whoever writes them is done",
+            )
         if outcome.written:
             self._forget(outcome.written)
         undeclared = [u for u in outcome.unwatched if is_told(u)]
@@ -415,7 +468,7 @@ class _Loop:
         for output, before in kept.items():
             current = self.facts.past.current(output, None)
             made = before
-            if current is not before:
+            if current is not before or output in self.published:
                 made = self.recorder.reused(
                     self.facts,
                     asset,
@@ -427,6 +480,7 @@ class _Loop:
                     started=self.around.clock(),
                 )
                 facts.extend((made, self.recorder.publication(made)))
+                self.published.add(output)
             self.known[output] = known_of(made, self.facts.observations.get(asset.name))
             content = made.content
             reports.append(
@@ -484,6 +538,7 @@ class _Loop:
             reports = self._blocked_reports(asset, decision, contents, judged, outcome.seconds)
         else:
             self._take_up(asset, finished, canonicals)
+            self.published.update(finished)
             reports = [
                 StepReport(
                     Step(output),
@@ -546,7 +601,7 @@ class _Loop:
         reports: Sequence[StepReport],
     ) -> None:
         self.reports.extend(reports)
-        scribe.post(Page(canonicals, facts, lambda: self.around.announcer.settled(reports)))
+        scribe.post(Page(canonicals, facts, lambda: self._told(reports)))
 
     def _fail(
         self,
@@ -579,6 +634,10 @@ class _Loop:
         ]
         facts = [*self.recorder.named(self.facts, asset, ()), *failed]
         self._post(asset, scribe, {}, lambda _: facts, reports)
+
+
+def _nothing() -> None:
+    """There is nothing to let go of."""
 
 
 def _waiting(decision: Decision) -> tuple[str, ...]:

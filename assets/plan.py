@@ -72,6 +72,7 @@ class Known:
     content: Content | None  # None: a file source known by its files only
     materialization: str
     observation: Observation | None = None
+    moved: bool = False  # the files are no longer those that this version was made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,9 @@ def current_versions(asset: Asset, facts: Facts) -> dict[str, Known]:
     for output in asset.outputs:
         current = facts.past.current(output, None)
         if current is not None and current.content is not None:
-            found[output] = known_of(current, facts.observations.get(asset.name))
+            seen = facts.observations.get(asset.name)
+            moved = seen is not None and seen.digest not in {u.digest for u in current.inputs}
+            found[output] = replace(known_of(current, seen), moved=moved)
     return found
 
 
@@ -304,6 +307,8 @@ def one_used(given: Input, version: Known) -> Used | None:
     """What one reader reads of one version; None while its table is not known yet."""
     place = (given.parameter, version.asset, version.partition)
     if given.arrival in ("path", "paths") and version.observation is not None:
+        if version.moved:  # left out of the run: the files at hand have no version
+            return None
         seen = version.observation.digest
         origin = (seen, version.materialization)
         return Used(*place, "files", seen, *origin, arrival=given.arrival)

@@ -178,6 +178,14 @@ class Archive(Protocol):
     def materialization(self, materialization: str) -> Materialization | None: ...
 
 
+class Locks(Protocol):
+    """One computation of a step at a time, among all processes. Implemented by storage.locks."""
+
+    def take(self, step: str, *, wait: bool) -> Callable[[], None] | None:
+        """Hold a step; returns what lets go of it, or None if it is held and not waited for."""
+        ...
+
+
 class Clock(Protocol):
     def __call__(self) -> float:
         """UTC seconds since 1970."""

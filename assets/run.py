@@ -79,4 +79,10 @@ class Announcer(Protocol):
 
     def started(self, asset: Asset, decision: Decision) -> None: ...
 
+    def waiting(self, asset: Asset) -> None:
+        """Another process makes this one just now, and nothing else is left to do."""
+
+    def moved(self, sources: Sequence[str]) -> None:
+        """Their files changed during the run: what rests on them is made again."""
+
     def settled(self, reports: Sequence[StepReport]) -> None: ...

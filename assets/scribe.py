@@ -111,8 +111,11 @@ class Scribe:
         batch: list[Page] = []
         deadline = 0.0
         while True:
+            left = deadline - self._clock() if batch else None
+            if left is not None and left <= 0:
+                return batch, True
             try:
-                page = self._pages.get(timeout=max(deadline - self._clock(), 0) if batch else None)
+                page = self._pages.get(timeout=left)
             except queue.Empty:
                 return batch, True
             if isinstance(page, _Mark):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """The entry point of the `lineal` command."""
-    from lineal.cli.main import run
+    try:
+        from lineal.cli.main import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # before or after `run` listens for it
+        sys.exit(130)

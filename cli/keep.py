@@ -1,4 +1,4 @@
-"""The verbs that keep: accept, settings, rebuild."""
+"""The verbs that keep: accept, settings, fsck, rebuild."""
 
 from __future__ import annotations
 
@@ -50,6 +50,54 @@ def settings(as_json: bool) -> None:
     widths = [max(len(str(row[i])) for row in rows) for i in (0, 1)]
     for name, value, source in rows:
         click.echo(f"{name!s:<{widths[0]}}   {value!s:<{min(widths[1], 40)}}   {source}".rstrip())
+
+
+@click.command()
+@click.option(
+    "--level",
+    type=click.Choice(["journal", "objects", "bytes", "content", "catalog"]),
+    default="catalog",
+    help="How far to look; each level includes those before it. Default: all.",
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Move what is damaged to trash/, and make what is current again.",
+)
+@JSON
+def fsck(level: str, repair: bool, as_json: bool) -> int:
+    """Look the whole store over: is every file what was written, and all there?
+
+    \b
+    journal   every entry, and that it follows the one before it
+    objects   every file that an entry names is there, with its size
+    bytes     the digest of every object, cache and log
+    content   the digest of each version, computed again from its values
+    catalog   the catalog is what the journal says
+
+    Exit codes: 0 all well, 3 something is damaged or missing.
+
+    \b
+    Examples:
+      lineal fsck
+      lineal fsck --level objects
+      lineal fsck --repair
+    """
+    import lineal.project
+    from lineal.cli.checkup import Progress, fsck_document, fsck_lines
+
+    project = lineal.project.open()
+    progress = Progress(as_json)
+    try:
+        report = project.fsck(level, repair, progress.heard)
+    finally:
+        progress.end()
+    if as_json:
+        click.echo(dumps(fsck_document(report)))
+    else:
+        for row in fsck_lines(render.Style.of_terminal(), report, str(project.store)):
+            click.echo(row)
+    return 0 if report.ok else 3
 
 
 @click.command()

@@ -52,6 +52,21 @@ class Teller:
             name = render.shorten(", ".join(asset.outputs), self.style.width - 5)
             click.echo(f"\r\x1b[2K  ▸ {name}", file=self._err, nl=False)
 
+    def waiting(self, asset: Asset) -> None:
+        name = render.shorten(", ".join(asset.outputs), self.style.width - 40)
+        self._aside(f"{name}  another process makes it now; waiting")
+
+    def moved(self, sources: Sequence[str]) -> None:
+        name = render.shorten(", ".join(sources), self.style.width - 56)
+        self._aside(f"{name}  its files changed meanwhile: again, with all it feeds")
+
+    def _aside(self, text: str) -> None:
+        if not self.quiet:
+            start = "\r\x1b[2K" if self._live else ""
+            click.echo(
+                start + self.style.text(click.style(f"  ↻ {text}", dim=True)), file=self._err
+            )
+
     def settled(self, reports: Sequence[StepReport]) -> None:
         if self._unfinished:  # a last line that the step did not end
             click.echo(file=self._err)
@@ -202,7 +217,7 @@ def materialize(
     import lineal.project
 
     project = lineal.project.open()
-    first = not project.journal.path(1).exists()
+    first = project.journal.head() == 0
     teller = Teller(quiet or as_json)
     run = project.materialize(
         *select,

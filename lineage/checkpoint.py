@@ -16,6 +16,7 @@ from lineal.disk import Disk, keep, kept
 from lineal.lineage.journal import Entry, Journal
 
 _SCHEME = 1
+_CHECKS_AT_ONCE = 10_000
 
 StepKey = tuple[str, str, str | None]  # environment, asset, partition
 Rank = tuple[int, int, int]  # number of its run, number of its entry, position
@@ -105,21 +106,58 @@ def _run_number(run: str) -> int:
 
 def catch_up(journal: Journal, cache: Path) -> State:
     """The journal folded through its newest entry; the checkpoint is saved when that is news."""
-    path = cache / f"facts-{_SCHEME}.jsonl"
+    path = _place(cache)
     state = _load(path)
     if state is None or not _still_holds(state, journal):
         state = State()
-    before = state.entry
+    before, most = state.entry, _CHECKS_AT_ONCE
     for entry in journal.entries(state.entry, state.digest or None):
         state.fold(entry)
+        if len(state.checks) > most:  # memory stays that of what is shown, however long the past
+            state.forget_superseded_checks()
+            most = 2 * len(state.checks) + _CHECKS_AT_ONCE
     if state.entry > before:
         state.forget_superseded_checks()
         _save(state, path, journal.disk)
     return state
 
 
+def seen_through(cache: Path) -> int:
+    """The entry a saved checkpoint stands at, whatever the journal says; 0 without one."""
+    state = _load(_place(cache))
+    return 0 if state is None else state.entry
+
+
+def damage(journal: Journal, cache: Path) -> str | None:
+    """What is wrong with the saved checkpoint, in a sentence; None if it is whole, or missing.
+
+    Changes nothing. Raises IntegrityError when the journal does not hold together.
+    """
+    path = _place(cache)
+    saved = _load(path)
+    if saved is None:
+        return f"`{path}` is not what was written" if path.exists() else None
+    if not _still_holds(saved, journal):  # of another journal: nobody believes it
+        return None
+    fresh = State()
+    for entry in journal.entries():
+        if entry.number > saved.entry:
+            break
+        fresh.fold(entry)
+    # Checks of what is shown no more are forgotten, at one time or another.
+    same = saved.checks.items() <= fresh.checks.items() and all(
+        getattr(saved, name) == getattr(fresh, name)
+        for name in ("current", "last", "accepted", "open_runs")
+    )
+    return None if same else f"`{path}` says other things than entries 1 to {saved.entry} do"
+
+
+def _place(cache: Path) -> Path:
+    return cache / f"facts-{_SCHEME}.jsonl"
+
+
 def _still_holds(state: State, journal: Journal) -> bool:
-    return journal.path(state.entry).exists() and journal.digest(state.entry) == state.digest
+    return journal.holds(state.entry, state.digest)
 
 
 def _save(state: State, path: Path, disk: Disk) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -22,9 +24,36 @@ from lineal.assets.records import (
 )
 from lineal.lineage.checkpoint import State, catch_up
 from lineal.lineage.index import Index, Kind, Place, keys_of
-from lineal.lineage.journal import Journal, from_json
+from lineal.lineage.journal import Entry, Journal, from_json
 
+# Where a line first says a fingerprint, it is the fact's own.
+_FINGERPRINT = re.compile(rb'"fingerprint":"([0-9a-f]+)"')
+_RUN_STARTED = b'{"fact":"run_started"'
 _ENTRIES_KEPT = 64  # journal entries kept in memory for point look-ups
+
+
+@dataclass(slots=True)
+class _News:
+    """What was recorded after the entry at which the past was frozen: parsed when asked for."""
+
+    entry: int
+    digest: str
+    lines: dict[bytes, list[bytes]] = field(default_factory=dict)  # by fingerprint, oldest first
+    run_started: bool = False
+
+    def take_in(self, entry: Entry) -> None:
+        for line in entry.lines:
+            found = _FINGERPRINT.search(line)
+            if found is not None:
+                self.lines.setdefault(found[1], []).append(line)
+            elif line.startswith(_RUN_STARTED):
+                self.run_started = True
+        self.entry, self.digest = entry.number, entry.digest
+
+    def of(self, fingerprint: str) -> list[Fact]:
+        """The facts of a fingerprint, newest first."""
+        lines = self.lines.get(fingerprint.encode(), ())
+        return [from_json(json.loads(line)) for line in reversed(lines)]
 
 
 class History:
@@ -38,6 +67,7 @@ class History:
         self._decoded: dict[bytes, Fact] = {}
         self._entries: dict[int, tuple[bytes, ...]] = {}
         self._accepted: dict[tuple[str, str], frozenset[str]] = {}
+        self._news = _News(state.entry, state.digest)
 
     @classmethod
     def open(
@@ -49,6 +79,25 @@ class History:
         """
         state = catch_up(journal, cache_dir)
         return cls(journal, Index(journal, cache_dir), state, environment)
+
+    def made_meanwhile(self, fingerprints: Iterable[str]) -> bool:
+        """Was any of these computations recorded since this was opened?
+
+        From now on `by_fingerprint` and `check` see all that was recorded until now; what is
+        current, and all else that a run was planned on, stays as it was.
+        """
+        self._refresh()
+        return any(fingerprint.encode() in self._news.lines for fingerprint in fingerprints)
+
+    def overtaken(self) -> bool:
+        """Did another run start since this was opened?"""
+        self._refresh()
+        return self._news.run_started
+
+    def _refresh(self) -> None:
+        if self._journal.head(self._news.entry) > self._news.entry:
+            for entry in self._journal.entries(self._news.entry, self._news.digest or None):
+                self._news.take_in(entry)
 
     @property
     def through(self) -> int:
@@ -77,10 +126,16 @@ class History:
 
     def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
         """Materializations of a computation that have a content, newest first; any environment."""
-        return self._materializations("fingerprint", fingerprint)
+        news = [
+            m for m in self._news.of(fingerprint) if isinstance(m, Materialization) and m.content
+        ]
+        return [*news, *self._materializations("fingerprint", fingerprint)]
 
     def check(self, fingerprint: str) -> CheckResult | None:
         """The newest result of a check, if it was ever run."""
+        for news in self._news.of(fingerprint):
+            if isinstance(news, CheckResult):
+                return news
         line = self._state.checks.get(fingerprint)
         found = self._newest("check", fingerprint) if line is None else self._decode(line)
         return cast("CheckResult | None", found)
@@ -117,7 +172,7 @@ class History:
 
     def known_recipe(self, digest: str) -> bool:
         """Is the recipe in the journal?"""
-        return bool(self._index.find("recipe", digest, self.through))
+        return self._newest("recipe", digest) is not None
 
     def recipe(self, digest: str) -> Recipe | None:
         """The parts of a recipe as recorded."""
@@ -125,7 +180,7 @@ class History:
 
     def known_environment(self, digest: str) -> bool:
         """Are these environment facts in the journal?"""
-        return bool(self._index.find("environment", digest, self.through))
+        return self._newest("environment", digest) is not None
 
     def environment_facts(self, digest: str) -> EnvironmentFacts | None:
         """Python, packages and variables under which a materialization ran."""
@@ -139,8 +194,8 @@ class History:
         """All runs, oldest first; one that crashed or still goes on has no end."""
         started: dict[str, RunStarted] = {}
         ended: dict[str, RunEnded] = {}
-        for place in reversed(self._index.find_prefix("run", "r", self.through)):
-            fact = self._fact(place)
+        for line in reversed(self._lines("run", "r", prefix=True)):
+            fact = self._decode(line)
             if isinstance(fact, RunStarted):
                 started[fact.run] = fact
             elif isinstance(fact, RunEnded):
@@ -153,8 +208,7 @@ class History:
 
     def versions(self, asset: str, prefix: str = "") -> Sequence[Materialization]:
         """Materializations of an asset whose content digest begins so, newest first."""
-        places = self._index.find_prefix("version", f"{asset}@{prefix}", self.through)
-        return self._all_materializations(places)
+        return self._materializations("version", f"{asset}@{prefix}", prefix=True)
 
     def readers(self, materialization: str) -> Sequence[Materialization]:
         """The materializations that read the version this one made or reused, newest first."""
@@ -166,35 +220,43 @@ class History:
 
     # ----------------------------------------------------------------------------------- machinery
 
-    def _materializations(self, kind: Kind, key: str) -> Sequence[Materialization]:
-        return self._all_materializations(self._index.find(kind, key, self.through))
-
-    def _all_materializations(self, places: Sequence[Place]) -> Sequence[Materialization]:
-        facts = [self._fact(place) for place in places]
+    def _materializations(
+        self, kind: Kind, key: str, *, prefix: bool = False
+    ) -> Sequence[Materialization]:
+        facts = [self._decode(line) for line in self._lines(kind, key, prefix=prefix)]
         return [fact for fact in facts if isinstance(fact, Materialization)]
 
     def _newest(self, kind: Kind, key: str) -> Fact | None:
-        places = self._index.find(kind, key, self.through)
-        if not places:
-            return None
-        fact = self._fact(places[0])
-        raw = json.loads(self._line(places[0]))
-        if (kind, key) not in keys_of(raw):
-            raise IntegrityError(
-                f"the index of the journal points to another fact than {kind} {key}",
-                advice="delete the folder `cache` of the store; it is built anew",
-            )
-        return fact
+        lines = self._lines(kind, key, newest=True)
+        return self._decode(lines[0]) if lines else None
 
-    def _fact(self, place: Place) -> Fact:
-        return self._decode(self._line(place))
+    def _lines(
+        self, kind: Kind, key: str, *, prefix: bool = False, newest: bool = False
+    ) -> list[bytes]:
+        """The facts that the index finds, newest first; each proves that it is one of them."""
+        for _ in range(2):
+            look = self._index.find_prefix if prefix else self._index.find
+            places = look(kind, key, self.through)
+            lines = [self._line(place) for place in (places[:1] if newest else places)]
+            if all(line and _has_key(line, kind, key, prefix=prefix) for line in lines):
+                return [line for line in lines if line]
+            self._index.distrust()
+        raise IntegrityError(
+            f"the index of the journal points to another fact than {kind} {key}",
+            advice="delete the folder `cache` of the store; it is built anew",
+        )
 
-    def _line(self, place: Place) -> bytes:
+    def _line(self, place: Place) -> bytes | None:
+        """What stands there; None if nothing does."""
         if place.entry not in self._entries:
             if len(self._entries) >= _ENTRIES_KEPT:
                 self._entries.pop(next(iter(self._entries)))
-            self._entries[place.entry] = self._journal.entry(place.entry).lines
-        return self._entries[place.entry][place.line]
+            try:
+                self._entries[place.entry] = self._journal.entry(place.entry).lines
+            except FileNotFoundError:
+                return None
+        lines = self._entries[place.entry]
+        return lines[place.line] if 0 <= place.line < len(lines) else None
 
     def _decode(self, line: bytes) -> Fact:
         fact = self._decoded.get(line)
@@ -215,3 +277,10 @@ class History:
                 reached.update(*joined)
             known = self._accepted[asset, recipe] = frozenset(reached)
         return known
+
+
+def _has_key(line: bytes, kind: Kind, key: str, *, prefix: bool) -> bool:
+    keys = keys_of(json.loads(line))
+    if prefix:
+        return any(of == kind and found.startswith(key) for of, found in keys)
+    return (kind, key) in keys

@@ -185,24 +185,19 @@ def ask(
 ) -> Result:
     """Answer SQL over the current tables, any version it names, and `lineage.*`; read-only.
 
+    `path_of` hands out the path of an object whose bytes it has checked.
+
     Raises:
         QueryError: the query can't run.
+        IntegrityError: an object that it may be about is gone or damaged.
         UsageError: it names a version that is not there.
     """
     import duckdb
 
-    from lineal.lineage.catalog import is_damage
-
     views = table_views(history)
     wanted = [*_wanted(views, query), *mentioned_versions(history, query)]
     try:
-        try:
-            return _ask_once(catalog, wanted, path_of, query)
-        except duckdb.Error as error:
-            if not is_damage(error):
-                raise
-            catalog.rebuild()
-            return _ask_once(catalog, wanted, path_of, query)
+        return _ask_once(catalog, wanted, path_of, query)
     except duckdb.Error as error:
         names = [view for table in views for _, view in table.names]
         raise _query_error(error, names) from error
@@ -260,7 +255,7 @@ def show_tables(
                 raise IntegrityError(
                     f"the table `{name}` can't be read: {str(error).splitlines()[0]}",
                     where=paths[0],
-                    advice="remove the file: `lineal materialize` then makes it again",
+                    advice="`lineal fsck --repair` sets the file aside and makes it again",
                 ) from error
 
 
@@ -269,7 +264,12 @@ def _wanted(views: Sequence[TableView], query: str) -> list[TableView]:
     text = query.casefold()
     if any(word in text for word in _LOOKS_AROUND):
         return list(views)
-    return [v for v in views if any(name.casefold() in text for _, name in v.names)]
+    return [v for v in views if any(_stands_in(text, name.casefold()) for _, name in v.names)]
+
+
+def _stands_in(text: str, name: str) -> bool:
+    """Does a name stand in a text as a word of its own?"""
+    return name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
 def _query_error(error: duckdb.Error, names: Sequence[str]) -> QueryError:

@@ -6,7 +6,6 @@ match is computed again.
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
 import sys
@@ -30,6 +29,7 @@ from lineal.assets import (
 )
 from lineal.assets.digest import encode
 from lineal.assets.sourcecode import Analysis
+from lineal.disk import Disk, keep, kept
 from lineal.postpone import Postponed
 
 _SIZE = 32  # bytes of a digest
@@ -73,34 +73,18 @@ class CompiledCache:
     def get(self, name: str, file: str, digest: str) -> Compiled | None:
         if self.folder is None:
             return None
-        try:
-            data = self._place(file).read_bytes()
-        except OSError:
+        data = kept(self._place(file))
+        if data is None or data[:_SIZE] != self._key(name, file, digest):
             return None
-        key, sum_, body = data[:_SIZE], data[_SIZE : 2 * _SIZE], data[2 * _SIZE :]
-        if key != self._key(name, file, digest) or sum_ != blake3(body).digest():
-            return None
-        parts, analysis, reveals = marshal.loads(body)  # its digest was checked: `put` wrote it
+        parts, analysis, reveals = marshal.loads(data[_SIZE:])  # its seal holds: `put` wrote it
         return Compiled(parts, Analysis.unmarshalled(analysis), reveals)
 
     def put(self, name: str, file: str, digest: str, compiled: Compiled) -> None:
         """Keep it if that is possible: a cache that can't be written is none."""
         if self.folder is None:
             return
-        import tempfile
-
         body = marshal.dumps((compiled.parts, compiled.analysis.marshalled(), compiled.reveals))
-        data = self._key(name, file, digest) + blake3(body).digest() + body
-        with contextlib.suppress(OSError):
-            place = self._place(file)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            handle, staged = tempfile.mkstemp(dir=place.parent)
-            try:
-                with os.fdopen(handle, "wb") as out:
-                    out.write(data)
-                Path(staged).replace(place)
-            except OSError:
-                Path(staged).unlink(missing_ok=True)
+        keep(self._place(file), self._key(name, file, digest) + body, Disk())
 
     def _place(self, file: str) -> Path:
         assert self.folder is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import typing
 from _thread import RLock
@@ -23,6 +22,7 @@ from lineal.assets.deferred import MARK, deferred_in, names_of, waits
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import DefinitionError
 from lineal.compiled import Compiled
+from lineal.disk import Disk, keep, kept
 from lineal.postpone import VIEW, Postponed, Statement
 
 
@@ -252,20 +252,15 @@ class Proved:
         if self._file is None or found.items() <= self.arrivals.items():
             return
         self.arrivals.update(found)
-        staged = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_text(json.dumps({"stamp": self._stamp, "proved": self.arrivals}))
-            staged.replace(self._file)
+        said = {"stamp": self._stamp, "proved": self.arrivals}
+        keep(self._file, json.dumps(said).encode(), Disk())
 
     def _read(self) -> dict[str, str]:
-        if self._file is None:
+        body = None if self._file is None else kept(self._file)
+        if body is None:
             return {}
-        try:
-            said = json.loads(self._file.read_bytes())
-            return dict(said["proved"]) if said["stamp"] == self._stamp else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}  # none yet, or damaged: it is only a cache
+        said = json.loads(body)
+        return dict(said["proved"]) if said["stamp"] == self._stamp else {}
 
 
 def _arrival(path: str) -> str:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from blake3 import blake3
 
@@ -21,9 +23,13 @@ from lineal.assets.errors import StoreError
 
 _READ_ONLY = 0o444
 _SYNC_THREADS = 32
+_STAGED = re.compile(r"\.\d+-[0-9a-f]{8}\Z")  # a process and a random number, behind a name
 _SEAL = 65  # bytes: a digest in hex, and a line end
+_CHUNK = 1 << 20
+_PARALLEL = 1 << 24  # bytes from which one file's digest is worth several threads
 
 AnyPath = str | os.PathLike[str]
+SealState = Literal["whole", "damaged", "open"]
 
 
 class Disk:
@@ -136,6 +142,16 @@ def keep(path: Path, body: bytes, disk: Disk) -> None:
         disk.forget(staged)
 
 
+def clear_staged(folder: Path, before: float, disk: Disk) -> None:
+    """Remove what processes staged for a folder of the cache and were killed before it was named,
+    if it was last changed before a time (UTC seconds).
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _STAGED.search(entry.name) and entry.stat().st_mtime < before:
+                disk.forget(entry.path)
+
+
 def kept(path: Path) -> bytes | None:
     """The body of a file that `keep` wrote; None if it is missing, or not what was written."""
     try:
@@ -153,6 +169,65 @@ def unsealed(data: bytes) -> bytes | None:
     """The body behind its digest; None if it is not the one that was sealed."""
     body = data[_SEAL:]
     return body if data[:_SEAL] == blake3(body).hexdigest().encode() + b"\n" else None
+
+
+# ------------------------------------------------------------------------------------------ digests
+
+
+def digest_file(path: AnyPath) -> tuple[str, int]:
+    """Byte digest and size of a file. Not mapped: one that shrinks meanwhile would kill us."""
+    with open(path, "rb", buffering=0) as file:
+        return digest_open(file.fileno())
+
+
+def digest_open(descriptor: int) -> tuple[str, int]:
+    """Byte digest and size of an open file, from where it stands to its end."""
+    large = os.fstat(descriptor).st_size >= _PARALLEL
+    hasher = blake3(max_threads=blake3.AUTO) if large else blake3()
+    size = 0
+    while piece := os.read(descriptor, _CHUNK * 16 if large else _CHUNK):
+        hasher.update(piece)
+        size += len(piece)
+    return hasher.hexdigest(), size
+
+
+# A file that another library changes in place can't begin with its digest: that stands beside it,
+# in `<file>.seal`, from when the file is closed until before it is changed again.
+
+
+def seal_of(path: AnyPath) -> str:
+    """Where the seal of a file lies."""
+    return f"{os.fspath(path)}.seal"
+
+
+def seal(path: AnyPath, disk: Disk) -> None:
+    """The file is closed and as it should be: say so. A file that can't be sealed stays open."""
+    staged = f"{seal_of(path)}.{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        disk.create(staged, digest_file(path)[0].encode() + b"\n")
+        disk.replace(staged, seal_of(path))
+    except OSError:
+        disk.forget(staged)
+
+
+def break_seal(path: AnyPath, disk: Disk) -> None:
+    """The file is about to be changed in place."""
+    with contextlib.suppress(FileNotFoundError):
+        disk.unlink(seal_of(path))
+
+
+def state_of_seal(path: AnyPath, copy: AnyPath | None = None) -> SealState:
+    """Does a file, or a copy of it, hold the bytes that were sealed?
+
+    `open`: it has no seal, for a process is changing it, or died while it did.
+    """
+    try:
+        with open(seal_of(path), "rb") as file:
+            sealed_as = file.read(_SEAL + 1)
+        held = digest_file(path if copy is None else copy)[0]
+    except FileNotFoundError:
+        return "open"
+    return "whole" if sealed_as == held.encode() + b"\n" else "damaged"
 
 
 # ------------------------------------------------------------------------------------------ errors

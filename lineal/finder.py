@@ -97,6 +97,7 @@ class ProjectFinder:
         self.sources: dict[str, ModuleSource] = {}
         self.is_open = True
         self.closed = False  # everything is loaded: nothing new may come from outside the root
+        self._absent: set[str] = set()  # modules that were looked for, and not there
         self._tops: dict[str, Path | None] = {}
         self._searched: list[str] = []  # `sys.path` when these were told
         self._homes: list[tuple[int, Path]] = []  # the project's folders in it
@@ -106,6 +107,10 @@ class ProjectFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: Any = None
     ) -> ModuleSpec | None:
+        if self.closed and name in self._absent and self._is_there_now(name):
+            raise ModuleNotFoundError(
+                f"No module named {name!r} (it appeared after the plan was made)", name=name
+            )
         if not self.is_project(name):
             return None
         if "." in name and path is not None and not any(self.holds(entry) for entry in path):
@@ -206,6 +211,8 @@ class ProjectFinder:
             return known
         found = self._file(name) if self.is_project(name) else None
         if found is None:
+            if not self.closed:
+                self._absent.add(name)
             return None
         file, package = found
         text = file.read_bytes()
@@ -250,6 +257,11 @@ class ProjectFinder:
         return all(
             part.isidentifier() for part in file.relative_to(self.root).with_suffix("").parts
         )
+
+    def _is_there_now(self, name: str) -> bool:
+        """Is there a module of the project now that was not there when the code was loaded?"""
+        home = self._look_for(name.partition(".")[0])
+        return home is not None and _module_file(home.joinpath(*name.split("."))) is not None
 
     def _place(self, name: str) -> Path | None:
         home = self._home(name.partition(".")[0])

@@ -6,7 +6,6 @@ is kept in `cache/packages.json` and used for as long as the folders it came fro
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from lineal.assets.digest import SCHEME, digest_bytes, digest_of
 from lineal.assets.errors import SettingsError, did_you_mean
 from lineal.assets.records import EnvironmentFacts
+from lineal.disk import Disk, keep, kept
 
 POLICIES = ("exact", "minor", "major", "ignore")
 FORMAT = 1  # of the cache file
@@ -375,12 +375,13 @@ def _settled(stamps: list[list[Any]], known: Packages, now: int) -> bool:
 
 
 def _read_cache(file: Path, stamps: list[list[Any]]) -> Packages | None:
+    data = kept(file)
+    if data is None:
+        return None
     try:
-        said = json.loads(file.read_bytes())
+        said = json.loads(data)
         body = said["body"]
         if said["format"] != FORMAT or said["stamps"] != stamps:
-            return None
-        if said["digest"] != digest_of(json.dumps(body)):
             return None
         distributions = [
             Distribution(
@@ -389,25 +390,12 @@ def _read_cache(file: Path, stamps: list[list[Any]]) -> Packages | None:
             )
             for name, version, requires, metadata, stamp, source, pinned in body["distributions"]
         ]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # damaged, or of another format: it is only a cache
+    except (ValueError, KeyError, TypeError):
+        return None  # of another format
     known = Packages(distributions, body["imports"])
     return known if known.still_there() else None
 
 
 def _write_cache(file: Path, stamps: list[list[Any]], known: Packages) -> None:
-    body = known.as_json()
-    said = {
-        "format": FORMAT,
-        "stamps": stamps,
-        "digest": digest_of(json.dumps(body)),
-        "body": body,
-    }
-    staged = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(json.dumps(said), encoding="utf-8")
-        staged.replace(file)
-    except OSError:  # a store that can't be written is told about elsewhere
-        with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
+    said = {"format": FORMAT, "stamps": stamps, "body": known.as_json()}
+    keep(file, json.dumps(said).encode(), Disk())

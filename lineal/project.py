@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lineal
 from lineal.answers import Answer, Explanation, InputNow, RunStory, Shown, Status
 from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, Asset, CustomFormat
-from lineal.assets.errors import StoreError, UsageError, did_you_mean
+from lineal.assets.errors import (
+    IntegrityError,
+    SettingsError,
+    StoreError,
+    UsageError,
+    did_you_mean,
+)
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.graph import Graph
 from lineal.assets.materialize import Surroundings, materialize
@@ -31,25 +40,48 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run, StepReport
 from lineal.definitions import load
-from lineal.disk import Disk
+from lineal.disk import Disk, clear_staged
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
+from lineal.logs import shown_log
 from lineal.packages import Packages
 from lineal.provenance import run_started, who
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
+from lineal.storage.locks import Locks, Starts
 from lineal.storage.objects import Objects
+from lineal.storage.scratch import Folders
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
 from lineal.user_code import Echo, UserCode
+
+if TYPE_CHECKING:
+    from lineal.fsck import Heard
+    from lineal.fsck_report import FsckReport
+
+_LEFTOVER = 86_400  # seconds after which a file in `tmp/` is no running process's any more
 
 
 class _Silent:
     def started(self, asset: Asset, decision: Decision) -> None:
         """Nobody listens."""
 
+    def waiting(self, asset: Asset) -> None:
+        """Nobody listens."""
+
+    def moved(self, sources: Sequence[str]) -> None:
+        """Nobody listens."""
+
     def settled(self, reports: Sequence[StepReport]) -> None:
         """Nobody listens."""
+
+
+def _nothing(made: Plan) -> None:
+    """Nobody wants to hear of the plan."""
+
+
+class _Overtaken(Exception):
+    """Another run started since this one was planned."""
 
 
 def open(path: str | os.PathLike[str] = ".") -> Project:  # noqa: A001  (`lineal.open`, as `gzip.open`)
@@ -64,9 +96,12 @@ def open(path: str | os.PathLike[str] = ".") -> Project:  # noqa: A001  (`lineal
 class Project:
     """A graph with its store, journal, catalog and settings.
 
-    Each call loads the project's code anew, so that an edit between two calls is seen; nothing is
-    kept open between them.
+    Each call loads the project's code and settings anew, so that an edit between two calls is seen;
+    nothing is kept open between them.
     """
+
+    # Of all projects of a process: its modules, its folder and its output are there only once.
+    _turn = threading.RLock()
 
     def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root.resolve()
@@ -79,7 +114,7 @@ class Project:
                 where=str(self.store),
                 advice="move it away, or set another `store` in lineal.toml",
             )
-        self.journal = Journal(self.store, self._disk)
+        self.journal = Journal(self.store, self._disk, within=self.root)
         self.warnings: tuple[str, ...] = ()  # what the last load wants to be known
 
     def __repr__(self) -> str:
@@ -98,6 +133,12 @@ class Project:
     @contextmanager
     def look(self, overrides: Iterable[str] = ()) -> Iterator[Snapshot]:
         """Load the code, bind it, and open the memories; project modules are let go at the end."""
+        with self._turn, self._opened(overrides) as seen:
+            yield seen
+
+    @contextmanager
+    def _opened(self, overrides: Iterable[str]) -> Iterator[Snapshot]:
+        self.settings = self._settings_now()
         definitions = load(self.root, self.settings.definitions, self.cache)
         self.warnings = definitions.warnings
         try:
@@ -125,6 +166,21 @@ class Project:
                 history.close()
         finally:
             definitions.close()
+
+    def _settings_now(self) -> Settings:
+        """The settings as they are written now: a project may stay open for long.
+
+        Raises:
+            SettingsError: they are wrong, or name another store than the one that is open.
+        """
+        found = load_settings(self.root)
+        if self.root / found.store != self.store:
+            raise SettingsError(
+                f"the store is now `{found.store}`; this project has `{self.store}` open",
+                where=found.origins.get("project.store", str(self.root)),
+                advice="open the project again",
+            )
+        return found
 
     def history(self) -> History:
         return History.open(self.journal, self.cache)
@@ -207,19 +263,88 @@ class Project:
                 is in the run that comes back.
         """
         began = time.perf_counter()
-        with self.look(parameters) as seen:
-            made, facts = self._plan(seen, select, exclude, force)
-            if planned is not None:
-                planned(made)
-            around = self._surroundings(seen, announcer or _Silent(), echo, debugger)
-            run = materialize(seen.graph, made, facts, around)
-            return replace(run, seconds=time.perf_counter() - began)
+
+        def planned_now(seen: Snapshot) -> tuple[Plan, Facts]:
+            return self._plan(seen, select, exclude, force)
+
+        hearers = (announcer or _Silent(), planned or _nothing, echo)
+        with self._turn:
+            run = self._carry_out(planned_now, hearers, parameters, debugger)
+        return replace(run, seconds=time.perf_counter() - began)
+
+    def _carry_out(
+        self,
+        planned_now: Callable[[Snapshot], tuple[Plan, Facts]],
+        hearers: tuple[Announcer, Callable[[Plan], None], Echo | None],
+        parameters: Sequence[str] = (),
+        debugger: bool = False,
+    ) -> Run:
+        """Plan and run. Planned anew, with nobody else starting, if another run started meanwhile:
+        so the order in which runs start is that in which they looked at the world.
+        """
+        starts = Starts(self.store / "locks")
+        try:
+            for alone in (False, True):
+                if alone:
+                    starts.hold()
+                with (
+                    self.look(parameters) as seen,
+                    contextlib.closing(Folders(self.store / "tmp")) as folders,
+                ):
+                    made, facts = planned_now(seen)
+                    start = functools.partial(self._start, seen, made, hearers[1], starts, alone)
+                    if not made.has_work:
+                        hearers[1](made)
+                    around = self._surroundings(
+                        seen, start, folders, hearers[0], hearers[2], debugger
+                    )
+                    with contextlib.suppress(_Overtaken):
+                        run = materialize(seen.graph, made, facts, around)
+                        if run.id is not None:
+                            self._tidy()
+                        return run
+        finally:
+            starts.let_go()
+        raise AssertionError("nobody can start a run while another one holds the lock")
+
+    def _tidy(self) -> None:
+        """Pack old entries of the journal; on a full disk some other time."""
+        with contextlib.suppress(StoreError):
+            self.journal.compact()
+
+    def _start(
+        self,
+        seen: Snapshot,
+        made: Plan,
+        planned: Callable[[Plan], None],
+        starts: Starts,
+        alone: bool,
+    ) -> str:
+        """Append the entry that opens the run; tell of the plan, which is final now."""
+        starts.hold()
+        try:
+            if not alone and seen.history.overtaken():
+                raise _Overtaken
+            self._clear_leftovers(seen)
+            run = self.journal.start_run(lambda run: self._opening(run, seen))
+        finally:
+            starts.let_go()
+        planned(made)
+        return run
+
+    def _clear_leftovers(self, seen: Snapshot) -> None:
+        """Remove what killed processes left, once it is so old that no running one needs it."""
+        before = time.time() - _LEFTOVER
+        seen.objects.clear_leftovers(before)
+        for folder in (self.cache, self.cache / "code"):
+            clear_staged(folder, before, self._disk)
 
     def observe(
         self, source: str, announcer: Announcer | None = None, echo: Echo | None = None
     ) -> Run:
         """Look at a source again: fetch it, or read its files; earlier observations are kept."""
-        with self.look() as seen:
+
+        def planned_now(seen: Snapshot) -> tuple[Plan, Facts]:
             chosen = self.chosen(seen, [source])
             for name in chosen:
                 kind = seen.graph.assets[name].kind
@@ -230,16 +355,19 @@ class Project:
                     )
             fetched = {n for n in chosen if seen.graph.assets[n].kind == "fetch"}
             facts = seen.facts(chosen, fetched)
-            made = plan(seen.graph, facts, chosen)
-            around = self._surroundings(seen, announcer or _Silent(), echo)
-            return materialize(seen.graph, made, facts, around)
+            return plan(seen.graph, facts, chosen), facts
+
+        with self._turn:  # before the lock under which runs start: who waits for a turn holds none
+            return self._carry_out(planned_now, (announcer or _Silent(), _nothing, echo))
 
     def _surroundings(
         self,
         seen: Snapshot,
+        start: Callable[[], str],
+        folders: Folders,
         announcer: Announcer,
         echo: Echo | None,
-        debugger: bool = False,
+        debugger: bool,
     ) -> Surroundings:
         from lineal.storage.engine import Engine
         from lineal.storage.vault import Vault
@@ -267,9 +395,15 @@ class Project:
         )
         workshop = Workshop(
             vault=vault,
-            engine=Engine(vault, self.root, temporary=self.store / "tmp", queries=seen.queries),
+            engine=Engine(
+                vault,
+                self.root,
+                temporary=self.store / "tmp",
+                queries=seen.queries,
+                doubt=seen.observer.doubt,
+            ),
             user_code=user_code,
-            scratch=lambda: _new_folder(self.store / "tmp"),
+            scratch=folders.new,
             as_path=Path,
         )
         return Surroundings(
@@ -278,7 +412,9 @@ class Project:
             observer=seen.observer,
             clock=time.time,
             announcer=announcer,
-            start=lambda run, facts: self._opening(run, seen),
+            locks=Locks(self.store / "locks"),
+            start=start,
+            made_meanwhile=seen.history.made_meanwhile,
             paths=paths,
             file_digest=seen.file_digest,
             strict=self.settings.strict,
@@ -351,15 +487,36 @@ class Project:
             history.close()
 
     def path(self, name: str) -> list[Path]:
-        """The absolute paths of the objects of the current version."""
+        """The absolute paths of the objects of the current version, their bytes checked.
+
+        Raises:
+            IntegrityError: one is gone or damaged.
+        """
         made = self.version(name)
         objects = Objects(self.store, self._disk)
         content = made.content
         if content is None:
             return []
         if content.format == "files":
-            return [self.root / f.path for f in made.files]
-        return [Path(objects.path(o)).resolve() for o in content.objects]
+            return self._files_of(made)
+        return [objects.intact(o).resolve() for o in content.objects]
+
+    def _files_of(self, made: Materialization) -> list[Path]:
+        """The files of a version that the store only refers to.
+
+        Raises:
+            IntegrityError: one no longer holds what this version was made of.
+        """
+        observer = Observer(self.root, self.cache / "stat.json", self._disk)
+        for file in made.files:
+            if observer.digest(file.path) != file.digest:
+                raise IntegrityError(
+                    f"`{file.path}` no longer holds what `{made.asset}` was made of",
+                    where=str(self.root / file.path),
+                    advice=f"take in what it holds now with `lineal materialize {made.asset}`; "
+                    "of files that are read as paths, older versions are not kept",
+                )
+        return [self.root / file.path for file in made.files]
 
     def status(self) -> Status:
         """How the whole project stands: its plan, and the last attempts."""
@@ -527,6 +684,7 @@ class Project:
 
         Raises:
             UsageError: no such step.
+            IntegrityError: the log is not what was written.
         """
         history = self.history()
         try:
@@ -541,7 +699,7 @@ class Project:
         finally:
             history.close()
         found = self.store / "logs" / wanted / f"{identifier(first.asset)}.log"
-        told = found.read_text(encoding="utf-8") if found.is_file() else ""
+        told = shown_log(found) if found.is_file() else ""
         if not told and first.error is not None:  # it failed outside of the user's code
             error = first.error
             told = f"{error.type}: {error.message}\n{error.where}\n"
@@ -560,10 +718,38 @@ class Project:
         objects = Objects(self.store, self._disk)
         try:
             catalog = Catalog(self.store, self.journal)
-            columns, rows, note = ask(catalog, history, objects.path, query)
+            columns, rows, note = ask(catalog, history, objects.intact, query)
         finally:
             history.close()
         return Answer(tuple(columns), tuple(rows), note)
+
+    def fsck(
+        self, level: str = "catalog", repair: bool = False, heard: Heard | None = None
+    ) -> FsckReport:
+        """Look the whole store over; with `repair`, mend what can be mended and look again.
+
+        Args:
+            level: how far: journal, objects, bytes, content or catalog, each with those before it.
+            repair: move what is damaged to `trash/`, and make what is current and lost again.
+            heard: hears what is looked at, how many so far, of how many.
+
+        Raises:
+            UsageError: no such level.
+            IntegrityError: a newer lineal wrote the store.
+        """
+        from lineal.fsck import look
+        from lineal.repair import repair as repaired
+
+        found = look(self.journal, level, heard)
+        if not repair:
+            return found
+        return repaired(self.journal, found, self._make_again, time.time(), heard)
+
+    def _make_again(self, outputs: Sequence[str]) -> Run | None:
+        """Make those of these assets that are still declared."""
+        with self.look() as seen:
+            known = [name for name in outputs if name in seen.graph.maker]
+        return self.materialize(*known) if known else None
 
 
 def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:
@@ -577,10 +763,3 @@ def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:
 def _same_log(made: Materialization, last: Materialization) -> bool:
     """The first output of the function that made a step: its name is that of their log."""
     return made.started_at == last.started_at and made.recipe == last.recipe
-
-
-def _new_folder(parent: Path) -> Path:
-    import tempfile
-
-    parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=parent, prefix="folder-"))

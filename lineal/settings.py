@@ -7,7 +7,6 @@ last: the parsed form is kept in `cache/settings.json` under their digest.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import SettingsError, did_you_mean
+from lineal.disk import Disk, keep, kept
 
 FORMAT = 1  # of the cache file
 LATER = frozenset({"alerts", "environments", "pools"})
@@ -86,8 +86,8 @@ def load_settings(root: Path, cache_dir: Path | None = None) -> Settings:
     if file is None:
         return _Reading(root, None, b"", {}).settings()
     content = _content(file)
-    kept = (cache_dir or root / ".lineal" / "cache") / "settings.json"
-    return _Reading(root, file, content, _parsed(file, content, kept)).settings()
+    cache = (cache_dir or root / ".lineal" / "cache") / "settings.json"
+    return _Reading(root, file, content, _parsed(file, content, cache)).settings()
 
 
 def _file_of(folder: Path) -> Path | None:
@@ -118,22 +118,16 @@ def _shown(value: Any) -> str:
 # -------------------------------------------------------------------------------------- parsing
 
 
-def _parsed(file: Path, content: bytes, kept: Path) -> dict[str, Any]:
+def _parsed(file: Path, content: bytes, cache: Path) -> dict[str, Any]:
     """What the file says for lineal, parsed once for the same bytes."""
     digest = digest_bytes(f"{FORMAT} {file.name}\n".encode() + content)
-    try:
-        known = json.loads(kept.read_bytes())
-        if known["digest"] == digest and known["check"] == _check(digest, known["settings"]):
-            return dict(known["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # there is none, or it is damaged: it is only a cache
+    body = kept(cache)
+    known = {} if body is None else json.loads(body)
+    if known.get("digest") == digest:
+        return dict(known["settings"])
     given = _parse(file, content)
-    _keep(kept, digest, given)
+    _keep(cache, digest, given)
     return given
-
-
-def _check(digest: str, given: Any) -> str:
-    return digest_bytes(f"{digest} {json.dumps(given)}".encode())
 
 
 def _parse(file: Path, content: bytes) -> dict[str, Any]:
@@ -152,17 +146,14 @@ def _parse(file: Path, content: bytes) -> dict[str, Any]:
     return given
 
 
-def _keep(kept: Path, digest: str, given: dict[str, Any]) -> None:
+def _keep(cache: Path, digest: str, given: dict[str, Any]) -> None:
     """Keep the parsed form, if JSON gives it back as it is and there is a store to keep it in."""
     try:
-        if json.loads(json.dumps(given)) != given or not kept.parent.is_dir():
-            return
-        said = {"digest": digest, "check": _check(digest, given), "settings": given}
-        staged = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
-        staged.write_text(json.dumps(said), encoding="utf-8")
-        staged.replace(kept)
-    except (TypeError, OSError):
-        return  # a date has no JSON form; a store may be read-only
+        text = json.dumps({"digest": digest, "settings": given})
+    except TypeError:
+        return  # a date has no JSON form
+    if json.loads(text)["settings"] == given and cache.parent.is_dir():
+        keep(cache, text.encode(), Disk())
 
 
 # -------------------------------------------------------------------------------------- reading

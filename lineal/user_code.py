@@ -15,8 +15,10 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple, TextIO
 
 from lineal.assets.asset import Asset
+from lineal.assets.digest import digest_of
 from lineal.assets.errors import LinealError, UserCodeError
 from lineal.assets.records import Recipe
+from lineal.logs import Log
 
 Echo = Callable[[str, str], None]  # (step, text): shows what a step prints, at once
 
@@ -31,6 +33,7 @@ class Read(NamedTuple):
     digest: str  # of what was read; empty: it was not there
     place: str
     reader: str  # the function that read it, as recipes name it
+    times: tuple[int, int] | None  # of its last changes as it was opened; None: it was named first
 
 
 class Trace:
@@ -60,6 +63,8 @@ class Trace:
             self._wrote.add(path)
         elif path not in self._wrote:
             self._note(path, *self._caller())
+            if isinstance(flags, int) and flags & os.O_RDWR:  # to read it, then write it
+                self._wrote.add(path)
 
     def listed(self, raw: object) -> None:
         """An audit event of listing a folder: which files there are may decide a result."""
@@ -84,9 +89,13 @@ class Trace:
             return
         self._busy = True
         try:
-            self.reads[path] = Read(path, self._digest(path) or "", place, reader)
+            times = self._times(path) if reader else None
+            self.reads[path] = Read(path, self._now(path), place, reader, times)
         finally:
             self._busy = False
+
+    def _now(self, path: str) -> str:
+        return self._digest(path) or ""
 
     def _inside(self, raw: object) -> str | None:
         """A path relative to the project, if it is data of the project that nobody declared."""
@@ -104,8 +113,12 @@ class Trace:
 
     def close(self, earlier: Iterable[Read]) -> None:
         """Settle what the step read, together with what a cached helper read for it earlier."""
-        for path in [p for p, read in self.reads.items() if self._only_written(read)]:
-            del self.reads[path]
+        for path, read in list(self.reads.items()):
+            if self._only_written(read):
+                del self.reads[path]
+            elif self._changed_by_others(read):
+                # What was read is no longer known: whatever it holds next time, it may be new.
+                self.reads[path] = read._replace(digest=_of_no_file(read.digest))
         for read in earlier:
             if read.path not in self._wrote:
                 self.reads.setdefault(read.path, read)
@@ -114,9 +127,24 @@ class Trace:
     def _only_written(self, read: Read) -> bool:
         """Was a file that code merely names written by the step, by C code perhaps?"""
         named_only = not read.reader
-        return named_only and (
-            read.path in self._wrote or (self._digest(read.path) or "") != read.digest
-        )
+        return named_only and (read.path in self._wrote or self._now(read.path) != read.digest)
+
+    def _times(self, path: str) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._root + path)  # noqa: PTH116  (for every open)
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ctime_ns
+
+    def _changed_by_others(self, read: Read) -> bool:
+        """Was it changed under the reader? It may even have been put back since."""
+        if read.path.endswith("/"):
+            own = any(path.startswith(read.path) for path in self._wrote)
+            return not own and self._now(read.path) != read.digest
+        if not read.reader or read.path in self._wrote:
+            return False
+        moved = read.times is not None and self._times(read.path) != read.times
+        return moved or self._now(read.path) != read.digest
 
     def _caller(self) -> tuple[str, str]:
         """The nearest line of the project's own code, and the function it is in."""
@@ -129,6 +157,11 @@ class Trace:
                 return f"{name[len(self._root) :]}:{frame.f_lineno}", f"{module}.{function}"
             frame = frame.f_back
         return "", ""
+
+
+def _of_no_file(told: str) -> str:
+    """Stands for bytes that nobody saw: it is the digest of no file and no listing."""
+    return digest_of(("changed while it was read", told))
 
 
 def _writes(mode: object, flags: object) -> bool:
@@ -164,7 +197,7 @@ def _listen() -> None:
 class _Tee(io.TextIOBase):
     """Text written by a step: to its log, and shown live."""
 
-    def __init__(self, log: _Log, echo: Echo | None) -> None:
+    def __init__(self, log: Log, echo: Echo | None) -> None:
         self._log = log
         self._echo = echo
 
@@ -176,25 +209,6 @@ class _Tee(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
-
-
-class _Log:
-    """The log file of a step, created when there is something to keep."""
-
-    def __init__(self, path: Path, step: str) -> None:
-        self._path = path
-        self._file: TextIO | None = None
-        self.step = step
-
-    def write(self, text: str) -> None:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8", buffering=1)
-        self._file.write(text)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 class UserCode:
@@ -227,7 +241,7 @@ class UserCode:
         for literal, place in recipe.watched:
             for named in self._files_named(literal):
                 trace.named(named, place)
-        kept = _Log(self._own / "logs" / f"{log}.log", log.rpartition("/")[2])
+        kept = Log(self._own / "logs" / f"{log}.log", log.rpartition("/")[2])
         tee = _Tee(kept, self._echo)
         try:
             with (

@@ -17,7 +17,6 @@ import gzip
 import io
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import pyarrow as pa
@@ -61,15 +60,15 @@ class Options(NamedTuple):
     delimiter: str | None = None
 
 
-def read_csv(path: str, shown: str, options: Options) -> pa.Table:
-    """One CSV file, plain or gzipped, as a table.
+def read_csv(data: bytes, shown: str, options: Options) -> pa.Table:
+    """The bytes of one CSV file, plain or gzipped, as a table.
 
     Raises:
         ContentError: naming the file as `shown` and the line, when it is no well-formed CSV.
     """
-    header, delimiter = _header(path, shown, options.delimiter)
+    header, delimiter = _header(data, shown, options.delimiter)
     names = _column_names(header, shown)
-    texts = _read_texts(path, shown, len(names), delimiter, options)
+    texts = _read_texts(data, shown, len(names), delimiter, options)
     columns = []
     for name, column in zip(names, texts.columns, strict=True):
         declared = options.types.get(name)
@@ -93,28 +92,27 @@ def check_types(types: Mapping[str, str], columns: Sequence[str], source: str) -
 # ------------------------------------------------------------------------------------- header
 
 
-def _text(path: str) -> IO[str]:
-    return io.TextIOWrapper(_bytes(path), encoding="utf-8-sig", newline="")
+def _text(data: bytes) -> IO[str]:
+    return io.TextIOWrapper(_unpacked(data), encoding="utf-8-sig", newline="")
 
 
-def _bytes(path: str) -> IO[bytes]:
-    """The file, unpacked if it is gzipped: told by its first bytes, whatever it is called."""
-    packed = _is_packed(path)
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else Path(path).open("rb")
+def _unpacked(data: bytes) -> IO[bytes]:
+    """What the file holds, unpacked if it is gzipped: told by its first bytes, not by its name."""
+    file = io.BytesIO(data)
+    return cast("IO[bytes]", gzip.open(file)) if _is_packed(data) else file
 
 
-def _is_packed(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def _is_packed(data: bytes) -> bool:
+    return data[:2] == b"\x1f\x8b"
 
 
-def _header(path: str, shown: str, delimiter: str | None) -> tuple[list[str], str]:
+def _header(data: bytes, shown: str, delimiter: str | None) -> tuple[list[str], str]:
     """The names in the first line that is not blank, and what separates them."""
     try:
-        with _bytes(path) as file:
-            head = file.read(_HEAD)
+        with _unpacked(data) as unpacked:
+            head = unpacked.read(_HEAD)
         _check_text(head, shown)
-        with _text(path) as file:
+        with _text(data) as file:
             first = next((line for line in file if line.strip()), None)
         if first is None:
             raise ContentError(
@@ -123,10 +121,10 @@ def _header(path: str, shown: str, delimiter: str | None) -> tuple[list[str], st
             )
         if delimiter is None:
             delimiter = max(_DELIMITERS, key=first.count)
-        with _text(path) as file:
+        with _text(data) as file:
             return next(row for row in csv.reader(file, delimiter=delimiter) if row), delimiter
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, shown) from error
+        raise _not_utf8(data, shown) from error
     except (csv.Error, EOFError, gzip.BadGzipFile) as error:
         raise _no_csv(shown, str(error)) from error
 
@@ -154,7 +152,7 @@ def _column_names(header: Sequence[str], shown: str) -> list[str]:
 # -------------------------------------------------------------------------------------- parse
 
 
-def _read_texts(path: str, shown: str, width: int, delimiter: str, options: Options) -> pa.Table:
+def _read_texts(data: bytes, shown: str, width: int, delimiter: str, options: Options) -> pa.Table:
     """All rows under the header, every column as text, with its nulls."""
     names = [str(place) for place in range(width)]
     convert = pv.ConvertOptions(
@@ -166,27 +164,27 @@ def _read_texts(path: str, shown: str, width: int, delimiter: str, options: Opti
     for block in (_BLOCK, _LARGEST_BLOCK):  # a row longer than a block needs a larger one
         read = pv.ReadOptions(column_names=names, block_size=block)
         try:
-            with pa.input_stream(path, compression="gzip" if _is_packed(path) else None) as file:
+            with pa.input_stream(
+                pa.py_buffer(data), compression="gzip" if _is_packed(data) else None
+            ) as file:
                 return pv.read_csv(
                     file, read_options=read, parse_options=parse, convert_options=convert
                 ).slice(1)  # the header: it was counted as a row
         except pa.ArrowInvalid as error:
             if "straddling" in str(error) and block == _BLOCK:
                 continue
-            raise _fault(path, shown, width, delimiter, error) from error
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            raise _no_csv(shown, str(error)) from error  # gzip's
+            raise _fault(data, shown, width, delimiter, error) from error
+        except OSError as error:  # gzip's
+            raise _no_csv(shown, str(error)) from error
     raise AssertionError("the largest block was tried")
 
 
 def _fault(
-    path: str, shown: str, width: int, delimiter: str, error: pa.ArrowInvalid
+    data: bytes, shown: str, width: int, delimiter: str, error: pa.ArrowInvalid
 ) -> ContentError:
     """Find the line that the parser did not like; only its rows count them, so read again."""
     try:
-        with _text(path) as file:
+        with _text(data) as file:
             reader = csv.reader(file, delimiter=delimiter)
             for row in reader:
                 if row and len(row) != width:
@@ -198,7 +196,7 @@ def _fault(
                         '`source(…, read=csv(delimiter=";"))`',
                     )
     except UnicodeDecodeError:
-        return _not_utf8(path, shown)
+        return _not_utf8(data, shown)
     except csv.Error as fault:
         return _no_csv(shown, str(fault))
     return _no_csv(shown, str(error))
@@ -208,8 +206,8 @@ def _fields(count: int) -> str:
     return "1 field" if count == 1 else f"{count} fields"
 
 
-def _not_utf8(path: str, shown: str) -> ContentError:
-    with _bytes(path) as file:
+def _not_utf8(data: bytes, shown: str) -> ContentError:
+    with _unpacked(data) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode()

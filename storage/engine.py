@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.assets.asset import Check, Contract, Files, Query
-from lineal.assets.errors import ContentError, QueryError, UserCodeError, did_you_mean
+from lineal.assets.errors import (
+    ContentError,
+    InputsChanged,
+    QueryError,
+    UserCodeError,
+    did_you_mean,
+)
 from lineal.assets.ports import Canonical, Vault
 from lineal.assets.records import Content, Observation
 from lineal.storage.audit import audit, judge_value
@@ -36,6 +42,7 @@ class Engine:
         temporary: the folder large sorts spill into; None: they don't.
         queries: remembers what is known of the texts.
         threads: of DuckDB; None: as many as there are cores.
+        doubt: hears of files that don't hold what they were observed with.
     """
 
     def __init__(
@@ -46,12 +53,14 @@ class Engine:
         temporary: Path | None = None,
         queries: Queries | None = None,
         threads: int | None = None,
+        doubt: Callable[[Observation], None] | None = None,
     ):
         self._vault = vault
         self._root = root
         self._temporary = temporary
         self._queries = queries or Queries()
         self._threads = threads or os.cpu_count() or 1
+        self._doubt = doubt
         self._lock = threading.Lock()
         self._kept: Any = None
 
@@ -106,10 +115,19 @@ class Engine:
     # ----------------------------------------------------------------------- files and checks
 
     def ingest(self, files: Files, observation: Observation) -> Any:
-        """Read the observed files of a source as one table."""
+        """Read the observed files of a source as one table.
+
+        Raises:
+            InputsChanged: a file no longer holds what was observed.
+        """
         from lineal.storage.ingest import read_files
 
-        return read_files(files, observation, self._root)
+        try:
+            return read_files(files, observation, self._root)
+        except InputsChanged:
+            if self._doubt is not None:
+                self._doubt(observation)
+            raise
 
     def audit(
         self,

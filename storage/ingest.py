@@ -1,5 +1,8 @@
 """The observed files of a source as one table: CSV, Parquet or JSON, one after the other.
 
+A file is read once, as a whole: what is parsed are the very bytes that have the observed digest,
+whatever happens to the file meanwhile.
+
 The files of a glob are one table, in the order of their paths. Its columns are those of all files,
 in the order in which they first appear; a file without one has nulls there. Types of a column that
 differ are widened where nothing is lost (null → any, int → larger int or float64, float32 →
@@ -16,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.assets.asset import Files
-from lineal.assets.errors import ContentError, did_you_mean
-from lineal.assets.records import Observation
+from lineal.assets.digest import digest_bytes
+from lineal.assets.errors import ContentError, InputsChanged, did_you_mean
+from lineal.assets.records import Observation, SourceFile
+from lineal.storage.sources import read_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +60,7 @@ def read_files(files: Files, observation: Observation, root: str | Path) -> pa.T
 
     Raises:
         ContentError: naming the file (and line or column) that is no such table, and what to do.
+        InputsChanged: a file no longer holds what was observed.
     """
     reader = files.reader
     options = dict(reader.options)
@@ -73,19 +79,32 @@ def read_files(files: Files, observation: Observation, root: str | Path) -> pa.T
                 f"`{observation.source}`: `{file.path}` does not say what kind of table it is",
                 advice="declare it: `source(…, read=csv())`, `parquet()` or `json()`",
             )
-        path = str(Path(root) / file.path)
-        try:
-            parts.append((file.path, _READERS[form](path, file.path, options)))
-        except OSError as error:
-            raise ContentError(
-                f"`{file.path}` can't be read: {error.strerror or error}", where=file.path
-            ) from error
+        data = _observed(file, root)
+        parts.append((file.path, _READERS[form](data, file.path, options)))
     table = _joined(parts)
     if "types" in options:
         from lineal.storage.csv_files import check_types
 
         check_types(dict(options["types"]), table.column_names, observation.source)
     return table
+
+
+def _observed(file: SourceFile, root: str | Path) -> bytes:
+    """The bytes of a file, which have the digest it was observed with."""
+    advice = "run again when whoever writes it is done"
+    try:
+        data = read_regular(str(Path(root) / file.path))
+    except OSError as error:  # it could be read when it was observed
+        raise InputsChanged(
+            f"`{file.path}` can't be read any more: {error.strerror}",
+            where=file.path,
+            advice=advice,
+        ) from error
+    if digest_bytes(data) != file.digest:
+        raise InputsChanged(
+            f"`{file.path}` changed after the run looked at it", where=file.path, advice=advice
+        )
+    return data
 
 
 def _format_of(path: str) -> str | None:
@@ -102,10 +121,10 @@ def _plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------ readers
 
 
-def _read_csv(path: str, shown: str, options: dict[str, Any]) -> pa.Table:
+def _read_csv(data: bytes, shown: str, options: dict[str, Any]) -> pa.Table:
     from lineal.storage.csv_files import read_csv
 
-    return read_csv(path, shown, _csv_options(shown, options))
+    return read_csv(data, shown, _csv_options(shown, options))
 
 
 def _csv_options(shown: str, options: dict[str, Any]) -> Options:
@@ -119,14 +138,14 @@ def _csv_options(shown: str, options: dict[str, Any]) -> Options:
     return found._replace(delimiter=delimiter)
 
 
-def _read_parquet(path: str, shown: str, options: dict[str, Any]) -> pa.Table:
+def _read_parquet(data: bytes, shown: str, options: dict[str, Any]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
             table = file.read()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise ContentError(
             f"`{shown}` can't be read as Parquet: {error}",
             where=shown,
@@ -136,8 +155,8 @@ def _read_parquet(path: str, shown: str, options: dict[str, Any]) -> pa.Table:
     return table
 
 
-def _read_json(path: str, shown: str, options: dict[str, Any]) -> pa.Table:
-    rows = _rows(_text_of(path, shown), shown)
+def _read_json(data: bytes, shown: str, options: dict[str, Any]) -> pa.Table:
+    rows = _rows(_text_of(data, shown), shown)
     names: dict[str, None] = {}
     for place, row in enumerate(rows, 1):
         if not isinstance(row, dict):
@@ -166,8 +185,7 @@ def _json_column(values: list[Any], name: str, shown: str) -> pa.Array:
         ) from error
 
 
-def _text_of(path: str, shown: str) -> str:
-    data = Path(path).read_bytes()
+def _text_of(data: bytes, shown: str) -> str:
     try:
         return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
@@ -204,7 +222,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_READERS: dict[str, Callable[[str, str, dict[str, Any]], Any]] = {
+_READERS: dict[str, Callable[[bytes, str, dict[str, Any]], Any]] = {
     "csv": _read_csv,
     "parquet": _read_parquet,
     "json": _read_json,

@@ -5,7 +5,7 @@ the disk, so a name in `objects/` always stands for whole bytes. A crash leaves 
 `tmp/` or an object that nobody mentions.
 """
 # paths are texts here: a Path costs more than the `stat` it is made for
-# ruff: noqa: PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH116, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -16,34 +16,14 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from blake3 import blake3
-
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import IntegrityError, StoreError
 from lineal.assets.records import StoredObject
-from lineal.disk import Disk, refusals, refused
+from lineal.disk import Disk, digest_file, refusals, refused
+from lineal.storage.scratch import remove_unless_held
 
-_CHUNK = 1 << 20
-_PARALLEL = 1 << 24  # bytes from which one file's digest is worth several threads
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 _Key = tuple[str, str]  # digest, suffix
-
-
-def digest_file(path: str | os.PathLike[str]) -> tuple[str, int]:
-    """Byte digest and size of a file. Not mapped: one that shrinks meanwhile would kill us."""
-    with open(path, "rb", buffering=0) as file:
-        return digest_open(file.fileno())
-
-
-def digest_open(descriptor: int) -> tuple[str, int]:
-    """Byte digest and size of an open file, from where it stands to its end."""
-    large = os.fstat(descriptor).st_size >= _PARALLEL
-    hasher = blake3(max_threads=blake3.AUTO) if large else blake3()
-    size = 0
-    while piece := os.read(descriptor, _CHUNK * 16 if large else _CHUNK):
-        hasher.update(piece)
-        size += len(piece)
-    return hasher.hexdigest(), size
 
 
 class Objects:
@@ -133,14 +113,20 @@ class Objects:
             self._sync(folders)
 
     def clear_leftovers(self, before: float) -> int:
-        """Remove files in `tmp/` last changed before a time (UTC seconds): a killed process's."""
+        """Remove what killed processes left in `tmp/`: files last changed before a time (UTC
+        seconds), and folders as old that no process holds. What can't be removed stays.
+        """
         removed = 0
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._tmp) as entries:
+        with contextlib.suppress(OSError), os.scandir(self._tmp) as entries:
             for entry in entries:
                 with self._lock:
                     ours = entry.path in self._staged.values()
-                with contextlib.suppress(FileNotFoundError):
-                    if not ours and entry.is_file() and entry.stat().st_mtime < before:
+                with contextlib.suppress(OSError):
+                    if ours or entry.stat(follow_symlinks=False).st_mtime >= before:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        removed += remove_unless_held(entry.path)
+                    else:
                         self.disk.unlink(entry.path)
                         removed += 1
         return removed
@@ -186,6 +172,12 @@ class Objects:
             raise _damaged(place)
         self._verified.add(key)
 
+    def intact(self, stored: StoredObject) -> Path:
+        """Where an object lies, its bytes checked: for those who read it by its path."""
+        path = self.path(stored)
+        self.verify(stored)
+        return path
+
     def present(self, objects: Iterable[StoredObject]) -> frozenset[str]:
         """The byte digests of those that exist now with the right size. One `stat` each."""
         found: set[str] = set()
@@ -220,9 +212,7 @@ class Objects:
             return True
         if self._size(stored) != stored.bytes or not self._is_whole(key):
             return False
-        with self._lock:
-            self._folders.add(os.path.dirname(self._place(key)))
-            self._folders.add(self._objects)
+        self._will_sync(os.path.dirname(self._place(key)))
         return True
 
     def _is_whole(self, key: _Key) -> bool:
@@ -270,8 +260,7 @@ class Objects:
         place = self._place(key)
         folder = os.path.dirname(place)
         self._make_folder(folder)
-        with self._lock:
-            self._folders.add(folder)
+        self._will_sync(folder)
         try:
             self.disk.link(path, place)
         except FileExistsError:
@@ -281,6 +270,11 @@ class Objects:
             if error.errno not in _NO_LINKS:
                 raise
             self.disk.replace(path, place)  # equal bytes by name: replacing one harms nobody
+
+    def _will_sync(self, folder: str) -> None:
+        """And those above it: who made them may have died before their names were durable."""
+        with self._lock:
+            self._folders.update((folder, self._objects, os.fspath(self.root)))
 
     def _make_folder(self, folder: str) -> None:
         changed = self.disk.make_folders(folder)
@@ -317,5 +311,5 @@ def _damaged(place: str) -> IntegrityError:
     return IntegrityError(
         f"the object `{place}` is damaged: its bytes don't have the digest that is its name",
         where=place,
-        advice="remove the file: `lineal materialize` then makes it again",
+        advice="`lineal fsck --repair` sets the file aside and makes what is current again",
     )

@@ -3,7 +3,9 @@
 A digest is kept in a cache under the file's identity on disk (device, inode, size, times), so that
 files which did not change are not read again. A file that was changed less than two seconds before
 it was digested is read again the next time: a second change within one tick of the file system's
-clock would leave the same identity. Deleting the cache costs time, nothing else.
+clock would leave the same identity. That clock is asked, by writing a file: ours may be wrong by
+minutes. Where lineal can't write (on other devices than the store's) it is taken to be less than an
+hour from ours. Deleting the cache costs time, nothing else.
 """
 # paths are texts here: 10,000 of them must cost little
 # ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113
@@ -12,12 +14,14 @@ clock would leave the same identity. Deleting the cache costs time, nothing else
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import json
 import os
 import re
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,17 +29,26 @@ from lineal.assets.asset import Files
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import InputsChanged, SourceMissing, nearest
 from lineal.assets.records import Observation, SourceFile
-from lineal.disk import Disk, keep, kept
-from lineal.storage.objects import digest_open
+from lineal.disk import Disk, digest_open, keep, kept
 
 _TICK = 2_000_000_000  # ns: the coarsest clock of a file system in use (FAT)
+_SKEW = 3_600_000_000_000  # ns: how far from ours the clock of a file system may be
+_RECENT = 1.0  # s: how long the answer of a file system's clock is used
 _TRIES = 3
 _MAGIC = re.compile(r"[*?[]")
 Identity = tuple[int, ...]
 
 
+def identity_of(status: os.stat_result) -> Identity:
+    """What differs whenever a file has been changed: device, inode, size, mtime, ctime (ns)."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 class Known(NamedTuple):
-    """The digest of a file as it was under one identity, and when its reading began (ns)."""
+    """The digest of a file as it was under one identity, and when its reading began.
+
+    `taken` is a time (ns) that the file's own file system had reached by then.
+    """
 
     identity: Identity
     digest: str
@@ -52,12 +65,26 @@ class Observer:
     Args:
         project_root: paths inside it are recorded relative to it.
         cache: the file that keeps digests; written by `save`, only when something is new.
+        disk: what the cache is written with.
+        clock: the time of this machine, in ns since 1970.
+        identity: tells two states of a file apart; tests put a coarser one here.
     """
 
-    def __init__(self, project_root: Path, cache: Path | None = None, disk: Disk | None = None):
+    def __init__(
+        self,
+        project_root: Path,
+        cache: Path | None = None,
+        disk: Disk | None = None,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        identity: Callable[[os.stat_result], Identity] = identity_of,
+    ):
         self._root = os.path.abspath(project_root)
         self._cache = cache
         self._disk = Disk() if disk is None else disk
+        self._clock = clock
+        self._identity = identity
+        self._asked: tuple[float, int, int] | None = None  # when, which device, what it said
         self._known = _read_cache(cache)
         self._seen: set[str] = set()
         self._changed = False
@@ -73,7 +100,13 @@ class Observer:
             SourceMissing: nothing matches, or what matches is no readable file.
         """
         place = _Place(files)
-        found = sorted((place.relative(path), path) for path in place.matches())
+        try:
+            found = sorted((place.relative(path), path) for path in place.matches())
+        except OSError as error:
+            raise SourceMissing(
+                f"source `{source}`: `{error.filename}` can't be listed: {error.strerror}",
+                where=error.filename,
+            ) from error
         if not found:
             raise _missing(source, files, place)
         seen: list[SourceFile] = []
@@ -95,27 +128,37 @@ class Observer:
         return Observation(source, tuple(seen), digest_of([SCHEME, "files", pairs]))
 
     def unchanged(self, observation: Observation) -> bool:
-        """Do the files still have the identity, and so the bytes, that they were observed with?"""
+        """Do the files still have the identity, and so the bytes, that they were observed with?
+
+        A young file is digested again: its identity alone doesn't tell.
+        """
         for file in observation.files:
             path = os.path.normpath(os.path.join(self._root, file.path))
             try:
-                identity = _identity(os.stat(path))
-                if identity != file.identity:
-                    return False
-                known = self._known.get(path)
-                young = known is None or not known.holds(identity)
-                if young and self._digest(path)[0] != file.digest:
+                if self._digest(path) != (file.digest, file.identity):
                     return False
             except (OSError, InputsChanged):
                 return False
         return True
 
     def digest(self, path: str) -> str | None:
-        """Byte digest of a file, by its path in the project or its whole path; None without one."""
+        """Byte digest of a file, by its path in the project or its whole path; None without one.
+
+        For a file that never rests it is one that no file has: equal to none that was recorded.
+        """
         try:
             return self._digest(os.path.normpath(os.path.join(self._root, path)))[0]
         except OSError:
             return None
+        except InputsChanged:
+            return digest_of([SCHEME, "never rests", path, self._clock()])
+
+    def doubt(self, observation: Observation) -> None:
+        """Trust no digest of these files any more: one was not that of what the file holds."""
+        for file in observation.files:
+            path = os.path.normpath(os.path.join(self._root, file.path))
+            self._changed |= self._known.pop(path, None) is not None
+        self.save()
 
     def save(self) -> None:
         """Keep the digests for the next process, if there are new ones."""
@@ -135,28 +178,57 @@ class Observer:
     def _digest(self, path: str) -> tuple[str, Identity]:
         """The digest of a file and the identity it had while it was read."""
         self._seen.add(path)
-        identity = _identity(os.stat(path))
+        identity = self._identity(_regular(os.stat(path), path))
         known = self._known.get(path)
         if known is not None and known.holds(identity):
             return known.digest, identity
         for _ in range(_TRIES):
-            taken = time.time_ns()
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                before = _identity(os.fstat(descriptor))
-                digest, _ = digest_open(descriptor)
-                after = _identity(os.fstat(descriptor))
-            finally:
-                os.close(descriptor)
-            if before == after == _identity(os.stat(path)):
-                self._known[path] = Known(after, digest, taken)
+            taken = self._now(identity[0])
+            found = self._read(path)
+            if found is not None:
+                self._known[path] = Known(found[1], found[0], taken)
                 self._changed = True
-                return digest, after
+                return found
         raise InputsChanged(
             f"`{path}` changes while it is read",
             where=path,
             advice="run again when whoever writes it is done",
         )
+
+    def _read(self, path: str) -> tuple[str, Identity] | None:
+        """Digest a file once; None when it was another one, or was changed, by the end."""
+        descriptor = _open_regular(path)
+        try:
+            before = self._identity(os.fstat(descriptor))
+            digest, size = digest_open(descriptor)
+            after = self._identity(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+        same = before == after == self._identity(os.stat(path))
+        return (digest, after) if same and size == after[2] else None
+
+    def _now(self, device: int) -> int:
+        """A time that is past for the file system of a device: later changes bear later ones."""
+        now = time.monotonic()
+        if self._asked is None or now - self._asked[0] > _RECENT:
+            self._asked = (now, *self._ask())
+        _, asked, said = self._asked
+        return said if device == asked else self._clock() - _SKEW
+
+    def _ask(self) -> tuple[int, int]:
+        """The device of the cache and the time that a file gets which is written there now."""
+        if self._cache is None:
+            return -1, 0
+        path = f"{self._cache}.{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            self._disk.make_folders(self._cache.parent)
+            self._disk.create(path, b"")
+            identity = self._identity(os.stat(path))
+        except OSError:  # the store is read-only, or the disk full: we make do with our own clock
+            return -1, 0
+        finally:
+            self._disk.forget(path)
+        return identity[0], identity[4]
 
     def _recorded(self, path: str, absolute: bool) -> str:
         """Relative to the project if it is inside, or if the source says it by a relative path."""
@@ -268,8 +340,28 @@ def _nearest_folder(folder: str) -> str:
     return f"; did you mean `{near}`?" if near else ""
 
 
-def _identity(status: os.stat_result) -> Identity:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def read_regular(path: str) -> bytes:
+    """All bytes of a regular file; OSError for anything else."""
+    with open(_open_regular(path), "rb") as file:
+        return file.read()
+
+
+def _open_regular(path: str) -> int:
+    # Not blocking: what has taken the file's place meanwhile may be a pipe.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _regular(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _regular(status: os.stat_result, path: str) -> os.stat_result:
+    """Reading from a pipe would wait, and would take what it holds from whom it is meant for."""
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return status
 
 
 def _relative(path: str, start: str) -> str:

@@ -8,7 +8,6 @@ facts are plain values, kept by text and DuckDB version, so that a no-op imports
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections.abc import Collection, Iterable
@@ -20,6 +19,7 @@ from lineal.assets.asset import Query
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import DefinitionError, QueryError
 from lineal.assets.names import identifier
+from lineal.disk import Disk, keep, kept
 from lineal.storage.sql_order import OrderFacts, order_facts
 from lineal.storage.sql_text import query_error, tokens
 from lineal.storage.sql_walk import (
@@ -153,20 +153,12 @@ class Queries:
         """Write what is new, by replacement; a lost or torn cache only costs time."""
         if self._path is None or not self._new:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        staged = self._path.with_suffix(f".{os.getpid()}")
-        staged.write_text(json.dumps({**self._kept, **self._new}), encoding="utf-8")
-        staged.replace(self._path)
+        keep(self._path, json.dumps({**self._kept, **self._new}).encode(), Disk())
 
     @cached_property
     def _kept(self) -> dict[str, Any]:
-        if self._path is None:
-            return {}
-        try:
-            kept = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return kept if isinstance(kept, dict) else {}
+        body = None if self._path is None else kept(self._path)
+        return {} if body is None else dict(json.loads(body))
 
     def _describe(self, query: Query) -> SqlFacts:
         statement = self._statement(query)

@@ -217,8 +217,7 @@ class Vault:
 
         known = content if isinstance(content, Content) else content.content
         (stored,) = known.objects
-        path = self.objects.path(stored)
-        self.objects.verify(stored)
+        path = self.objects.intact(stored)
         names = {column.name for column in known.columns}
         # A column that is not there: `hand_over` says so, and what there is instead.
         read = columns if columns is not None and names.issuperset(columns) else None
@@ -244,8 +243,7 @@ class Vault:
                 advice="put back the `register(Type, suffix, save, load)` that wrote it",
             )
         (stored,) = objects
-        path = self.objects.path(stored)
-        self.objects.verify(stored)
+        path = self.objects.intact(stored)
         with _in_custom(custom, "a stored object"):
             return custom.load(path)
 
@@ -256,8 +254,7 @@ class Vault:
                 return folder
             return [folder / stored.path for stored in content.objects]
         (stored,) = content.objects
-        path = self.objects.path(stored)
-        self.objects.verify(stored)
+        path = self.objects.intact(stored)
         return path if arrival == "path" else [path]
 
     def _folder(self, objects: Sequence[StoredObject], digest: str) -> Path:

@@ -18,7 +18,7 @@ from lineal.assets.errors import ContentError, UserCodeError
 from lineal.assets.facts import Past
 from lineal.assets.perform import Trace, UserCode
 from lineal.assets.plan import Decision
-from lineal.assets.ports import Canonical, Engine, Journal, Observer, Vault, Verdict
+from lineal.assets.ports import Canonical, Engine, Journal, Locks, Observer, Vault, Verdict
 from lineal.assets.records import (
     Acceptance,
     CheckResult,
@@ -184,16 +184,27 @@ class MemoryJournal(Journal):
         return run
 
     def past(self) -> MemoryPast:
-        return MemoryPast([fact for entry in self.entries for fact in entry])
+        return MemoryPast(self)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        return tuple(fact for entry in self.entries for fact in entry)
 
 
 class MemoryPast(Past):
     """History and archive by looking through all facts."""
 
-    def __init__(self, facts: Sequence[Fact]):
-        self.facts = tuple(facts)
-        self.made = {f.id: f for f in facts if isinstance(f, Materialization)}
-        self.digests = {f.digest: f for f in facts if isinstance(f, Recipe | EnvironmentFacts)}
+    def __init__(self, journal: MemoryJournal):
+        self.journal = journal
+        self.facts = self.later = journal.facts
+        self.made = {f.id: f for f in self.facts if isinstance(f, Materialization)}
+        self.digests = {f.digest: f for f in self.facts if isinstance(f, Recipe | EnvironmentFacts)}
+
+    def made_meanwhile(self, fingerprints: Iterable[str]) -> bool:
+        self.later = self.journal.facts
+        news = self.later[len(self.facts) :]
+        found = {f.fingerprint for f in news if isinstance(f, Materialization)}
+        return not found.isdisjoint(fingerprints)
 
     def current(self, asset: str, partition: str | None) -> Materialization | None:
         runs = [f.run for f in self.facts if isinstance(f, RunStarted)]
@@ -207,11 +218,11 @@ class MemoryPast(Past):
         return found[-1] if found else None
 
     def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
-        found = [m for m in self.made.values() if m.fingerprint == fingerprint and m.content]
-        return found[::-1]
+        made = [f for f in self.later if isinstance(f, Materialization)]
+        return [m for m in reversed(made) if m.fingerprint == fingerprint and m.content]
 
     def check(self, fingerprint: str) -> CheckResult | None:
-        for fact in reversed(self.facts):
+        for fact in reversed(self.later):
             if isinstance(fact, CheckResult) and fact.fingerprint == fingerprint:
                 return fact
         return None
@@ -259,15 +270,30 @@ class PlainCalls(UserCode):
         return None
 
 
+class NoLocks(Locks):
+    """Nobody else is there."""
+
+    def take(self, step: str, *, wait: bool) -> Callable[[], None]:
+        return lambda: None
+
+
 class Listener(Announcer):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.awaited: list[str] = []
+        self.seen_moving: list[list[str]] = []
         self.told: list[StepReport] = []
 
     def started(self, asset: Asset, decision: Decision) -> None:
         self.begun.append(asset.name)
+
+    def waiting(self, asset: Asset) -> None:
+        self.awaited.append(asset.name)
+
+    def moved(self, sources: Sequence[str]) -> None:
+        self.seen_moving.append(list(sources))
 
     def settled(self, reports: Sequence[StepReport]) -> None:
         self.told.extend(reports)

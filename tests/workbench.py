@@ -14,7 +14,16 @@ from lineal.assets.perform import Workshop
 from lineal.assets.plan import Plan, Verdict, plan
 from lineal.assets.records import EnvironmentFacts, Reason, Recipe, RunStarted
 from lineal.assets.run import Run
-from tests.fakes import Listener, MemoryFiles, MemoryJournal, MemoryVault, PlainCalls, Ticks
+from tests.fakes import (
+    Listener,
+    MemoryFiles,
+    MemoryJournal,
+    MemoryPast,
+    MemoryVault,
+    NoLocks,
+    PlainCalls,
+    Ticks,
+)
 
 HERE = Where("pipeline.py", 1)
 ENVIRONMENT = EnvironmentFacts("environment", "3.12", (), ())
@@ -64,6 +73,8 @@ class Workbench:
         self.clock = Ticks()
         self.calls = PlainCalls()
         self.told = Listener()
+        self.locks = NoLocks()
+        self.opened = self.journal.past()  # as the last facts see it
         self.recipes: dict[str, Recipe] = {}
         self.check_recipes: dict[str, Recipe] = {}
         self.environments: dict[str, EnvironmentFacts] = {}
@@ -81,10 +92,11 @@ class Workbench:
         self.declared = [d for d in self.declared if d.name not in names] + list(declared)
 
     def facts(self, graph: Graph, forced: Iterable[str] = ()) -> Facts:
+        self.opened = self.journal.past()
         checks = [CheckId(o, c.name) for o, found in graph.checks.items() for c in found]
         plain = {name: Recipe(digest_of((name, "v1"))) for name in graph.assets}
         return Facts(
-            past=self.journal.past(),
+            past=self.opened,
             recipes={**plain, **self.recipes},
             check_recipes={i: self.check_recipes.get(i.check, Recipe("check")) for i in checks},
             environments={**dict.fromkeys(graph.assets, ENVIRONMENT), **self.environments},
@@ -101,20 +113,27 @@ class Workbench:
             forced=frozenset(forced),
         )
 
-    def around(self) -> Surroundings:
+    def around(self, past: MemoryPast) -> Surroundings:
         return Surroundings(
             workshop=Workshop(self.vault, self.files, self.calls, lambda: "/scratch", str),
             journal=self.journal,
             observer=self.files,
             clock=self.clock,
             announcer=self.told,
-            start=lambda run, _: [
-                RunStarted(run, "default", "me", "here", (), self.clock(), "3.12", "1")
-            ],
+            locks=self.locks,
+            start=lambda: self.journal.start_run(
+                lambda run: [
+                    RunStarted(run, "default", "me", "here", (), self.clock(), "3.12", "1")
+                ]
+            ),
+            made_meanwhile=past.made_meanwhile,
             paths=lambda seen: [f.path for f in seen.files],
             file_digest=self.digests.get,
             strict=self.strict,
         )
+
+    def _opening(self, run: str) -> list[RunStarted]:
+        return [RunStarted(run, "default", "me", "here", (), self.clock(), "3.12", "1")]
 
     def planned(
         self,
@@ -136,7 +155,7 @@ class Workbench:
         return self.carry_out(*self.planned(selected, excluded, forced))
 
     def carry_out(self, graph: Graph, planned: Plan, facts: Facts) -> Run:
-        return materialize(graph, planned, facts, self.around())
+        return materialize(graph, planned, facts, self.around(self.opened))
 
     def verdicts(self, **options: Any) -> dict[str, Verdict]:
         return {s.step.asset: s.verdict for s in self.planned(**options)[1].steps}

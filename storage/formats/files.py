@@ -75,9 +75,7 @@ def lay_out(digest: str, found: Sequence[StoredObject], objects: Objects) -> Pat
     removes or replaces a file in it changes nothing for the next one.
     """
     folder = objects.root / "cache" / "folders" / digest
-    links = {stored.path: objects.path(stored) for stored in found}
-    for stored in found:
-        objects.verify(stored)
+    links = {stored.path: objects.intact(stored) for stored in found}
     if _holds(folder, links):
         return folder
     with refusals(folder):

@@ -213,6 +213,11 @@ def _append_until_killed(root, name, acknowledged):
             log.write(f"{name}.{n}\n".encode())
 
 
+def _pack_until_killed(root):
+    while True:
+        Journal(Path(root)).compact(keep=1, size=3)
+
+
 def together(*calls):
     spawn = multiprocessing.get_context("spawn")
     running = [spawn.Process(target=call, args=arguments) for call, *arguments in calls]
@@ -240,10 +245,12 @@ def test_several_processes_append_without_a_gap_and_nothing_is_lost(disk):
     assert all(run == f"r{n}" for n, run in runs)
 
 
-def test_what_was_acknowledged_before_a_kill_is_there_and_the_chain_holds(disk, tmp_path):
+@pytest.mark.parametrize("packing", [0, 1])
+def test_what_was_acknowledged_before_a_kill_is_there_and_the_chain_holds(disk, tmp_path, packing):
     logs = [tmp_path / f"log{p}" for p in range(2)]
     running = together(
-        *[(_append_until_killed, str(disk.root), f"p{p}", str(log)) for p, log in enumerate(logs)]
+        *[(_append_until_killed, str(disk.root), f"p{p}", str(log)) for p, log in enumerate(logs)],
+        *[(_pack_until_killed, str(disk.root)) for _ in range(packing)],
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and any(
@@ -258,4 +265,10 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_the_chain_holds(disk, 
     assert len(acknowledged) > 20
     kept = {text for entry in texts(Journal(disk.root)) for text in entry}
     assert acknowledged <= kept
+    assert Journal(disk.root).damages() == []
     assert Journal(disk.root).append([said("after")]) > len(acknowledged)
+    if packing:
+        assert (disk.folder / "packs").is_dir()
+        Journal(disk.root).compact(keep=0, size=1)
+        assert [path.name for path in disk.folder.iterdir()] == ["packs"]
+        assert {text for entry in texts(Journal(disk.root)) for text in entry} == kept | {"after"}

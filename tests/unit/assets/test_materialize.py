@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineal.assets.asset import Asset, Fetch, Result
+from lineal.assets.asset import Asset, Fetch, Input, Result
 from lineal.assets.errors import StoreError
 from lineal.assets.perform import Trace
 from lineal.assets.ports import Canonical
@@ -23,7 +23,7 @@ from lineal.assets.records import (
     RunEnded,
     RunStarted,
 )
-from tests.fakes import MemoryJournal, MemoryVault, PlainCalls, Unwatched
+from tests.fakes import MemoryJournal, MemoryVault, NoLocks, PlainCalls, Unwatched
 from tests.workbench import Workbench, from_files, judged, made
 
 ONE: dict[str, tuple[int, ...]] = {"a": (1,)}
@@ -345,6 +345,122 @@ def test_files_that_move_while_they_are_read_are_read_again_once() -> None:
     assert bench.outcomes() == {"raw": "made"}
     assert bench.current("raw") == {"a": (2,)}
     assert len(facts_of(bench, Materialization)) == 1
+
+
+def moving(bench: Workbench, *tables: dict[str, tuple[int, ...]]) -> Callable[..., Any]:
+    """A function over the files of `raw`, which are rewritten each time they were just read."""
+    rewrites = list(tables)
+
+    def function(raw: str) -> Any:
+        read = dict(bench.files.tables["raw"])
+        if rewrites:
+            bench.files.tables["raw"] = rewrites.pop(0)
+        return read
+
+    return function
+
+
+def over_paths(*tables: dict[str, tuple[int, ...]]) -> Workbench:
+    """raw → table, and raw's files → reader; end needs both."""
+    bench = Workbench(
+        from_files("raw"),
+        made("table", lambda raw: raw, {"raw": "raw"}),
+        made("end", lambda table, reader: (table, reader), {"table": "table", "reader": "reader"}),
+    )
+    read = moving(bench, *tables)
+    inputs = (Input("raw", "raw", arrival="path"), Input("table", "table"))
+    reader = made("reader", lambda raw, table: read(raw))
+    bench.replace(replace(reader, inputs=inputs))
+    bench.files.tables["raw"] = ONE
+    return bench
+
+
+def test_a_source_that_moves_under_a_reader_of_its_files_is_done_again_with_all_it_feeds() -> None:
+    bench = over_paths({"a": (2,)})
+    run = bench.run()
+    assert {s.step.asset: s.outcome for s in run.steps} == dict.fromkeys(
+        ("raw", "table", "reader", "end"), "made"
+    )
+    assert bench.told.seen_moving == [["raw"]]
+    assert [bench.current(n) for n in ("raw", "table", "reader")] == [{"a": (2,)}] * 3
+    assert bench.outcomes() == dict.fromkeys(("raw", "table", "reader", "end"), "fresh")
+
+
+def test_a_source_that_never_rests_fails_the_step_that_reads_it() -> None:
+    bench = over_paths({"a": (2,)}, {"a": (3,)})
+    run = bench.run()
+    outcomes = {s.step.asset: s.outcome for s in run.steps}
+    assert outcomes == {"raw": "made", "table": "made", "reader": "failed", "end": "skipped"}
+    assert "changed while they were read" in str(next(s.error for s in run.steps if s.error))
+    assert bench.run().outcome == "done"
+
+
+def test_what_a_run_published_before_the_files_moved_back_is_not_left_current() -> None:
+    bench = over_paths({"a": (2,)})
+    bench.files.tables["raw"] = {"a": (2,)}
+    assert bench.run().outcome == "done"
+    bench.recipes["reader"] = Recipe("two")
+    bench.files.tables["raw"] = ONE  # read and published first; then the files are (2,) again
+    bench.replace(replace(bench.graph.assets["reader"], function=_twice(bench, {"a": (2,)})))
+    bench.run()
+    assert [bench.current(n) for n in ("raw", "table")] == [{"a": (2,)}] * 2
+    assert bench.outcomes() == dict.fromkeys(("raw", "table", "reader", "end"), "fresh")
+
+
+def test_a_reader_of_files_that_have_no_version_is_skipped() -> None:
+    bench = over_paths()
+    assert bench.run().outcome == "done"
+    bench.files.tables["raw"] = {"a": (2,)}
+    outcomes = bench.outcomes(excluded=["raw"])
+    assert outcomes == {"table": "fresh", "reader": "skipped", "end": "skipped"}
+    assert bench.current("reader") == ONE
+
+
+def _twice(bench: Workbench, table: dict[str, tuple[int, ...]]) -> Callable[..., Any]:
+    read = moving(bench, table)
+    return lambda raw, table: read(raw)
+
+
+# ------------------------------------------------------------------------------- other processes
+
+
+@dataclass
+class HeldByOthers(NoLocks):
+    """Steps that another process makes; it is done, and has recorded them, when waited for."""
+
+    held: dict[str, Callable[[], None]]
+
+    def take(self, step: str, *, wait: bool) -> Any:
+        if step in self.held:
+            if not wait:
+                return None
+            self.held.pop(step)()
+        return super().take(step, wait=wait)
+
+
+def test_a_step_that_another_process_makes_is_put_off_and_then_taken_over() -> None:
+    bench, calls = family(lambda top: top), []
+    bench.replace(made("broken", lambda top: calls.append(1) or top, {"top": "top"}))
+    other = family(lambda top: top)
+    other.journal, other.vault = bench.journal, bench.vault
+
+    def others_end() -> None:
+        assert other.run().outcome == "done"
+
+    bench.locks = HeldByOthers({"broken": others_end})
+    run = bench.run()
+    outcomes = {s.step.asset: s.outcome for s in run.steps}
+    assert outcomes["broken"] == "reused"
+    assert outcomes["sibling"] == "made"
+    assert bench.told.awaited == ["broken"]
+    assert not calls
+    assert bench.outcomes() == dict.fromkeys(outcomes, "fresh")
+
+
+def test_a_step_that_another_process_failed_to_make_is_computed() -> None:
+    bench = family(lambda top: top)
+    bench.locks = HeldByOthers({"broken": lambda: None})
+    assert bench.outcomes()["broken"] == "made"
 
 
 class Reading(PlainCalls):

@@ -177,6 +177,30 @@ def test_sql_sees_tables_versions_and_lineage_together(journal):
     assert ("raw_orders",) in asked(journal, "show tables").rows
 
 
+def test_only_the_tables_that_a_query_names_are_opened(journal):
+    run = Run(journal)
+    names = {}
+    for n, asset in enumerate(("a", "flights", "raw/orders")):
+        content = written(journal, asset, [n])
+        names[content.objects[0].digest] = asset
+        run.make(asset, content)
+
+    def opened_for(query):
+        found = set()
+
+        def path_of(stored):
+            found.add(names[stored.digest])
+            return journal.root / "objects" / stored.digest
+
+        ask(Catalog(journal.root, journal), opened(journal), path_of, query)
+        return found
+
+    assert opened_for("select count(*) as all_flights from lineage.run") == set()
+    assert opened_for("select count(*) from FLIGHTS") == {"flights"}
+    assert opened_for('from "raw/orders" join a using (id)') == {"a", "raw/orders"}
+    assert opened_for("show tables") == {"a", "flights", "raw/orders"}
+
+
 def test_a_misspelt_table_is_told_with_the_nearest_and_its_place(journal):
     Run(journal).make("flights", written(journal, "f", [1]))
     with pytest.raises(QueryError) as caught:

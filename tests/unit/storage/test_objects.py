@@ -13,7 +13,8 @@ from blake3 import blake3
 
 from lineal.assets.errors import IntegrityError, StoreError
 from lineal.assets.records import StoredObject
-from lineal.storage.objects import Objects, digest_file
+from lineal.disk import digest_file
+from lineal.storage.objects import Objects
 
 
 @pytest.fixture
@@ -154,6 +155,26 @@ def test_damage_is_found_at_the_first_read_in_a_process(objects: Objects) -> Non
         assert caught.value.exit_code == 3
 
 
+def test_any_bit_flipped_is_found_by_every_way_to_read(objects: Objects) -> None:
+    stored = objects.put_bytes(b"twelve bytes", "bin")
+    objects.sync()
+    path = objects.path(stored)
+    path.chmod(0o644)
+    for place in range(stored.bytes):
+        for bit in range(8):
+            data = bytearray(b"twelve bytes")
+            data[place] ^= 1 << bit
+            path.write_bytes(data)
+            fresh = Objects(objects.root)
+            for look in (fresh.read, fresh.verify, fresh.intact):
+                with pytest.raises(IntegrityError, match="damaged") as caught:
+                    look(stored)
+                assert caught.value.where == str(path)
+                assert "lineal fsck --repair" in str(caught.value.advice)
+    path.write_bytes(b"twelve bytes")
+    assert Objects(objects.root).intact(stored) == path
+
+
 def test_a_missing_object_is_an_integrity_error_with_its_whole_path(objects: Objects) -> None:
     stored = StoredObject("ab" * 32, "parquet", 9)
     for look in (objects.read, objects.verify):
@@ -215,6 +236,7 @@ def test_a_full_disk_is_a_store_error_that_leaves_nothing_behind(tmp_path: Path)
 import resource, signal, sys
 from pathlib import Path
 from lineal.assets.errors import StoreError
+from lineal.disk import digest_file
 from lineal.storage.objects import Objects
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -236,6 +258,7 @@ def test_a_killed_writer_leaves_only_a_leftover_that_is_cleared(objects: Objects
     script = f"""
 import os
 from pathlib import Path
+from lineal.disk import digest_file
 from lineal.storage.objects import Objects
 Objects(Path({str(objects.root)!r})).put_bytes(b"lost", "bin")
 os.kill(os.getpid(), 9)

@@ -12,6 +12,7 @@ import pytest
 
 from lineal.assets.asset import Query, Where
 from lineal.assets.errors import DefinitionError, QueryError
+from lineal.disk import kept
 from lineal.storage.sql import Queries, SqlFacts, TableReference, describe, resolve, spellings
 
 QUERIES = Queries()
@@ -383,7 +384,19 @@ def test_a_torn_cache_only_costs_time(tmp_path: Path, torn: str) -> None:
     queries = Queries(path, "2.0.0")
     assert describe(Query("from t", Where("x.py", 1)), queries).tables[0].text == "t"
     queries.save()
-    assert len(json.loads(path.read_text())) >= 1
+    assert len(json.loads(kept(path) or b"")) == 1
+
+
+def test_an_edited_cache_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "queries.json"
+    query = Query("select rank from t", Where("x.py", 1))
+    queries = Queries(path, "2.0.0")
+    facts = queries.describe(query)
+    queries.save()
+    edited = path.read_bytes().replace(b"rank", b"bank")
+    path.unlink()
+    path.write_bytes(edited)
+    assert Queries(path, "2.0.0").describe(query) == facts
 
 
 def test_another_duckdb_has_other_facts(tmp_path: Path) -> None:
@@ -392,4 +405,4 @@ def test_another_duckdb_has_other_facts(tmp_path: Path) -> None:
         queries = Queries(path, version)
         queries.describe(Query("from t", Where("x.py", 1)))
         queries.save()
-    assert len(json.loads(path.read_text())) == 2
+    assert len(json.loads(kept(path) or b"")) == 2

@@ -1,0 +1,106 @@
+"""What the facts of a journal name: versions, the objects that hold them, and which are current."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from lineal.assets.records import StoredObject
+from lineal.lineage.entries import Entry, json_object
+
+_Place = tuple[int, int, int]  # number of its run, number of its entry, position
+_MATERIALIZATION = b'"materialization"'
+_PUBLICATION = b'"publication"'
+
+
+class Version(NamedTuple):
+    """One content of a step. Several materializations may have made or reused it."""
+
+    asset: str
+    partition: str | None
+    digest: str  # of its content
+
+
+class Making(NamedTuple):
+    """The newest materialization that made a version, and the code it ran."""
+
+    materialization: str
+    run: str
+    recipe: str
+
+
+class _Shown(NamedTuple):
+    """What an environment shows for a step; its objects, if the same entry told them."""
+
+    place: _Place
+    version: Version
+    objects: frozenset[StoredObject] | None
+
+
+class Census:
+    """The versions and objects that entries name. Holds no facts, so it stays small."""
+
+    def __init__(self) -> None:
+        self.through = 0  # the number of the last entry taken in
+        self.entries = 0
+        self.lost: list[int] = []  # entries that stand for lost ones
+        self.holders: dict[StoredObject, list[Version]] = {}  # objects without their `path`
+        self.versions: dict[Version, Making] = {}
+        self._shown: dict[tuple[str, str, str | None], _Shown] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Take in the next entry."""
+        made: dict[str, frozenset[StoredObject]] = {}
+        for position, line in enumerate(entry.lines):
+            if _MATERIALIZATION in line or _PUBLICATION in line:
+                raw = json.loads(line)
+                if raw.get("fact") == "materialization" and raw.get("content") is not None:
+                    made[raw["id"]] = self._made(raw)
+                elif raw.get("fact") == "publication":
+                    self._published(raw, (_run(raw), entry.number, position), made)
+        if not entry.lines and json_object(entry.data.partition(b"\n")[0]).get("lost"):
+            self.lost.append(entry.number)
+        self.entries += 1
+        self.through = entry.number
+
+    def current(self) -> frozenset[Version]:
+        """What the environments show."""
+        return frozenset(shown.version for shown in self._shown.values())
+
+    def needed(self) -> frozenset[StoredObject]:
+        """The objects of what the environments show, without their `path`.
+
+        A version may have been made twice, in other bytes: then only the newer ones are needed.
+        """
+        shown = {s.version for s in self._shown.values() if s.objects is None}
+        rest = {o for o, held in self.holders.items() if shown and not shown.isdisjoint(held)}
+        return frozenset(rest.union(*(s.objects or () for s in self._shown.values())))
+
+    def _made(self, raw: dict[str, Any]) -> frozenset[StoredObject]:
+        content = raw["content"]
+        version = Version(raw["asset"], raw.get("partition"), content["digest"])
+        self.versions[version] = Making(raw["id"], raw["run"], raw["recipe"])
+        objects = frozenset(
+            StoredObject(given["digest"], given["suffix"], given["bytes"])
+            for given in content.get("objects", ())
+        )
+        for stored in objects:
+            held = self.holders.setdefault(stored, [])
+            if version not in held:
+                held.append(version)
+        return objects
+
+    def _published(
+        self, raw: dict[str, Any], place: _Place, made: dict[str, frozenset[StoredObject]]
+    ) -> None:
+        step = (raw["environment"], raw["asset"], raw.get("partition"))
+        known = self._shown.get(step)
+        # A run planned earlier never overrides one planned later, whenever it ends.
+        if known is None or place > known.place:
+            version = Version(*step[1:], raw["content"])
+            self._shown[step] = _Shown(place, version, made.get(raw["materialization"]))
+
+
+def _run(raw: dict[str, Any]) -> int:
+    """The number of the run that a publication belongs to."""
+    return int(raw["run"][1:])

@@ -1,0 +1,198 @@
+"""Repairs a store: sets aside what is damaged, and has what is current and lost made again.
+
+Nothing is deleted: a damaged file is moved to `trash/<time>/`, under its own relative path.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lineal.assets.errors import LinealError
+from lineal.assets.names import Step
+from lineal.assets.run import Run
+from lineal.disk import refusals, sealed
+from lineal.fsck import LOST, TRASH, Heard, look, lost_before
+from lineal.fsck_report import Action, Finding, FsckReport, Held
+from lineal.lineage.catalog import Catalog
+from lineal.lineage.census import Census, Version
+from lineal.lineage.index import Index
+from lineal.lineage.journal import Journal
+from lineal.storage.inspection import fault_of_bytes, place_of, walk
+from lineal.storage.locks import Starts
+
+_OF_JOURNAL = ("facts-", "places-")  # caches that are made of the journal alone
+Remake = Callable[[Sequence[str]], Run | None]  # makes these assets; None if it has none of them
+
+
+def repair(
+    journal: Journal, found: FsckReport, remake: Remake, now: float, heard: Heard | None = None
+) -> FsckReport:
+    """Repair what a look found, and look again.
+
+    Args:
+        remake: has assets made; what it raises is told, and the rest of the repair goes on.
+        now: names the folder in the trash.
+
+    Raises:
+        StoreError: the disk refuses, or another process works on the journal.
+    """
+    if found.ok:
+        return found
+    actions = tuple(_Repair(journal, found, remake, now).actions())
+    return replace(look(journal, found.level, heard), actions=actions)
+
+
+class _Repair:
+    """One repair, in the order in which its steps rest on one another."""
+
+    def __init__(self, journal: Journal, found: FsckReport, remake: Remake, now: float) -> None:
+        self._journal, self._root, self._disk = journal, journal.root, journal.disk
+        self._damages = found.damages
+        self._remake = remake
+        self._trash = _fresh(self._root / TRASH, now)
+
+    def actions(self) -> Iterator[Action]:
+        starts = Starts(self._root / "locks")
+        starts.hold()  # a run that starts now would look at what is being moved
+        try:
+            yield from self._objects_aside()
+            yield from self._journal_mended()
+            yield from self._caches_aside()
+        finally:
+            starts.let_go()
+        lost = [found for found in self._damages if _is_object(found)]
+        yield from self._made_again(lost)
+        yield from self._told_lost(lost)
+        yield from self._catalog_rebuilt()
+
+    # ------------------------------------------------------------------------------ setting aside
+
+    def _objects_aside(self) -> Iterator[Action]:
+        for found in self._damages:
+            # Not if a run has put a whole one in its place meanwhile.
+            if _is_object(found) and found.path.exists() and self._fault(found):
+                yield self._aside(found.path)
+
+    def _fault(self, found: Finding) -> str:
+        digest, _, suffix = found.path.name.partition(".")
+        return fault_of_bytes(self._root, digest, suffix)
+
+    def _aside(self, path: Path) -> Action:
+        target = self._trash / path.relative_to(self._root)
+        with refusals(path):
+            changed = self._disk.make_folders(target.parent)
+            self._disk.replace(path, target)
+            self._disk.sync([*changed, target.parent, path.parent])
+        return Action("moved", f"was moved to {TRASH}/{self._trash.name}/ in the store", path)
+
+    def _journal_mended(self) -> Iterator[Action]:
+        if not self._journal_is_damaged:
+            return
+        for told in self._journal.mend(self._trash / "journal"):
+            yield Action("mended", told)
+        for found in self._damages:
+            if found.what.startswith("is missing at the end"):
+                yield Action("lost", "is gone, and nobody knows what it said", found.path)
+
+    @property
+    def _journal_is_damaged(self) -> bool:
+        return any(found.level == "journal" for found in self._damages)
+
+    def _caches_aside(self) -> Iterator[Action]:
+        """Caches and logs. Those of a journal that has lost entries say more than it does now."""
+        cache, logs = self._root / "cache", self._root / "logs"
+        wrong = {f.path for f in self._damages if not {cache, logs}.isdisjoint(f.path.parents)}
+        if self._journal_is_damaged:
+            wrong.update(path for path, _ in walk(cache) if path.name.startswith(_OF_JOURNAL))
+        for path in sorted(wrong):
+            if path.suffix == ".sqlite":
+                Index(self._journal, cache).distrust()
+                yield Action("rebuilt", "is made anew from the journal when it is asked", path)
+            elif path.suffix != ".seal" and path.exists():
+                yield self._aside(path)
+
+    def _catalog_rebuilt(self) -> Iterator[Action]:
+        catalog = Catalog(self._root, self._journal)
+        wrong = self._journal_is_damaged or any(f.path == catalog.path for f in self._damages)
+        if wrong and catalog.path.exists():
+            catalog.rebuild()
+            yield Action("rebuilt", "was made anew from the journal", catalog.path)
+
+    # ------------------------------------------------------------------------------- making again
+
+    def _made_again(self, lost: Sequence[Finding]) -> Iterator[Action]:
+        """Versions that are current and can't be read any more, made once more."""
+        wanted = sorted({held.version.asset for f in lost for held in f.held if held.current})
+        if not wanted:
+            return
+        try:
+            run = self._remake(wanted)
+        except LinealError as error:
+            told = f"{', '.join(wanted)} could not be made again: {error.message}"
+            yield Action("failed", told)
+            return
+        for step in run.steps if run is not None else ():
+            if step.outcome in ("failed", "blocked", "skipped", "cancelled"):
+                why = f": {step.error.message}" if step.error is not None else ""
+                yield Action("failed", f"{step.step} could not be made again: {step.outcome}{why}")
+
+    def _told_lost(self, lost: Sequence[Finding]) -> Iterator[Action]:
+        """What became of each version that rested on a lost object."""
+        census = Census()
+        for entry in self._journal.entries_left():
+            census.take(entry)
+        needed = {place_of(self._root, o.digest, o.suffix) for o in census.needed()}
+        now = {(v.asset, v.partition): v for v in census.current()}
+        gone = set(lost_before(self._root))
+        for found in lost:
+            back = not self._fault(found)
+            if not back:
+                gone.add(found.path.name.partition(".")[0])
+            for held in found.held:
+                shown = now.get((held.version.asset, held.version.partition))
+                yield _fate(held, shown, back=back, needed=found.path in needed)
+        if gone:
+            self._record(sorted(gone))
+
+    def _record(self, digests: Sequence[str]) -> None:
+        """So that the next look knows what is gone for good, as long as the trash is kept."""
+        path = self._trash / LOST
+        with refusals(path):
+            changed = self._disk.make_folders(self._trash)
+            self._disk.create(path, sealed(json.dumps(digests).encode()))
+            self._disk.sync([path])
+            self._disk.sync([*changed, self._trash])
+
+
+def _fate(held: Held, now: Version | None, *, back: bool, needed: bool) -> Action:
+    """What became of a version. `now`: what its step shows; `needed`: by an object that is lost."""
+    step = Step(held.version.asset, held.version.partition)
+    name = f"{step}@{held.version.digest[:6]}"
+    if back:
+        return Action("made_again", f"{name} is back, byte for byte")
+    if held.current and needed and now == held.version:
+        return Action("failed", f"{name} is current still, and can't be read")
+    if held.current and now == held.version:
+        return Action("made_again", f"{name} is back: the same content, in other bytes")
+    if held.current and now is not None:
+        return Action("changed", f"{name} came out otherwise: it is {step}@{now.digest[:6]} now")
+    made = f"run {held.making.run} made it, with code {held.making.recipe[:6]}"
+    return Action("lost", f"{name} is lost for now: {made}")
+
+
+def _is_object(found: Finding) -> bool:
+    return found.level in ("objects", "bytes") and found.path.parent.parent.name == "objects"
+
+
+def _fresh(trash: Path, now: float) -> Path:
+    """A folder that is not there yet."""
+    name = dt.datetime.fromtimestamp(now, tz=dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    path, count = trash / name, 1
+    while path.exists():
+        count += 1
+        path = trash / f"{name}-{count}"
+    return path

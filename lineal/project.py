@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,40 +24,32 @@ from lineal.assets.errors import (
 )
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.graph import Graph
-from lineal.assets.materialize import Surroundings, materialize
 from lineal.assets.names import identifier
-from lineal.assets.perform import Workshop
 from lineal.assets.plan import Decision, Plan, plan
 from lineal.assets.records import (
     Acceptance,
-    AssetFacts,
     Content,
-    Fact,
     Materialization,
-    Observation,
 )
 from lineal.assets.run import Announcer, Run, StepReport
 from lineal.definitions import load
-from lineal.disk import Disk, clear_staged
+from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.logs import shown_log
 from lineal.packages import Packages
-from lineal.provenance import run_started, who
+from lineal.provenance import who
+from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
-from lineal.storage.locks import Locks, Starts
 from lineal.storage.objects import Objects
-from lineal.storage.scratch import Folders
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
-from lineal.user_code import Echo, UserCode
+from lineal.user_code import Echo
 
 if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
-
-_LEFTOVER = 86_400  # seconds after which a file in `tmp/` is no running process's any more
 
 
 class _Silent:
@@ -78,10 +68,6 @@ class _Silent:
 
 def _nothing(made: Plan) -> None:
     """Nobody wants to hear of the plan."""
-
-
-class _Overtaken(Exception):
-    """Another run started since this one was planned."""
 
 
 def open(path: str | os.PathLike[str] = ".") -> Project:  # noqa: A001  (`lineal.open`, as `gzip.open`)
@@ -267,77 +253,21 @@ class Project:
         def planned_now(seen: Snapshot) -> tuple[Plan, Facts]:
             return self._plan(seen, select, exclude, force)
 
-        hearers = (announcer or _Silent(), planned or _nothing, echo)
-        with self._turn:
-            run = self._carry_out(planned_now, hearers, parameters, debugger)
+        hearers = Hearers(announcer or _Silent(), planned or _nothing, echo, debugger)
+        run = self._run(planned_now, hearers, parameters)
         return replace(run, seconds=time.perf_counter() - began)
 
-    def _carry_out(
+    def _run(
         self,
         planned_now: Callable[[Snapshot], tuple[Plan, Facts]],
-        hearers: tuple[Announcer, Callable[[Plan], None], Echo | None],
+        hearers: Hearers,
         parameters: Sequence[str] = (),
-        debugger: bool = False,
     ) -> Run:
-        """Plan and run. Planned anew, with nobody else starting, if another run started meanwhile:
-        so the order in which runs start is that in which they looked at the world.
-        """
-        starts = Starts(self.store / "locks")
-        try:
-            for alone in (False, True):
-                if alone:
-                    starts.hold()
-                with (
-                    self.look(parameters) as seen,
-                    contextlib.closing(Folders(self.store / "tmp")) as folders,
-                ):
-                    made, facts = planned_now(seen)
-                    start = functools.partial(self._start, seen, made, hearers[1], starts, alone)
-                    if not made.has_work:
-                        hearers[1](made)
-                    around = self._surroundings(
-                        seen, start, folders, hearers[0], hearers[2], debugger
-                    )
-                    with contextlib.suppress(_Overtaken):
-                        run = materialize(seen.graph, made, facts, around)
-                        if run.id is not None:
-                            self._tidy()
-                        return run
-        finally:
-            starts.let_go()
-        raise AssertionError("nobody can start a run while another one holds the lock")
+        with self._turn:  # before the lock under which runs start: who waits for a turn holds none
+            return self._runner(lambda: self.look(parameters)).carry_out(planned_now, hearers)
 
-    def _tidy(self) -> None:
-        """Pack old entries of the journal; on a full disk some other time."""
-        with contextlib.suppress(StoreError):
-            self.journal.compact()
-
-    def _start(
-        self,
-        seen: Snapshot,
-        made: Plan,
-        planned: Callable[[Plan], None],
-        starts: Starts,
-        alone: bool,
-    ) -> str:
-        """Append the entry that opens the run; tell of the plan, which is final now."""
-        starts.hold()
-        try:
-            if not alone and seen.history.overtaken():
-                raise _Overtaken
-            self._clear_leftovers(seen)
-            run = self.journal.start_run(lambda run: self._opening(run, seen))
-        finally:
-            starts.let_go()
-        planned(made)
-        return run
-
-    def _clear_leftovers(self, seen: Snapshot) -> None:
-        """Remove what killed processes left, once it is so old that no running one needs it."""
-        before = time.time() - _LEFTOVER
-        seen.objects.clear_leftovers(before)
-        for folder in (self.cache, self.cache / "code"):
-            clear_staged(folder, before, self._disk)
+    def _runner(self, look: Callable[[], AbstractContextManager[Snapshot]]) -> Runner:
+        return Runner(self.root, self.journal, look, lineal.__version__)
 
     def observe(
         self, source: str, announcer: Announcer | None = None, echo: Echo | None = None
@@ -357,93 +287,7 @@ class Project:
             facts = seen.facts(chosen, fetched)
             return plan(seen.graph, facts, chosen), facts
 
-        with self._turn:  # before the lock under which runs start: who waits for a turn holds none
-            return self._carry_out(planned_now, (announcer or _Silent(), _nothing, echo))
-
-    def _surroundings(
-        self,
-        seen: Snapshot,
-        start: Callable[[], str],
-        folders: Folders,
-        announcer: Announcer,
-        echo: Echo | None,
-        debugger: bool,
-    ) -> Surroundings:
-        from lineal.storage.engine import Engine
-        from lineal.storage.vault import Vault
-
-        walker = seen.definitions.walker
-        vault = Vault(seen.objects, customs=seen.formats, identify=walker.identify)
-
-        def drifted(asset: Asset) -> str | None:
-            part = walker.drifted(asset.function)
-            if part is None:
-                return None
-            return f"the constant `{part.name}` changed while `{asset.name}` ran"
-
-        def paths(observation: Observation) -> list[str]:
-            return [str(self.root / f.path) for f in observation.files]
-
-        user_code = UserCode(
-            self.root,
-            self.store,
-            seen.file_digest,
-            drifted,
-            seen.definitions.settle,
-            echo,
-            debugger,
-        )
-        workshop = Workshop(
-            vault=vault,
-            engine=Engine(
-                vault,
-                self.root,
-                temporary=self.store / "tmp",
-                queries=seen.queries,
-                doubt=seen.observer.doubt,
-            ),
-            user_code=user_code,
-            scratch=folders.new,
-            as_path=Path,
-        )
-        return Surroundings(
-            workshop=workshop,
-            journal=self.journal,
-            observer=seen.observer,
-            clock=time.time,
-            announcer=announcer,
-            locks=Locks(self.store / "locks"),
-            start=start,
-            made_meanwhile=seen.history.made_meanwhile,
-            paths=paths,
-            file_digest=seen.file_digest,
-            strict=self.settings.strict,
-        )
-
-    def _opening(self, run: str, seen: Snapshot) -> list[Fact]:
-        """The facts that open a run: who, where, which code, and assets declared otherwise."""
-        facts: list[Fact] = [run_started(run, self.root, len(seen.graph.order), lineal.__version__)]
-        for asset in seen.graph.assets.values():
-            for output in asset.outputs:
-                told = self._told(asset, output)
-                if seen.history.asset_facts(output) != told:
-                    facts.append(told)
-        return facts
-
-    def _told(self, asset: Asset, output: str) -> AssetFacts:
-        return AssetFacts(
-            asset=output,
-            kind=asset.kind,
-            description=asset.description,
-            owner=asset.owner or "",
-            tags=tuple(asset.tags),
-            where=self.shown(str(asset.where)),
-        )
-
-    def shown(self, where: str) -> str:
-        """A place as people read it: relative to the project."""
-        prefix = str(self.root) + os.sep
-        return where[len(prefix) :] if where.startswith(prefix) else where
+        return self._run(planned_now, Hearers(announcer or _Silent(), _nothing, echo))
 
     # ------------------------------------------------------------------------------------ asking
 

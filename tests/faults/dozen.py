@@ -7,8 +7,8 @@ it knows is older than itself but what is in the store.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lineal.assets.materialize import Surroundings
 from lineal.assets.plan import Decision
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
+    AssetFacts,
     Content,
     Fact,
     Materialization,
@@ -29,6 +30,7 @@ from lineal.assets.run import Run, StepReport
 from lineal.disk import Disk, digest_file
 from lineal.lineage.journal import Journal
 from lineal.project import Project
+from lineal.running import Runner
 from lineal.snapshot import Snapshot
 from lineal.storage.engine import Engine
 from lineal.storage.objects import Objects
@@ -239,7 +241,7 @@ class Worker(Project):
         self.store = store
         self.journal = Journal(store, self._disk)
         self.told = Told()
-        self._clock = Clock(pace)
+        self.clock = Clock(pace)
 
     def make(self) -> Run:
         """Materialize everything; what is told on the way stays in `told`."""
@@ -265,15 +267,8 @@ class Worker(Project):
             seen.code = self.dozen.code
             yield seen
 
-    def _surroundings(self, *given: Any, **named: Any) -> Surroundings:
-        around = super()._surroundings(*given, **named)
-        self.dozen.lent.vault = around.workshop.vault
-        workshop = replace(around.workshop, engine=self.dozen.engine)
-        return replace(around, workshop=workshop, clock=self._clock)
-
-    def _opening(self, run: str, seen: Snapshot) -> list[Fact]:
-        """Without asking git and the system who works here."""
-        return [RunStarted(run, DEFAULT_ENVIRONMENT, "me", "here", (), self._clock(), "3", "1")]
+    def _runner(self, look: Callable[[], AbstractContextManager[Snapshot]]) -> Runner:
+        return _Runner(self, look)
 
     def currents(self) -> dict[str, Content]:
         """What is current of every step, by what the store says."""
@@ -286,6 +281,27 @@ class Worker(Project):
         vault = Vault(Objects(self.store))
         found = self.currents().items()
         return {n: _plain(vault.load(c, "auto")) for n, c in found if c.format != "files"}
+
+
+class _Runner(Runner):
+    """Runs with the clock of a worker, and with an engine that others use too."""
+
+    def __init__(
+        self, worker: Worker, look: Callable[[], AbstractContextManager[Snapshot]]
+    ) -> None:
+        super().__init__(worker.root, worker.journal, look, "1")
+        self._worker = worker
+
+    def surroundings(self, *given: Any) -> Surroundings:
+        around, dozen = super().surroundings(*given), self._worker.dozen
+        dozen.lent.vault = around.workshop.vault
+        workshop = replace(around.workshop, engine=dozen.engine)
+        return replace(around, workshop=workshop, clock=self._worker.clock)
+
+    def opening(self, seen: Snapshot) -> tuple[RunStarted, list[AssetFacts]]:
+        """Without asking git and the system who works here."""
+        now = self._worker.clock()
+        return RunStarted("", DEFAULT_ENVIRONMENT, "me", "here", (), now, "3", "1"), []
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,192 @@
+"""Starts a run where it was planned, and carries it out with the real ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineal.assets.asset import Asset
+from lineal.assets.errors import StoreError
+from lineal.assets.facts import Facts
+from lineal.assets.materialize import Surroundings, materialize
+from lineal.assets.perform import Workshop
+from lineal.assets.plan import Plan
+from lineal.assets.records import AssetFacts, Observation, RunStarted
+from lineal.assets.run import Announcer, Run
+from lineal.disk import clear_staged
+from lineal.lineage.journal import Journal
+from lineal.provenance import run_started
+from lineal.snapshot import Snapshot
+from lineal.storage.locks import Locks, Starts
+from lineal.storage.scratch import Folders
+from lineal.user_code import Echo, UserCode
+
+_LEFTOVER = 86_400  # seconds after which a file in `tmp/` is no running process's any more
+
+
+class _Overtaken(Exception):
+    """Another run started since this one was planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who hears of a run; `debugger`: open pdb where a step raises."""
+
+    announcer: Announcer
+    planned: Callable[[Plan], None]
+    echo: Echo | None = None
+    debugger: bool = False
+
+
+class Runner:
+    """Plans and runs in one store.
+
+    Args:
+        look: the project as it is now; looked at again when another run starts meanwhile.
+        version: our own, for the record.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        journal: Journal,
+        look: Callable[[], AbstractContextManager[Snapshot]],
+        version: str,
+    ) -> None:
+        self._root, self._store, self._journal = root, journal.root, journal
+        self._look, self._version = look, version
+
+    def carry_out(
+        self, planned_now: Callable[[Snapshot], tuple[Plan, Facts]], hearers: Hearers
+    ) -> Run:
+        """Plan and run. Planned anew, with nobody else starting, if another run started meanwhile:
+        so the order in which runs start is that in which they looked at the world.
+        """
+        starts = Starts(self._store / "locks")
+        try:
+            try:
+                return self._once(planned_now, hearers, starts, alone=False)
+            except _Overtaken:
+                starts.hold()
+                return self._once(planned_now, hearers, starts, alone=True)
+        finally:
+            starts.let_go()
+
+    def _once(
+        self,
+        planned_now: Callable[[Snapshot], tuple[Plan, Facts]],
+        hearers: Hearers,
+        starts: Starts,
+        *,
+        alone: bool,
+    ) -> Run:
+        folders = contextlib.closing(Folders(self._store / "tmp"))
+        with self._look() as seen, folders as scratch:
+            made, facts = planned_now(seen)
+
+            def start() -> str:
+                run = self._start(seen, starts, alone=alone)
+                hearers.planned(made)  # it is final now
+                return run
+
+            if not made.has_work:
+                hearers.planned(made)
+            around = self.surroundings(seen, start, scratch, hearers)
+            run = materialize(seen.graph, made, facts, around)
+        if run.id is not None:
+            with contextlib.suppress(StoreError):  # on a full disk, some other time
+                self._journal.compact()
+        return run
+
+    def _start(self, seen: Snapshot, starts: Starts, *, alone: bool) -> str:
+        """Append the entry that opens the run; `alone`: nobody else can have started one."""
+        self._clear_leftovers(seen)
+        started, declared = self.opening(seen)  # takes its time: not while others wait to start
+        starts.hold()
+        try:
+            if not alone and seen.history.overtaken():
+                raise _Overtaken
+            return self._journal.start_run(lambda run: [started._replace(run=run), *declared])
+        finally:
+            starts.let_go()
+
+    def _clear_leftovers(self, seen: Snapshot) -> None:
+        """Remove what killed processes left, once it is so old that no running one needs it."""
+        before = time.time() - _LEFTOVER
+        seen.objects.clear_leftovers(before)
+        for folder in (self._store / "cache", self._store / "cache" / "code"):
+            clear_staged(folder, before, self._journal.disk)
+
+    def opening(self, seen: Snapshot) -> tuple[RunStarted, list[AssetFacts]]:
+        """The facts that open a run: who, where, which code; and assets declared otherwise."""
+        declared = [
+            told
+            for asset in seen.graph.assets.values()
+            for output in asset.outputs
+            if (told := self._declared(asset, output)) != seen.history.asset_facts(output)
+        ]
+        return run_started("", self._root, len(seen.graph.order), self._version), declared
+
+    def _declared(self, asset: Asset, output: str) -> AssetFacts:
+        return AssetFacts(
+            asset=output,
+            kind=asset.kind,
+            description=asset.description,
+            owner=asset.owner or "",
+            tags=tuple(asset.tags),
+            where=str(asset.where).removeprefix(f"{self._root}{os.sep}"),
+        )
+
+    def surroundings(
+        self, seen: Snapshot, start: Callable[[], str], scratch: Folders, hearers: Hearers
+    ) -> Surroundings:
+        """The real ports, for one run."""
+        from lineal.storage.engine import Engine
+        from lineal.storage.vault import Vault
+
+        walker = seen.definitions.walker
+        vault = Vault(seen.objects, customs=seen.formats, identify=walker.identify)
+
+        def drifted(asset: Asset) -> str | None:
+            part = walker.drifted(asset.function)
+            if part is None:
+                return None
+            return f"the constant `{part.name}` changed while `{asset.name}` ran"
+
+        def paths(observation: Observation) -> list[str]:
+            return [str(self._root / f.path) for f in observation.files]
+
+        user_code = UserCode(
+            self._root,
+            self._store,
+            seen.file_digest,
+            drifted,
+            seen.definitions.settle,
+            hearers.echo,
+            hearers.debugger,
+        )
+        engine = Engine(
+            vault,
+            self._root,
+            temporary=self._store / "tmp",
+            queries=seen.queries,
+            doubt=seen.observer.doubt,
+        )
+        return Surroundings(
+            workshop=Workshop(vault, engine, user_code, scratch=scratch.new, as_path=Path),
+            journal=self._journal,
+            observer=seen.observer,
+            clock=time.time,
+            announcer=hearers.announcer,
+            locks=Locks(self._store / "locks"),
+            start=start,
+            made_meanwhile=seen.history.made_meanwhile,
+            paths=paths,
+            file_digest=seen.file_digest,
+            strict=seen.settings.strict,
+        )

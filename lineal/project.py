@@ -267,7 +267,7 @@ class Project:
             return self._runner(lambda: self.look(parameters)).carry_out(planned_now, hearers)
 
     def _runner(self, look: Callable[[], AbstractContextManager[Snapshot]]) -> Runner:
-        return Runner(self.root, self.journal, look, lineal.__version__)
+        return Runner(self.root, self.journal, look, lambda: lineal.__version__)
 
     def observe(
         self, source: str, announcer: Announcer | None = None, echo: Echo | None = None

@@ -48,7 +48,7 @@ class Runner:
 
     Args:
         look: the project as it is now; looked at again when another run starts meanwhile.
-        version: our own, for the record.
+        version: tells our own, for the record.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Runner:
         root: Path,
         journal: Journal,
         look: Callable[[], AbstractContextManager[Snapshot]],
-        version: str,
+        version: Callable[[], str],
     ) -> None:
         self._root, self._store, self._journal = root, journal.root, journal
         self._look, self._version = look, version
@@ -130,7 +130,7 @@ class Runner:
             for output in asset.outputs
             if (told := self._declared(asset, output)) != seen.history.asset_facts(output)
         ]
-        return run_started("", self._root, len(seen.graph.order), self._version), declared
+        return run_started("", self._root, len(seen.graph.order), self._version()), declared
 
     def _declared(self, asset: Asset, output: str) -> AssetFacts:
         return AssetFacts(

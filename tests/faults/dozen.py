@@ -289,7 +289,7 @@ class _Runner(Runner):
     def __init__(
         self, worker: Worker, look: Callable[[], AbstractContextManager[Snapshot]]
     ) -> None:
-        super().__init__(worker.root, worker.journal, look, "1")
+        super().__init__(worker.root, worker.journal, look, lambda: "1")
         self._worker = worker
 
     def surroundings(self, *given: Any) -> Surroundings:

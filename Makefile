@@ -2,9 +2,11 @@
 #   make setup   a virtual environment in .venv, with lineal and the tools in it
 #   make test    the tests                  make demo    the example, from nothing
 #   make check   all that must hold         make bench   the measurements
-#   make torture   runs killed at random moments, until one breaks a promise (KILLS=2000 SEED=0)
+#   make torture   every fault and new stories; then runs killed at random moments, until one
+#                  breaks a promise (KILLS=2000 SEED=0)
+#   make crowd     processes that make, ask and are killed (PROCESSES=8 ASKERS=4 SECONDS=60 SEED=0)
 
-.PHONY: setup test check demo bench torture
+.PHONY: setup test check demo bench torture crowd
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -54,7 +56,16 @@ demo: setup
 KILLS = 2000
 SEED = 0
 torture: setup
+	LINEAL_EVERY_FAULT=1 $(BIN)/python -m pytest -q \
+	  tests/faults/test_every_fault.py tests/faults/test_faulty_stories.py
 	$(BIN)/python -m tests.torture --kills $(KILLS) --seed $(SEED) --minutes 120
+
+PROCESSES = 8
+ASKERS = 4
+SECONDS = 60
+crowd: setup
+	$(BIN)/python -m tests.faults.crowd \
+	  --processes $(PROCESSES) --askers $(ASKERS) --seconds $(SECONDS) --seed $(SEED)
 
 bench: setup
 	@for words in startup no_op cold content "long_journal --materializations 100000"; do \

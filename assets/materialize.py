@@ -10,6 +10,7 @@ from typing import Literal
 from lineal.assets.asset import Asset
 from lineal.assets.errors import (
     InputsChanged,
+    IntegrityError,
     LinealError,
     QueryError,
     SourceMissing,
@@ -307,7 +308,7 @@ class _Loop:
                 if not self._look_again(asset):  # whatever went wrong, it may come of the change
                     raise
                 self._let_go(asset.name)
-        except (StepError, QueryError, SourceMissing) as error:
+        except (StepError, QueryError, SourceMissing, IntegrityError) as error:
             seconds = time.perf_counter() - began
             self._fail(asset, decision, error, started, seconds, scribe)
 

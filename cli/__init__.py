@@ -13,3 +13,7 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # before or after `run` listens for it
         sys.exit(130)
+    finally:
+        # An interrupt that went through the exec of a text (an import that makes a dataclass) ends
+        # Python by that signal, not by our code, even if it was caught; another exec forgets it.
+        exec("")

@@ -9,12 +9,18 @@ from typing import Any
 
 import click
 
-from lineal.cli.render import Style, plural
+from lineal.cli.render import Style
+from lineal.fsck import TRASH
 from lineal.fsck_report import Action, Finding, FsckReport, Held, Note, sentence
 
 _AREAS = {"format": "journal", "catalog.duckdb": "catalog"}  # else: the folder
-_FEW = 6  # versions told of one file; names told of one note
-_GLYPHS = {"failed": "failed", "lost": "warning", "changed": "warning"}  # else `made`
+_FEW = 6  # versions told of one file
+_MANY = 20  # files told of one note
+_WARNINGS = ("unknown", "lost", "wrong", "runs", "unchecked")
+_WITHOUT_PATHS = ("trash", "behind")
+_GLYPHS = {
+    "failed": "failed", "lost": "warning", "forgotten": "warning", "changed": "warning"
+}  # fmt: skip
 _EVERY = 0.1  # seconds between two lines of progress
 
 
@@ -96,14 +102,15 @@ def _holds(found: Finding, digits: int) -> str:
 
 
 def _note(style: Style, note: Note) -> list[str]:
-    glyph = style.glyph("warning" if note.kind in ("unknown", "lost", "unchecked") else "skipped")
+    """With the whole path of every file, where they are not too many for people."""
+    glyph = style.glyph("warning" if note.kind in _WARNINGS else "skipped")
     rows = style.folded(note.what, f"  {glyph} ")
-    if note.kind in ("unknown", "open"):
-        shown = note.paths if style.piped else note.paths[:_FEW]
+    if note.kind not in _WITHOUT_PATHS:
+        shown = note.paths if style.piped else note.paths[:_MANY]
         rows.extend(f"        {path}" for path in shown)
         if len(note.paths) > len(shown):
-            rest = plural(len(note.paths) - len(shown), "other")
-            rows.append(style.text(f"        and {rest}: lineal fsck --json"))
+            more = f"… and {len(note.paths) - len(shown):,} more: lineal fsck --json"
+            rows.append(style.text(f"        {more}"))
     return rows
 
 
@@ -112,34 +119,43 @@ def _actions(style: Style, actions: Sequence[Action]) -> list[str]:
     for action in actions:
         glyph = style.glyph(_GLYPHS.get(action.kind, "made"))
         if action.path is None:
-            rows.extend(_unfolded_paths(style, glyph, action.what))
+            rows.extend(style.folded(action.what, f"  {glyph} "))
         elif style.piped:
             rows.append(f"  {glyph} {action.path}   {action.what}")
         else:
-            rows.extend([f"  {glyph} {action.path}", *_unfolded_paths(style, "  ", action.what)])
+            rows.extend([f"  {glyph} {action.path}", *style.folded(action.what, "        ")])
     return [*rows, ""] if rows else []
-
-
-def _unfolded_paths(style: Style, start: str, text: str) -> list[str]:
-    """A sentence; folded unless that would cut a path in it."""
-    if "/" in text or "\\" in text:
-        return [f"  {start} {text}"]
-    return style.folded(text, f"  {start} ")
 
 
 def _advice(report: FsckReport) -> Iterator[str]:
     if report.ok:
-        if any(action.kind == "mended" for action in report.actions):
-            yield "lineal materialize    makes again what lost entries told of"
+        if any(action.kind == "forgotten" for action in report.actions):
+            yield "lineal materialize    makes again what only lost entries told of"
         return
     if not report.actions:
-        yield ("lineal fsck --repair    moves them to trash/, makes what is current again")
+        yield f"lineal fsck --repair    {', '.join(_would_do(report.damages))}"
         return
     for action in report.actions:
         if action.kind == "failed":
             yield "lineal fsck --repair    once more, when that is mended"
             return
     yield "what is left can't be repaired from here: restore those files from a backup"
+
+
+def _would_do(damages: Sequence[Finding]) -> Iterator[str]:
+    """What a repair of these does."""
+    indexes = [found for found in damages if found.path.suffix in (".duckdb", ".sqlite")]
+    there = [found for found in damages if not found.is_missing and found.level != "content"]
+    if any(found not in indexes for found in there):
+        yield f"moves what is damaged to {TRASH}/"
+    if any(found.level == "journal" for found in damages):
+        yield "mends the journal"
+    if any(held.current for found in damages for held in found.held):
+        yield "makes what is current again"
+    elif any(found.is_missing and found.held for found in damages):
+        yield "notes what is lost"
+    if indexes:
+        yield "makes the indexes of the journal anew"
 
 
 # -------------------------------------------------------------------------------------------- JSON

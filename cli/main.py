@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -113,6 +114,10 @@ def lineal(ctx: click.Context, debug: bool) -> None:
 def run(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a step failed, 2 usage, 3 integrity, 130 stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # closed by who called us: what is said goes nowhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     try:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # what the terminal can't show must not stop us
@@ -132,6 +137,14 @@ def run(argv: Sequence[str] | None = None) -> None:
         # The reader of our output went away, as `head` does; there is nobody to tell.
         sys.stderr.close()
         code = 0
+    except OSError as error:  # a file of the store or the project that can't be had
+        if "--debug" in words:
+            raise
+        from lineal.disk import refused
+
+        told = refused(error.filename or "what is said here", error)
+        _tell(told, "--json" in words)
+        code = told.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 
 

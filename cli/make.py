@@ -100,7 +100,7 @@ def finish(run: Run, teller: Teller, first: bool = False) -> int:
         click.echo(row)
     if first and run.outcome == "done":
         click.echo("Try it again:  lineal materialize")
-    return {"done": 0, "failed": 1, "cancelled": 130}[run.outcome]
+    return render.exit_code(run)
 
 
 @click.command()
@@ -232,7 +232,7 @@ def materialize(
     render.warn(project.warnings)
     if as_json:
         click.echo(dumps(run_document(run)))
-        return {"done": 0, "failed": 1, "cancelled": 130}[run.outcome]
+        return render.exit_code(run)
     return finish(run, teller, first)
 
 
@@ -257,5 +257,5 @@ def observe(source: str, quiet: bool, as_json: bool) -> int:
     )
     if as_json:
         click.echo(dumps(run_document(run)))
-        return {"done": 0, "failed": 1, "cancelled": 130}[run.outcome]
+        return render.exit_code(run)
     return finish(run, teller)

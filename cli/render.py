@@ -357,6 +357,13 @@ def _roots(because: Sequence[str], broken: Mapping[str, tuple[str, ...]]) -> lis
     return found
 
 
+def exit_code(run: Run) -> int:
+    """As docs/cli.md has it: a step that met a damaged object tells of the store."""
+    if any(step.error is not None and step.error.exit_code == 3 for step in run.steps):
+        return 3
+    return {"done": 0, "failed": 1, "cancelled": 130}[run.outcome]
+
+
 def run_summary(style: Style, run: Run) -> list[str]:
     """The last lines of `materialize`: the answer, then what to type next."""
     counts = run.counts
@@ -371,7 +378,7 @@ def run_summary(style: Style, run: Run) -> list[str]:
         answer = f"Stopped: {told} · run {run.id} · exit 130"
     else:
         name = f" · run {run.id}" if run.id else ""
-        answer = f"{told}{name} · exit 1"
+        answer = f"{told}{name} · exit {exit_code(run)}"
     lines = style.folded(answer, "")
     for row in _advice(run):
         lines.extend(style.folded(row, "  ", "      "))
@@ -491,7 +498,7 @@ def error_lines(style: Style, error: LinealError) -> list[str]:
             lines.extend(_one_error(style, one, "  "))
         return [style.text(row) for row in lines]
     lines = style.folded(error.message, f"{style.coloured('error', 'red')}: ", "  ")
-    if error.where:
+    if error.where and error.where not in error.message:
         lines.append(f"  {error.where}")
     if error.excerpt:
         lines.extend(excerpt(style, error.excerpt, "    "))

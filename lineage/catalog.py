@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lineal.assets.errors import StoreError
 from lineal.disk import SealState, advice_for, break_seal, seal, seal_of, state_of_seal
 from lineal.lineage.catalog_file import (
     DATABASE,
@@ -79,7 +80,7 @@ class Catalog:
             except CatalogBusy as busy:
                 note = f"{busy.message}; answered from a copy built from the journal"
                 copy.unlink(missing_ok=True)
-                ingest(copy, self._journal)
+                _lay_out(copy, self._journal)
             return _questions(copy, folder), note
         finally:
             # The open file lives on without its name; elsewhere the system's cleaning takes it.
@@ -139,7 +140,7 @@ class Catalog:
     def _copy_to(self, copy: Path) -> str | None:
         """A copy that holds all of the journal; a note if the file was damaged."""
         if self._journal.head() == 0:
-            ingest(copy, self._journal)
+            _lay_out(copy, self._journal)
             return None
         with self._locked():
             _, state = self._update()
@@ -224,6 +225,20 @@ def add_view(
             connection.execute(f"create schema if not exists {_quoted(schema)}")
         view = _quoted(name) if schema is None else f"{_quoted(schema)}.{_quoted(name)}"
         connection.execute(f"create or replace view {view} as from read_parquet([{files}])")
+
+
+def _lay_out(copy: Path, journal: Journal) -> None:
+    """Build a private copy from the journal."""
+    import duckdb
+
+    try:
+        ingest(copy, journal)
+    except duckdb.Error as error:
+        raise StoreError(
+            f"the lineage can't be laid out for questions: {str(error).splitlines()[0]}",
+            where=str(copy),
+            advice="make room there, or set TMPDIR to a folder with room",
+        ) from error
 
 
 def _quoted(name: str) -> str:

@@ -99,6 +99,7 @@ def ingest(path: Path, journal: Journal, last: int | None = None) -> int:
             connection.execute(statement.replace("$after", str(after)))
         connection.execute("update lineage.ingested set entry = ?, digest = ?", [through, digest])
         connection.execute("commit")
+        connection.execute(f"checkpoint {DATABASE}")  # closing would do it too, and hide an error
         return through
 
 

@@ -11,6 +11,7 @@ from lineal.lineage.entries import Entry, json_object
 _Place = tuple[int, int, int]  # number of its run, number of its entry, position
 _MATERIALIZATION = b'"materialization"'
 _PUBLICATION = b'"publication"'
+_RUN = b'"run_'  # started, ended
 
 
 class Version(NamedTuple):
@@ -34,6 +35,7 @@ class _Shown(NamedTuple):
 
     place: _Place
     version: Version
+    materialization: str
     objects: frozenset[StoredObject] | None
 
 
@@ -47,6 +49,7 @@ class Census:
         self.holders: dict[StoredObject, list[Version]] = {}  # objects without their `path`
         self.versions: dict[Version, Making] = {}
         self._shown: dict[tuple[str, str, str | None], _Shown] = {}
+        self._open_runs: list[str] = []  # those that began after the newest one that ended
 
     def take(self, entry: Entry) -> None:
         """Take in the next entry."""
@@ -58,6 +61,8 @@ class Census:
                     made[raw["id"]] = self._made(raw)
                 elif raw.get("fact") == "publication":
                     self._published(raw, (_run(raw), entry.number, position), made)
+            elif _RUN in line:
+                self._ran(json.loads(line))
         if not entry.lines and json_object(entry.data.partition(b"\n")[0]).get("lost"):
             self.lost.append(entry.number)
         self.entries += 1
@@ -66,6 +71,14 @@ class Census:
     def current(self) -> frozenset[Version]:
         """What the environments show."""
         return frozenset(shown.version for shown in self._shown.values())
+
+    def shown(self) -> frozenset[str]:
+        """The materializations that made, or reused, what the environments show."""
+        return frozenset(shown.materialization for shown in self._shown.values())
+
+    def without_end(self) -> tuple[str, ...]:
+        """The newest runs, as far as they have no end: an older one that was cut off is history."""
+        return tuple(self._open_runs)
 
     def needed(self) -> frozenset[StoredObject]:
         """The objects of what the environments show, without their `path`.
@@ -98,7 +111,16 @@ class Census:
         # A run planned earlier never overrides one planned later, whenever it ends.
         if known is None or place > known.place:
             version = Version(*step[1:], raw["content"])
-            self._shown[step] = _Shown(place, version, made.get(raw["materialization"]))
+            name = raw["materialization"]
+            self._shown[step] = _Shown(place, version, name, made.get(name))
+
+    def _ran(self, raw: dict[str, Any]) -> None:
+        match raw.get("fact"):
+            case "run_started":
+                self._open_runs.append(raw["run"])
+            case "run_ended":
+                ended = _run(raw)
+                self._open_runs = [run for run in self._open_runs if int(run[1:]) > ended]
 
 
 def _run(raw: dict[str, Any]) -> int:

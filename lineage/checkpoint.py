@@ -144,6 +144,8 @@ def damage(journal: Journal, cache: Path) -> str | None:
         if entry.number > saved.entry:
             break
         fresh.fold(entry)
+        if len(fresh.checks) > len(saved.checks) + _CHECKS_AT_ONCE:
+            fresh.checks = {f: line for f, line in fresh.checks.items() if f in saved.checks}
     # Checks of what is shown no more are forgotten, at one time or another.
     same = saved.checks.items() <= fresh.checks.items() and all(
         getattr(saved, name) == getattr(fresh, name)

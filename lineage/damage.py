@@ -213,7 +213,7 @@ def _told(bad: list[_Seen]) -> Finding:
 def _gap(journal: Journal, first: int, last: int) -> list[Finding]:
     if last < journal.packs.last:
         path = journal.packs.folder / pack_name(first, last)
-        what = "is missing, or the packs or files that together held its entries"
+        what = f"is missing, with entries {first} to {last}"
         return [Finding(Damage(path, what, first, last), lost=True)]
     return _missing(journal, first, last, "is missing, but later ones exist")
 

@@ -95,7 +95,7 @@ class History:
         return self._news.run_started
 
     def _refresh(self) -> None:
-        if self._journal.head(self._news.entry) > self._news.entry:
+        if self._journal.has(self._news.entry + 1):
             for entry in self._journal.entries(self._news.entry, self._news.digest or None):
                 self._news.take_in(entry)
 

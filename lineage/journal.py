@@ -28,12 +28,13 @@ from lineal.lineage.store_format import FORMAT, WRITTEN, wrong_format
 
 if TYPE_CHECKING:
     from lineal.lineage.damage import Damage
+    from lineal.lineage.mending import Mended
 
 __all__ = ["FORMAT", "Entry", "Journal", "from_json", "to_json"]
 
 _ADVICE = (
-    "restore this file from a backup; without one, `lineal fsck --repair` moves it away and keeps "
-    "the rest: what is lost is made again"
+    "restore this file from a backup; without one, `lineal fsck --repair` keeps all the rest, "
+    "and what is lost is made again"
 )
 
 
@@ -60,12 +61,19 @@ class Journal:
     # -------------------------------------------------------------------------------- writing
 
     def append(self, facts: Sequence[Fact]) -> int:
-        """Write one durable entry after all others; returns its number."""
+        """Write one durable entry after all others; returns its number.
+
+        Raises:
+            StoreError: the disk refused; or the last entry that this object wrote or relied on is
+                gone, so this is not the journal that the facts are about.
+        """
+        self._check_not_replaced()
         lines = [line(to_json(fact)) for fact in facts]
         return self._append(lambda _: lines)
 
     def start_run(self, facts: Callable[[str], Sequence[Fact]]) -> str:
         """Append the entry that starts a run: its number names the run. Returns the run's id."""
+        self._head, self._head_digest = 0, NO_PREDECESSOR  # whatever stood here before
         number = self._append(lambda n: [line(to_json(fact)) for fact in facts(f"r{n}")])
         return f"r{number}"
 
@@ -79,7 +87,7 @@ class Journal:
                 number = self._newest(self._known()) + 1
                 previous = self._digest_of_head(number - 1)
                 # In this order: others may link both between the two looks.
-                if self._exists(number + 1) and not self._found(number):
+                if self._exists(number + 1) and not self.has(number):
                     raise self._gap(number)
                 data = seal(number, previous, make_lines(number))
                 if self._link(number, data):
@@ -95,6 +103,16 @@ class Journal:
                 anew = "mend that, then open the project anew: this one does not know what was kept"
                 self._broken = StoreError(refused.message, where=refused.where, advice=anew)
             raise refused from error
+
+    def _check_not_replaced(self) -> None:
+        number, digest = self._head, self._head_digest
+        if number and not self.holds(number, digest):
+            self._head, self._head_digest = 0, NO_PREDECESSOR
+            raise StoreError(
+                f"the journal was replaced by another: entry {number} is not what it was",
+                where=str(self.path(number)),
+                advice="put no other store in the place of one that is in use; then run again",
+            )
 
     def _digest_of_head(self, number: int) -> str:
         if number != self._head:
@@ -187,8 +205,9 @@ class Journal:
 
         return entries_left(self)
 
-    def mend(self, trash: Path) -> list[str]:
-        """Move damaged files into the folder `trash` and keep all the rest; what was done.
+    def mend(self, trash: Path) -> list[Mended]:
+        """Move damaged files into `trash`, a folder of the store, each under the path it has there,
+        and keep all the rest; what was done.
 
         In the place of an entry that is lost stands one without facts, so that the others keep
         their numbers and their chain. Nothing may be running on the store meanwhile.
@@ -225,7 +244,7 @@ class Journal:
         if not self._head:
             self.packs.look()
         low = max(self._head, hint, self.packs.last)
-        if low and not self._found(low):
+        if low and not self.has(low):
             low = self.packs.last  # a wrong hint, or the journal was replaced by another
             self._head, self._head_digest = 0, NO_PREDECESSOR
         return low
@@ -344,8 +363,8 @@ class Journal:
         """Is the entry there? A no may come of packs that were not yet looked at."""
         return self.packs.covering(number) is not None or os.path.lexists(self.path(number))
 
-    def _found(self, number: int) -> bool:
-        """Is the entry there, for certain?"""
+    def has(self, number: int) -> bool:
+        """Is there an entry of that number, as of now?"""
         return self._exists(number) or self._packed(number)
 
     def _packed(self, number: int) -> bool:
@@ -355,7 +374,7 @@ class Journal:
 
     def _check_no_gap(self, missing: int, *, whole: bool) -> None:
         """Raise if an entry stands beyond a missing one; `whole` looks at every name there is."""
-        if self._found(missing):
+        if self.has(missing):
             return  # linked a moment ago: the next reader sees it
         if whole:
             try:
@@ -366,7 +385,7 @@ class Journal:
         else:
             beyond = self._exists(missing + 1)
         # An entry and its successor may both have been linked since the first look.
-        if (beyond or self.packs.last > missing) and not self._found(missing):
+        if (beyond or self.packs.last > missing) and not self.has(missing):
             raise self._gap(missing)
 
     def _gap(self, number: int) -> IntegrityError:

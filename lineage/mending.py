@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lineal.disk import refusals
 from lineal.lineage.compaction import packing, put_pack, stage
@@ -20,15 +20,22 @@ _FILES_AT_ONCE = 32  # a longer gap beside packs is filled with a pack
 _PACKED_AT_ONCE = 4096
 
 
-def mend(journal: Journal, trash: Path) -> list[str]:
+class Mended(NamedTuple):
+    """What was done about one file. `what` reads on from its path; `lost`: entries were lost."""
+
+    path: Path
+    what: str
+    lost: bool
+
+
+def mend(journal: Journal, trash: Path) -> list[Mended]:
     """See `Journal.mend`."""
     with packing(journal), refusals(journal.folder):
         told = examine(journal)
         if not told.findings:
             return []
-        journal.disk.make_folders(trash)
         actions = list(_Mending(journal, trash, told).actions())
-        folders = (journal.root, journal.folder, journal.packs.folder, trash)
+        folders = (journal.root, journal.folder, journal.packs.folder)
         journal.disk.sync([folder for folder in folders if folder.exists()])
         return actions
 
@@ -43,7 +50,7 @@ class _Mending:
         self._told = told
         self._lost = [f.damage for f in told.findings if f.lost]
 
-    def actions(self) -> Iterator[str]:
+    def actions(self) -> Iterator[Mended]:
         packs = {pack.path: pack for pack in self._journal.packs}
         waiting = dict(packs)  # several damages of one pack are mended together
         for damage in (finding.damage for finding in self._told.findings):
@@ -53,33 +60,32 @@ class _Mending:
                 if (pack := waiting.pop(damage.path, None)) is not None:
                     yield self._pack(pack)
             elif damage.path.suffix == ".pack" or damage.first < damage.last:
-                yield from self._gap(damage.first, damage.last)
+                yield from self._gap(damage.path, damage.first, damage.last)
             elif damage.path.parent == self._journal.folder:
                 yield from self._entry(damage)
 
     # ---------------------------------------------------------------------------------- one of each
 
-    def _format(self, path: Path) -> str:
-        moved = self._keep(path) if path.exists() else None
+    def _format(self, path: Path) -> Mended:
+        away = self._moved(path) if path.exists() else "was missing"
         self._put(WRITTEN, path)
-        away = f"; what it was is `{moved}`" if moved else ""
-        return f"`{path}` was written anew{away}"
+        return Mended(path, f"{away}; it was written anew", lost=False)
 
-    def _entry(self, damage: Damage) -> Iterator[str]:
+    def _entry(self, damage: Damage) -> Iterator[Mended]:
         path, number = damage.path, damage.first
         there = path.exists()
         if not there and number > self._told.newest:
             return
-        moved = self._keep(path) if there else None
-        told = f"was moved to `{moved}`" if there else "was missing"
+        told = self._moved(path) if there else "was missing"
         if number > self._told.newest:
             self._disk.unlink(path)
-            yield f"`{path}` {told}; no entry that is whole comes after it"
+            yield Mended(path, f"{told}; no entry that is whole comes after it", lost=True)
         else:
             self._put(self._stand_in(number, self._journal.digest(number - 1)), path)
-            yield f"`{path}` {told}; an entry that says that it is lost stands in its place"
+            what = f"{told}; an entry that says that it is lost stands in its place"
+            yield Mended(path, what, lost=True)
 
-    def _gap(self, first: int, last: int) -> Iterator[str]:
+    def _gap(self, path: Path, first: int, last: int) -> Iterator[Mended]:
         if first > self._told.newest:
             return
         journal = self._journal
@@ -95,18 +101,16 @@ class _Mending:
                 data = self._stand_in(number, previous)
                 self._put(data, journal.path(number))
                 previous = unseal(number, data).digest
-        yield (
-            f"entries {first} to {last} were missing; entries that say that they are lost stand "
-            "in their place"
-        )
+        what = "was missing; entries that say that they are lost stand in place of those"
+        yield Mended(path, f"{what} from {first} to {last}", lost=True)
 
-    def _pack(self, pack: Pack) -> str:
+    def _pack(self, pack: Pack) -> Mended:
         lost = sum(min(d.last, pack.last) - d.first + 1 for d in self._lost if d.path == pack.path)
         last = min(pack.last, self._told.newest)
-        moved = self._keep(pack.path)
+        away = self._moved(pack.path)
         if last < pack.first:
             self._disk.unlink(pack.path)
-            return f"`{pack.path}` was moved to `{moved}`; no entry that is whole comes after it"
+            return Mended(pack.path, f"{away}; no entry that is whole comes after it", lost=True)
         _, found = examined(pack)
         data = pack_bytes(pack.first, self._entries(pack.first, last, found))
         self._put(data, pack.path.with_name(pack_name(pack.first, last)))
@@ -114,7 +118,8 @@ class _Mending:
             self._disk.unlink(pack.path)
         self._journal.packs.look()
         held = f"all its entries but {lost}" if lost else "all its entries"
-        return f"`{pack.path}` was moved to `{moved}`; a pack with {held} stands in its place"
+        what = f"{away}; a pack with {held} stands in its place"
+        return Mended(pack.path, what, lost > 0 or last < pack.last)
 
     # ------------------------------------------------------------------------------------ the means
 
@@ -145,15 +150,23 @@ class _Mending:
             self._disk.forget(staged)
             raise
 
-    def _keep(self, path: Path) -> Path:
-        """A file's name in the trash, durable before it loses its own."""
+    def _moved(self, path: Path) -> str:
+        """Give a file a name in the trash, durable before it loses its own; where, in words."""
+        kept = self._trash / path.relative_to(self._journal.root)
+        self._disk.make_folders(kept.parent)
         count = 1
         while True:
             name = path.name if count == 1 else f"{path.stem}.{count}{path.suffix}"
             try:
-                self._disk.link(path, self._trash / name)
+                self._disk.link(path, kept.with_name(name))
             except FileExistsError:
                 count += 1
             else:
-                self._disk.sync([self._trash])
-                return self._trash / name
+                root = self._journal.root
+                self._disk.sync(upwards(root, kept.parent))
+                return f"was moved to {kept.with_name(name).relative_to(root)}"
+
+
+def upwards(root: Path, folder: Path) -> list[Path]:
+    """A folder and those above it, up to the store's: all whose names must be durable."""
+    return [folder, *(above for above in folder.parents if above.is_relative_to(root))]

@@ -1,8 +1,21 @@
 """The seam to the disk: every operation by which the store and the journal change it.
 
-The rest of lineal never writes, links, renames, syncs or removes a file below the store by other
-means, so that tests can put a disk here which fails, tears a write or loses what was not synced,
-at any single operation.
+Whatever changes `objects/`, `journal/`, `format` or `trash/`, and a cache that one file holds, goes
+through a `Disk`, so that tests can put one here which fails, tears a write or loses what was not
+synced, at any single operation. Past it go only changes of what is no truth, which is proven before
+it is believed or not read at all, and may be lost at any time:
+
+- logs, appended to by `lineal/logs.py`: each ends with the digest of what stands before;
+- `locks/`, whose files are empty (`storage/locks.py`, filelock);
+- folders in `tmp/` that steps and spilling queries write into (`storage/scratch.py`, DuckDB), and
+  there the new files that a library or a user's format writes: they count from `complete` on;
+- stored folders laid out as links in `cache/folders/` (`storage/formats/files.py`), compared with
+  what is recorded at each use;
+- the catalog (DuckDB) and the index (SQLite), which those libraries write: sealed, made anew from
+  the journal; copies of the catalog and lists of rows for it lie in the system's temporary folder
+  (`lineage/catalog.py`, `catalog_file.py`).
+
+`tests/unit/test_repository.py` holds the list.
 """
 # paths are texts here: a Path costs more than the call it is made for
 # ruff: noqa: PTH101, PTH105, PTH108, PTH102, PTH120, PTH123

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineal.assets.errors import UsageError
+from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.records import Content, Materialization, StoredObject
-from lineal.disk import SealState, kept, seal_of, state_of_seal
-from lineal.fsck_report import Counts, Finding, FsckReport, Held, Note, many
+from lineal.disk import kept
+from lineal.fsck_report import Counts, Finding, FsckReport, Held, Note, few, many, spans
 from lineal.lineage import checkpoint
 from lineal.lineage.catalog import Catalog, CatalogBusy
 from lineal.lineage.census import Census, Version
 from lineal.lineage.index import Index
 from lineal.lineage.journal import Journal, from_json
-from lineal.logs import LogState, read_log
 from lineal.storage.inspection import (
+    LOST,
     fault_of_bytes,
     is_laid_out,
     list_objects,
     place_of,
     prove,
     read_bytes,
+    sealed_files,
     walk,
 )
 from lineal.storage.objects import Objects
 
 LEVELS = ("journal", "objects", "bytes", "content", "catalog")
 TRASH = "trash"
-LOST = "lost"  # in a folder of the trash: what that repair could not bring back
 _TOP = re.compile(
-    r"(format|journal|objects|cache|logs|locks|tmp|trash|catalog\.duckdb(\.(wal|seal\S*))?)\Z"
+    r"(format|lost|journal|objects|cache|logs|locks|tmp|trash|catalog\.duckdb(\.(wal|seal\S*))?)\Z"
 )
 _ENTRY = re.compile(r"\d{12}(\.jsonl|-\d{12}\.pack)\Z")
-
-# Names in `cache/` of files that are being written, of seals, and of SQLite's own beside its file.
-_PASSING = re.compile(r"\.\d+-[0-9a-f]{8}\Z|\.seal\Z|\.sqlite-\w+\Z")
 
 Heard = Callable[[str, int, int], None]  # (what is looked at, how many so far, of how many)
 
@@ -65,6 +62,14 @@ def look(journal: Journal, level: str = LEVELS[-1], heard: Heard | None = None) 
     return looking.report()
 
 
+class _Lie(NamedTuple):
+    """A content that its objects don't give, and how that shows."""
+
+    content: Content
+    fault: str
+    current: bool
+
+
 class _Look:
     """One look at a store, level by level."""
 
@@ -80,6 +85,7 @@ class _Look:
         self._counts: dict[str, Any] = {}
 
     def report(self) -> FsckReport:
+        self._in_trash()
         return FsckReport(
             self._level,
             tuple(self._findings.values()),
@@ -109,9 +115,12 @@ class _Look:
         self._current, self._needed = self._census.current(), self._census.needed()
         self._counts["entries"] = self._census.entries
         if self._census.lost:
-            numbers = ", ".join(map(str, self._census.lost))
-            told = f"lost from the journal, as an earlier repair found: entry {numbers}"
-            self._note("lost", told, [self._journal.path(n) for n in self._census.lost])
+            told = f"lost from the journal: {spans(self._census.lost)}"
+            self._note("lost", told, list(dict.fromkeys(map(self._where, self._census.lost))))
+        if runs := self._census.without_end():
+            have = "has" if len(runs) == 1 else "have"
+            told = "cut off, going on, or the last entries are gone"
+            self._note("runs", f"run {few(runs)} {have} no end: {told}")
         strangers = _strangers(self._root)
         if listing is not None:
             self._lying = listing.objects
@@ -119,12 +128,33 @@ class _Look:
         if strangers:
             self._note("unknown", f"{many(len(strangers), 'file')} not of this store", strangers)
         self._leftovers("leftovers", "tmp", "of runs that go on or were cut off")
-        self._leftovers("trash", TRASH, "that repairs moved away: yours to delete")
+
+    def _where(self, number: int) -> Path:
+        """The file that holds an entry."""
+        pack = self._journal.packs.covering(number)
+        return self._journal.path(number) if pack is None else pack.path
+
+    @cached_property
+    def _unread(self) -> bool:
+        """Are there entries that can't be read?"""
+        told = self._root / "format"
+        return any(f.level == "journal" and f.path != told for f in self._findings.values())
+
+    def _in_trash(self) -> None:
+        """It may hold the last copy of something."""
+        held = [h.version for f in self._findings.values() for h in f.held if h.current]
+        what = "that repairs moved away"
+        if held:
+            names = sorted({str(Step(v.asset, v.partition)) for v in held})
+            what += f": keep them, for what is current of {few(names)} is damaged or missing"
+        elif self._findings:
+            what += ": keep them until all is well"
+        elif self._level not in ("journal", "objects"):  # else bytes were not looked at
+            what += ": yours to delete"
+        self._leftovers("trash", TRASH, what)
 
     def _leftovers(self, kind: str, folder: str, what: str) -> None:
         found = list(walk(self._root / folder))
-        if kind == "trash":
-            found = [(path, size) for path, size in found if path.name != LOST]
         if found:
             size = sum(size for _, size in found)
             told = f"{many(len(found), 'file')} in {folder}/ ({size_text(size)}) {what}"
@@ -149,12 +179,17 @@ class _Look:
                 self._find("objects", path, told, self._held(name))
         if gone:
             names = sorted({held.text() for o in gone for held in self._held((o.digest, o.suffix))})
-            told = f"gone since an earlier repair, no longer current: {', '.join(names)}"
+            told = f"lost, and no longer current: {few(names)}"
             self._note("lost", told, [place_of(self._root, o.digest, o.suffix) for o in gone])
         orphans = [name for name in self._lying if name not in self._by_name]
         if orphans:
             size = sum(self._lying[name] for name in orphans)
-            told = f"{many(len(orphans), 'object')} that no entry names ({size_text(size)})"
+            named = "that no entry names"
+            if self._unread:
+                named = "that no entry that can be read names; the damaged ones may"
+            elif self._census.lost:
+                named = "that no entry names, unless the lost ones did"
+            told = f"{many(len(orphans), 'object')} ({size_text(size)}) {named}"
             self._note("orphans", told, [place_of(self._root, *name) for name in orphans], size)
         self._counts["objects"] = len(self._lying)
 
@@ -185,15 +220,17 @@ class _Look:
             self._heard("objects", done, len(self._lying))
             name = (seen.digest, seen.suffix)
             # Looked at twice: a run may have put a whole one in its place meanwhile.
-            if seen.fault and fault_of_bytes(self._root, *name):
-                self._find("bytes", place_of(self._root, *name), seen.fault, self._held(name))
+            fault = seen.fault and fault_of_bytes(self._root, *name)
+            held = self._held(name)
+            if fault and (held or place_of(self._root, *name).exists()):
+                self._find("bytes", place_of(self._root, *name), fault, held)
         self._counts["bytes"] = total
         self._seals()
 
     def _seals(self) -> None:
         """What is sealed: caches, the catalog, logs."""
         count, unsealed = 0, []
-        for path, state in _sealed(self._root):
+        for path, state in sealed_files(self._root):
             count += 1
             if state == "damaged":
                 self._find("bytes", path, "is damaged: its bytes are not those that were sealed")
@@ -208,39 +245,63 @@ class _Look:
 
     def content(self) -> None:
         """Each version's content digest, computed again from its objects, is the one recorded."""
-        objects = Objects(self._root)
-        seen: set[tuple[str, tuple[StoredObject, ...]]] = set()
+        objects, shown = Objects(self._root), self._census.shown()
+        seen: dict[tuple[str, int], str] = {}  # content, as its digest and hash → its fault
+        lies: dict[Version, _Lie] = {}
         unproved = 0
         for made in self._contents():
             content = made.content
             assert content is not None
-            if (content.digest, content.objects) in seen or not self._whole(content):
+            if not self._whole(content):
                 continue
-            seen.add((content.digest, content.objects))
-            self._heard("versions", len(seen), len(self._census.versions))
-            proof = prove(content, objects)
-            unproved += not proof.proved and not proof.fault
-            if proof.fault and self._whole(content):
-                self._find("content", *self._culprit(made, content, proof.fault))
-            if not is_laid_out(self._root, content):
-                folder = self._cache / "folders" / content.digest
-                self._note("unknown", f"{folder} was changed; it is laid out anew", [folder])
+            key = content.digest, hash(content)
+            if key not in seen:
+                self._heard("versions", len(seen) + 1, len(self._census.versions))
+                proof = prove(content, objects)
+                unproved += not proof.proved and not proof.fault
+                seen[key] = proof.fault if proof.fault and self._is_there(content) else ""
+                if not is_laid_out(self._root, content):
+                    folder = self._cache / "folders" / content.digest
+                    self._note("unknown", f"{folder} was changed; it is laid out anew", [folder])
+            if seen[key]:
+                version = Version(made.asset, made.partition, content.digest)
+                known = lies.get(version)
+                current = made.id in shown or (known is not None and known.current)
+                lies[version] = _Lie(content, seen[key], current)
+        self._recorded_wrongly(lies)
         self._counts["versions"] = len(self._census.versions)
         self._counts["unproved"] = unproved
         if unproved:
             told = f"{many(unproved, 'version')} with values of the project's own classes"
             self._note("unproved", f"{told}: the bytes are whole, the content was not compared")
 
-    def _culprit(
-        self, made: Materialization, content: Content, fault: str
-    ) -> tuple[Path, str, list[Held]]:
-        """The file that a fault of a version's content is told of, and how."""
+    def _recorded_wrongly(self, lies: dict[Version, _Lie]) -> None:
+        """What is current is damage: it is served. What no longer is, is only told."""
+        found: dict[Path, Finding] = {}
+        old: dict[str, Path] = {}
+        for version, lie in lies.items():
+            held = Held(version, lie.current, self._census.versions[version])
+            path, what = self._journal.folder, f"says of {held.text()}: {lie.fault}"
+            for stored in lie.content.objects[:1]:  # none in a folder without files
+                path, what = place_of(self._root, stored.digest, stored.suffix), lie.fault
+            if lie.current:
+                before = found.setdefault(path, Finding("content", path, what))
+                found[path] = before._replace(held=(*before.held, held))
+            else:
+                old[f"{held.text()} ({lie.fault})"] = path
+        for path, finding in found.items():
+            self._findings.setdefault(path, finding)
+        if old:
+            told = f"recorded wrongly, no longer current: {few(list(old))}"
+            self._note("wrong", told, list(dict.fromkeys(old.values())))
+
+    def _is_there(self, content: Content) -> bool:
+        """Are its objects still there, and whole? Else it is not the entry that is wrong."""
         for stored in content.objects:
             name = (stored.digest, stored.suffix)
-            return place_of(self._root, *name), fault, self._held(name)
-        version = Version(made.asset, made.partition, content.digest)  # a folder without files
-        held = Held(version, version in self._current, self._census.versions[version])
-        return self._journal.folder, f"says of {held.text()}: {fault}", [held]
+            if fault := fault_of_bytes(self._root, *name):
+                self._find("bytes", place_of(self._root, *name), fault, self._held(name))
+        return self._whole(content)
 
     def _contents(self) -> Iterator[Materialization]:
         """The materializations that have a content, from the intact entries."""
@@ -266,8 +327,10 @@ class _Look:
 
     def catalog(self) -> None:
         """Whatever is made of the journal is what would be made of it now."""
-        if any(found.level == "journal" for found in self._findings.values()):
-            self._note("unchecked", "the catalog was not looked at: the journal is damaged")
+        wrong = [f for f in self._findings.values() if f.level == "journal"]
+        if any(not found.is_missing or self._unread for found in wrong):
+            told = "the journal" if self._unread else "`format`"
+            self._note("unchecked", f"the catalog was not looked at: {told} is damaged")
             return
         self._heard("catalog", 0, 0)
         catalog = Catalog(self._root, self._journal)
@@ -298,33 +361,6 @@ def _strangers(root: Path) -> list[Path]:
     return top + [p for p, _ in walk(root / "journal") if not _ENTRY.match(p.name)]
 
 
-def _sealed(root: Path) -> Iterator[tuple[Path, SealState | LogState]]:
-    """Everything that proves itself: caches, logs, and what lies beside its seal."""
-    for path, _ in walk(root / "cache"):
-        inside = path.relative_to(root / "cache").parts
-        if inside[0] == "folders" or _PASSING.search(path.name):
-            continue  # links to objects; what a running process writes
-        if path.suffix == ".sqlite":
-            yield path, _state_beside(path)
-        else:
-            yield path, "damaged" if kept(path) is None and path.exists() else "whole"
-    catalog = root / "catalog.duckdb"
-    if catalog.exists():
-        yield catalog, _state_beside(catalog)
-    for path, _ in walk(root / "logs"):
-        with contextlib.suppress(FileNotFoundError):
-            yield path, read_log(path)[1]
-
-
-def _state_beside(path: Path) -> SealState:
-    """As `state_of_seal`; while another process changes the file, it is open."""
-    seals = Path(seal_of(path))
-    before = seals.read_bytes() if seals.exists() else b""
-    state = state_of_seal(path)
-    after = seals.read_bytes() if seals.exists() else b""
-    return state if before == after else "open"
-
-
 def _path_and_what(sentence: str) -> tuple[Path, str]:
     """A sentence that begins with a path in backquotes, apart."""
     _, path, what = sentence.split("`", 2)
@@ -333,7 +369,4 @@ def _path_and_what(sentence: str) -> tuple[Path, str]:
 
 def lost_before(root: Path) -> frozenset[str]:
     """The digests of the objects that repairs could not bring back."""
-    found: set[str] = set()
-    for path in (root / TRASH).glob(f"*/{LOST}"):
-        found.update(json.loads(kept(path) or b"[]"))
-    return frozenset(found)
+    return frozenset(json.loads(kept(root / LOST) or b"[]"))

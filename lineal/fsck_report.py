@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +43,9 @@ class Finding(NamedTuple):
 class Note(NamedTuple):
     """Something worth knowing that is no damage."""
 
-    kind: str  # orphans | leftovers | open | behind | unknown | trash | lost | unproved | unchecked
+    # orphans | leftovers | open | behind | unknown | trash | lost | wrong | runs | unproved |
+    # unchecked
+    kind: str
     what: str
     paths: tuple[Path, ...] = ()
     bytes: int = 0
@@ -52,7 +54,7 @@ class Note(NamedTuple):
 class Action(NamedTuple):
     """One thing that a repair did, or could not do."""
 
-    kind: str  # moved | mended | rebuilt | made_again | changed | lost | failed
+    kind: str  # moved | mended | forgotten | rebuilt | made_again | changed | lost | failed
     what: str
     path: Path | None = None
 
@@ -128,3 +130,21 @@ def looked_at(counts: Counts) -> Iterator[str]:
 def many(count: int, one: str, several: str = "") -> str:
     """A number of things."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Rising numbers of entries, told as `entry 3` or `entries 1 to 256, 300`."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    told = ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in found)
+    return f"{'entry' if len(numbers) == 1 else 'entries'} {told}"
+
+
+def few(names: Sequence[str], most: int = 20) -> str:
+    """Names, the first of very many."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -589,11 +589,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, outputs: Sequence[str]) -> Run | None:
+    def _make_again(self, outputs: Sequence[str], force: bool) -> Run | None:
         """Make those of these assets that are still declared."""
         with self.look() as seen:
             known = [name for name in outputs if name in seen.graph.maker]
-        return self.materialize(*known) if known else None
+        return self.materialize(*known, force=force) if known else None
 
 
 def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:

@@ -15,17 +15,20 @@ from lineal.assets.errors import LinealError
 from lineal.assets.names import Step
 from lineal.assets.run import Run
 from lineal.disk import refusals, sealed
-from lineal.fsck import LOST, TRASH, Heard, look, lost_before
+from lineal.fsck import TRASH, Heard, look, lost_before
 from lineal.fsck_report import Action, Finding, FsckReport, Held
 from lineal.lineage.catalog import Catalog
 from lineal.lineage.census import Census, Version
+from lineal.lineage.compaction import stage
 from lineal.lineage.index import Index
 from lineal.lineage.journal import Journal
-from lineal.storage.inspection import fault_of_bytes, place_of, walk
+from lineal.lineage.mending import upwards
+from lineal.storage.inspection import LOST, fault_of_bytes, place_of, walk
 from lineal.storage.locks import Starts
 
 _OF_JOURNAL = ("facts-", "places-")  # caches that are made of the journal alone
-Remake = Callable[[Sequence[str]], Run | None]  # makes these assets; None if it has none of them
+# Makes those of these assets that are declared, by force or if they are stale; None: none is.
+Remake = Callable[[Sequence[str], bool], Run | None]
 
 
 def repair(
@@ -34,7 +37,8 @@ def repair(
     """Repair what a look found, and look again.
 
     Args:
-        remake: has assets made; what it raises is told, and the rest of the repair goes on.
+        remake: has assets made, if need be by force; what it raises is told, and the rest of the
+            repair goes on.
         now: names the folder in the trash.
 
     Raises:
@@ -43,7 +47,8 @@ def repair(
     if found.ok:
         return found
     actions = tuple(_Repair(journal, found, remake, now).actions())
-    return replace(look(journal, found.level, heard), actions=actions)
+    after = look(journal, found.level, heard)
+    return replace(after, actions=(*actions, *_lies_still(after, actions)))
 
 
 class _Repair:
@@ -65,8 +70,10 @@ class _Repair:
         finally:
             starts.let_go()
         lost = [found for found in self._damages if _is_object(found)]
-        yield from self._made_again(lost)
-        yield from self._told_lost(lost)
+        yield from self._made_again(lost, force=False)
+        lies = [found for found in self._damages if found.level == "content"]
+        yield from self._made_again(lies, force=True)
+        yield from self._told(lost, lies)
         yield from self._catalog_rebuilt()
 
     # ------------------------------------------------------------------------------ setting aside
@@ -84,19 +91,21 @@ class _Repair:
     def _aside(self, path: Path) -> Action:
         target = self._trash / path.relative_to(self._root)
         with refusals(path):
-            changed = self._disk.make_folders(target.parent)
-            self._disk.replace(path, target)
-            self._disk.sync([*changed, target.parent, path.parent])
+            self._disk.make_folders(target.parent)
+            self._disk.link(path, target)
+            self._disk.sync(upwards(self._root, target.parent))  # before it loses its own name
+            self._disk.unlink(path)
+            self._disk.sync([path.parent])
         return Action("moved", f"was moved to {TRASH}/{self._trash.name}/ in the store", path)
 
     def _journal_mended(self) -> Iterator[Action]:
         if not self._journal_is_damaged:
             return
-        for told in self._journal.mend(self._trash / "journal"):
-            yield Action("mended", told)
+        for done in self._journal.mend(self._trash):
+            yield Action("forgotten" if done.lost else "mended", done.what, done.path)
         for found in self._damages:
             if found.what.startswith("is missing at the end"):
-                yield Action("lost", "is gone, and nobody knows what it said", found.path)
+                yield Action("forgotten", "is gone, and nobody knows what it said", found.path)
 
     @property
     def _journal_is_damaged(self) -> bool:
@@ -105,7 +114,9 @@ class _Repair:
     def _caches_aside(self) -> Iterator[Action]:
         """Caches and logs. Those of a journal that has lost entries say more than it does now."""
         cache, logs = self._root / "cache", self._root / "logs"
-        wrong = {f.path for f in self._damages if not {cache, logs}.isdisjoint(f.path.parents)}
+        ours = {cache, logs}
+        wrong = {f.path for f in self._damages if not ours.isdisjoint(f.path.parents)}
+        wrong |= {f.path for f in self._damages if f.path == self._root / LOST}
         if self._journal_is_damaged:
             wrong.update(path for path, _ in walk(cache) if path.name.startswith(_OF_JOURNAL))
         for path in sorted(wrong):
@@ -124,30 +135,33 @@ class _Repair:
 
     # ------------------------------------------------------------------------------- making again
 
-    def _made_again(self, lost: Sequence[Finding]) -> Iterator[Action]:
-        """Versions that are current and can't be read any more, made once more."""
-        wanted = sorted({held.version.asset for f in lost for held in f.held if held.current})
+    def _made_again(self, found: Sequence[Finding], *, force: bool) -> Iterator[Action]:
+        """Versions that are current and can't be read, or are not what they should be."""
+        wanted = sorted({held.version.asset for f in found for held in f.held if held.current})
         if not wanted:
             return
         try:
-            run = self._remake(wanted)
+            run = self._remake(wanted, force)
         except LinealError as error:
             told = f"{', '.join(wanted)} could not be made again: {error.message}"
             yield Action("failed", told)
             return
-        for step in run.steps if run is not None else ():
+        steps = run.steps if run is not None else ()
+        for name in sorted(set(wanted).difference(step.step.asset for step in steps)):
+            yield Action("failed", f"{name} could not be made again: no code declares it any more")
+        for step in steps:
             if step.outcome in ("failed", "blocked", "skipped", "cancelled"):
                 why = f": {step.error.message}" if step.error is not None else ""
                 yield Action("failed", f"{step.step} could not be made again: {step.outcome}{why}")
 
-    def _told_lost(self, lost: Sequence[Finding]) -> Iterator[Action]:
-        """What became of each version that rested on a lost object."""
+    def _told(self, lost: Sequence[Finding], lies: Sequence[Finding]) -> Iterator[Action]:
+        """What became of each version that rested on a lost object, or was recorded wrongly."""
         census = Census()
         for entry in self._journal.entries_left():
             census.take(entry)
         needed = {place_of(self._root, o.digest, o.suffix) for o in census.needed()}
         now = {(v.asset, v.partition): v for v in census.current()}
-        gone = set(lost_before(self._root))
+        gone = set()
         for found in lost:
             back = not self._fault(found)
             if not back:
@@ -155,17 +169,40 @@ class _Repair:
             for held in found.held:
                 shown = now.get((held.version.asset, held.version.partition))
                 yield _fate(held, shown, back=back, needed=found.path in needed)
-        if gone:
-            self._record(sorted(gone))
+        self._record(gone)
+        for held in (held for found in lies for held in found.held):
+            shown = now.get((held.version.asset, held.version.partition))
+            if shown is not None and census.versions.get(shown) != held.making:
+                yield _corrected(held, shown)
 
-    def _record(self, digests: Sequence[str]) -> None:
-        """So that the next look knows what is gone for good, as long as the trash is kept."""
-        path = self._trash / LOST
+    def _record(self, gone: set[str]) -> None:
+        """So that the next look knows what is gone for good."""
+        known = lost_before(self._root)
+        if gone <= known:
+            return
+        path = self._root / LOST
         with refusals(path):
-            changed = self._disk.make_folders(self._trash)
-            self._disk.create(path, sealed(json.dumps(digests).encode()))
-            self._disk.sync([path])
-            self._disk.sync([*changed, self._trash])
+            staged = stage(self._journal, sealed(json.dumps(sorted(gone | known)).encode()))
+            self._disk.replace(staged, path)
+            self._disk.sync([self._root])
+
+
+def _corrected(held: Held, now: Version) -> Action:
+    """What stands in the place of a version that was recorded wrongly."""
+    step = Step(held.version.asset, held.version.partition)
+    name = f"{step}@{held.version.digest[:6]}"
+    if now == held.version:
+        return Action("made_again", f"{name} was recorded wrongly, and was made again")
+    return Action("changed", f"{name} was recorded wrongly: it is {step}@{now.digest[:6]} now")
+
+
+def _lies_still(after: FsckReport, actions: Sequence[Action]) -> Iterator[Action]:
+    """So that a repair which helped nothing says so, whatever the reason."""
+    if any(action.kind == "failed" for action in actions):
+        return
+    for held in (held for f in after.damages if f.level == "content" for held in f.held):
+        told = "was tried to be made again, and is recorded wrongly still"
+        yield Action("failed", f"{held.text()} {told}")
 
 
 def _fate(held: Held, now: Version | None, *, back: bool, needed: bool) -> Action:
@@ -181,7 +218,7 @@ def _fate(held: Held, now: Version | None, *, back: bool, needed: bool) -> Actio
     if held.current and now is not None:
         return Action("changed", f"{name} came out otherwise: it is {step}@{now.digest[:6]} now")
     made = f"run {held.making.run} made it, with code {held.making.recipe[:6]}"
-    return Action("lost", f"{name} is lost for now: {made}")
+    return Action("lost", f"{name} is lost: {made}")
 
 
 def _is_object(found: Finding) -> bool:

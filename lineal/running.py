@@ -85,8 +85,9 @@ class Runner:
         *,
         alone: bool,
     ) -> Run:
+        locks = contextlib.closing(Locks(self._store / "locks"))
         folders = contextlib.closing(Folders(self._store / "tmp"))
-        with self._look() as seen, folders as scratch:
+        with self._look() as seen, locks as steps, folders as scratch:
             made, facts = planned_now(seen)
 
             def start() -> str:
@@ -96,8 +97,11 @@ class Runner:
 
             if not made.has_work:
                 hearers.planned(made)
-            around = self.surroundings(seen, start, scratch, hearers)
-            run = materialize(seen.graph, made, facts, around)
+            around = self.surroundings(seen, start, steps, scratch, hearers)
+            try:
+                run = materialize(seen.graph, made, facts, around)
+            finally:
+                seen.objects.abandon()
         if run.id is not None:
             with contextlib.suppress(StoreError):  # on a full disk, some other time
                 self._journal.compact()
@@ -143,7 +147,12 @@ class Runner:
         )
 
     def surroundings(
-        self, seen: Snapshot, start: Callable[[], str], scratch: Folders, hearers: Hearers
+        self,
+        seen: Snapshot,
+        start: Callable[[], str],
+        locks: Locks,
+        scratch: Folders,
+        hearers: Hearers,
     ) -> Surroundings:
         """The real ports, for one run."""
         from lineal.storage.engine import Engine
@@ -183,7 +192,7 @@ class Runner:
             observer=seen.observer,
             clock=time.time,
             announcer=hearers.announcer,
-            locks=Locks(self._store / "locks"),
+            locks=locks,
             start=start,
             made_meanwhile=seen.history.made_meanwhile,
             paths=paths,

@@ -14,11 +14,15 @@ from lineal.assets.content import content_digest
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import LinealError
 from lineal.assets.records import Column, Content
-from lineal.disk import digest_file
+from lineal.disk import SealState, digest_file, kept, seal_of, state_of_seal
+from lineal.logs import LogState, read_log
 from lineal.storage.formats import array, figure, files, joblib, json
 from lineal.storage.objects import Objects
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.([^/]+))?\Z")
+LOST = "lost"  # a file of the store: the objects that repairs could not bring back
+# Names in `cache/` of files that are being written, of seals, and of SQLite's own beside its file.
+_PASSING = re.compile(r"\.\d+-[0-9a-f]{8}\Z|\.seal\Z|\.sqlite-\w+\Z")
 _THREADS = 4
 _AT_ONCE = 256  # files in flight: a store may hold millions
 _IN_MEMORY = 1 << 26  # bytes of a table read at once, about, unless one column is larger
@@ -220,7 +224,42 @@ def _differs(found: str, content: Content) -> str:
     return f"its bytes give the content {found[:12]}…; recorded is {content.digest[:12]}…"
 
 
-# ------------------------------------------------------------------------------------------ cache
+# ---------------------------------------------------------------------------- caches, logs, seals
+
+
+def sealed_files(root: Path) -> Iterator[tuple[Path, SealState | LogState]]:
+    """Everything that proves itself: caches, logs, and what lies beside its seal."""
+    for path, _ in walk(root / "cache"):
+        inside = path.relative_to(root / "cache").parts
+        if inside[0] == "folders" or _PASSING.search(path.name):
+            continue  # links to objects; what a running process writes
+        if path.suffix == ".sqlite":
+            yield path, _state_beside(path)
+        else:
+            yield path, "damaged" if kept(path) is None and path.exists() else "whole"
+    if (root / LOST).exists():
+        yield root / LOST, "damaged" if kept(root / LOST) is None else "whole"
+    catalog = root / "catalog.duckdb"
+    if catalog.exists():
+        yield catalog, _state_beside(catalog)
+    for path, _ in walk(root / "logs"):
+        with contextlib.suppress(FileNotFoundError):
+            yield path, read_log(path)[1]
+
+
+def _state_beside(path: Path) -> SealState:
+    """As `state_of_seal`; while another process changes the file, it is open."""
+    seals = Path(seal_of(path))
+    before = _bytes(seals)
+    state = state_of_seal(path)
+    return state if before == _bytes(seals) else "open"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def is_laid_out(root: Path, content: Content) -> bool:

@@ -1,113 +1,104 @@
-"""Locks on steps, among all processes of this machine: freed by the kernel when a process dies."""
+"""Locks among all processes of this machine: freed by the kernel when a process dies.
+
+They are on ranges of bytes of two empty files, which are never removed. The kernel keeps them by
+process: a child that a step's code forks does not hold its parent's.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 from lineal.assets.digest import digest_of
-from lineal.assets.names import identifier
 
-_READABLE = 80  # characters of a step's name in that of its lock
 _POLL = 0.05  # seconds between two looks at a lock that is held
+_PLACE = 15  # hex digits of a step's digest: the byte that stands for it, among 2**60
 
 
 class Locks:
-    """Implements `lineal.assets.ports.Locks` by files in a folder; they stay there, empty."""
+    """Implements `lineal.assets.ports.Locks`: a byte of `steps.lock` stands for each step."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self._file = _File(folder / "steps.lock")
 
     def take(self, step: str, *, wait: bool) -> Callable[[], None] | None:
         """Hold a step, so that no other process makes it; returns what lets go of it.
 
         None if it is held and not waited for.
         """
-        name = f"{identifier(step)[:_READABLE]}-{digest_of(step)[:8]}.lock"
-        return _take(self._folder, name, wait=wait)
+        place = int(digest_of(step)[:_PLACE], 16)
+        if not self._file.hold(place, wait=wait):
+            return None
+        return functools.partial(self._file.let_go, place)
+
+    def close(self) -> None:
+        """Let go of all."""
+        self._file.close()
 
 
 class Starts:
     """The lock under which runs start, one at a time."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
-        self._let_go: Callable[[], None] | None = None
+        self._file = _File(folder / "start.lock")
 
     def hold(self) -> None:
         """Wait until nobody else starts a run; nothing if it is held already."""
-        if self._let_go is None:
-            self._let_go = _take(self._folder, "start.lock", wait=True)
+        self._file.hold(0, wait=True)
 
     def let_go(self) -> None:
-        if self._let_go is not None:
-            self._let_go()
-            self._let_go = None
+        self._file.close()
 
 
-def _take(folder: Path, name: str, *, wait: bool) -> Callable[[], None] | None:
-    """Where no file can be locked nothing is held: work may be done twice, never wrongly."""
-    import filelock
+class _File:
+    """A file of which bytes are locked; opened when first asked.
 
-    try:
-        descriptor = _opened(folder, name)
-    except OSError:
-        return _nothing_held
-    try:
-        held = filelock.lock_descriptor(descriptor, blocking=wait, poll_interval=_POLL)
-    except OSError:
-        os.close(descriptor)
-        return _nothing_held
-    except BaseException:  # an interrupt while waiting
-        os.close(descriptor)
-        raise
-    if not held:
-        os.close(descriptor)
-        return None
+    Where nothing can be locked nothing is held: work may then be done twice, never wrongly.
+    Closing it lets go of all that this process holds in it, by whichever object.
+    """
 
-    _Held.descriptors.add(descriptor)
-    _stay_out_of_children()
+    def __init__(self, path: Path):
+        self._path = path
+        self._descriptor: int | None = None
 
-    def let_go() -> None:
-        if descriptor in _Held.descriptors:  # else this is a child that was forked meanwhile
-            _Held.descriptors.remove(descriptor)
-            filelock.unlock_descriptor(descriptor)
-            os.close(descriptor)
+    def hold(self, place: int, *, wait: bool) -> bool:
+        """Lock a byte; False if another process holds it and it is not waited for."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return True
+        while True:
+            try:
+                fcntl.lockf(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except (BlockingIOError, PermissionError):
+                if self._descriptor is not None:
+                    if not wait:
+                        return False
+                    time.sleep(
+                        _POLL
+                    )  # not in the kernel: it would see cycles that end by themselves
+                    continue
+            except OSError:
+                pass
+            return True
 
-    return let_go
+    def let_go(self, place: int) -> None:
+        if self._descriptor is not None:
+            import fcntl
 
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, place)
 
-class _Held:
-    """The locks that this very process holds."""
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
-    descriptors: ClassVar[set[int]] = set()
-
-
-@functools.cache
-def _stay_out_of_children() -> None:
-    """A child forked by a step's code may outlive this process: it must not hold our locks on."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget)
-
-
-def _forget() -> None:
-    for descriptor in _Held.descriptors:
-        os.close(descriptor)
-    _Held.descriptors.clear()
-
-
-def _opened(folder: Path, name: str) -> int:
-    path = os.path.join(folder, name)  # noqa: PTH118  (a Path costs more than the lock)
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-    try:
-        return os.open(path, flags, 0o644)
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o644)
-
-
-def _nothing_held() -> None:
-    """There is nothing to let go of."""
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+            self._descriptor = os.open(self._path, flags, 0o644)
+        return self._descriptor

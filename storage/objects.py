@@ -112,6 +112,13 @@ class Objects:
                 folders, self._folders = sorted(self._folders), set()
             self._sync(folders)
 
+    def abandon(self) -> None:
+        """Remove what was staged and never published: the run that wrote it has ended."""
+        with self._lock:
+            staged, self._staged = list(self._staged.values()), {}
+        for path in staged:
+            self.disk.forget(path)
+
     def clear_leftovers(self, before: float) -> int:
         """Remove what killed processes left in `tmp/`: files last changed before a time (UTC
         seconds), and folders as old that no process holds. What can't be removed stays.

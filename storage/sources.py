@@ -8,7 +8,7 @@ minutes. Where lineal can't write (on other devices than the store's) it is take
 hour from ours. Deleting the cache costs time, nothing else.
 """
 # paths are texts here: 10,000 of them must cost little
-# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112
 # ruff: noqa: PTH116, PTH117, PTH118
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ class _Place:
     def matches(self) -> Iterator[str]:
         if not self.literal:
             yield from set(_matching(self.folder, self.segments))
-        elif os.path.isfile(self.whole):
+        elif _is_file(self.whole):
             yield self.whole
 
     def relative(self, path: str) -> str:
@@ -292,7 +292,7 @@ def _named(folder: str, segment: str, last: bool) -> Iterator[str]:
     """The paths in a folder that a segment of a pattern matches; only files, if it is the last."""
     if not _MAGIC.search(segment):
         path = os.path.join(folder, segment)
-        if not last or os.path.isfile(path):
+        if not last or _is_file(path):
             yield path
         return
     matches = re.compile(fnmatch.translate(segment)).match
@@ -300,13 +300,39 @@ def _named(folder: str, segment: str, last: bool) -> Iterator[str]:
     for entry in _entries(folder):
         if not matches(entry.name) or (entry.name.startswith(".") and not hidden):
             continue
-        if not last or entry.is_file():  # known from the listing: no `stat`, unless it is a link
+        if not last or _is_file_there(entry):  # known from the listing, unless it is a link
             yield entry.path
 
 
+def _is_file(path: str) -> bool:
+    """Is there a file? One that can't be looked at is not gone: SourceMissing says why."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unseen(path, error) from error
+
+
+def _is_file_there(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        raise _unseen(entry.path, error) from error
+
+
+def _unseen(path: str, error: OSError) -> SourceMissing:
+    return SourceMissing(f"`{path}` can't be looked at: {error.strerror}", where=path)
+
+
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        yield from entries
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _unseen(folder, error) from error
 
 
 def _missing(source: str, files: Files, place: _Place) -> SourceMissing:
@@ -336,7 +362,10 @@ def _missing(source: str, files: Files, place: _Place) -> SourceMissing:
 
 def _nearest_folder(folder: str) -> str:
     above, name = os.path.split(folder)
-    near = nearest(name, [entry.name for entry in _entries(above) if entry.is_dir()])
+    names: list[str] = []
+    with contextlib.suppress(SourceMissing, OSError):  # what can't be looked at is not near
+        names.extend(entry.name for entry in _entries(above) if entry.is_dir())
+    near = nearest(name, names)
     return f"; did you mean `{near}`?" if near else ""
 
 

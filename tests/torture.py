@@ -40,8 +40,18 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", end="")
     print(f"\n{torture.figures}\n  {time.monotonic() - began:5.0f}  seconds, seed {options.seed}")
+    print(_verdict(torture.figures.kills, options.kills, options.minutes))
     shutil.rmtree(folder)
     return 0
+
+
+def _verdict(kills: int, wanted: int, minutes: float) -> str:
+    if kills >= wanted:
+        return f"No promise was broken in {kills} kills."
+    return (
+        f"No promise was broken in {kills} kills; the {wanted} asked for were not reached: "
+        f"it was interrupted, or the {minutes:g} minutes were over."
+    )
 
 
 def _left(torture: Torture, kills: int, until: float) -> bool:

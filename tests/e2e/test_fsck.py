@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click import unstyle
 
 from lineal.assets.digest import digest_bytes
 from lineal.assets.records import Materialization, Publication, StoredObject
@@ -132,8 +134,10 @@ def test_orphans_leftovers_and_strangers_are_told_and_are_no_damage(kept: Workpl
     (store(kept) / "more").write_text("mine")
     said = kept.lineal("fsck")
     assert said.code == 0
-    assert "1 object that no entry names" in said.out
+    assert re.search(r"1 object \([\d.]+ k?B\) that no entry names\n", said.out)
     assert "1 file in tmp/ (4 B)" in said.out
+    assert f"        {place}\n" in said.out
+    assert f"        {store(kept) / 'tmp' / 'left'}\n" in said.out
     assert f"{store(kept) / 'journal' / 'notes.txt'}\n" in said.out
     told = notes(kept.lineal("fsck", "--json"))
     assert told["orphans"]["paths"] == [str(place)]
@@ -142,6 +146,16 @@ def test_orphans_leftovers_and_strangers_are_told_and_are_no_damage(kept: Workpl
     assert set(told["unknown"]["paths"]) == {
         str(store(kept) / "more"), str(store(kept) / "journal" / "notes.txt")
     }  # fmt: skip
+
+
+def test_an_object_that_only_a_damaged_entry_may_name_is_not_offered_for_deletion(
+    kept: Workplace,
+) -> None:
+    flip(entries(kept)[1])  # names mean's first version
+    said = kept.lineal("fsck")
+    assert "that no entry that can be read names; the damaged ones may" in said.out
+    kept.lineal("fsck", "--repair")
+    assert "that no entry names, unless the lost ones did" in kept.lineal("fsck").out
 
 
 def test_a_damaged_orphan_is_damage(kept: Workplace) -> None:
@@ -209,22 +223,60 @@ def test_each_level_looks_further(kept: Workplace) -> None:
     assert codes == [0, 0, 3, 3, 3]
 
 
-def test_a_version_whose_values_are_not_those_recorded_is_told(kept: Workplace) -> None:
-    """Every byte is what was written, only that this is not what the entry says."""
-    journal = Project(kept.root).journal
-    made = Project(kept.root).version("priced")
+def lie(place: Workplace, *, published: bool, asset: str = "priced") -> Path:
+    """An entry that says of an asset's object that it gives another content."""
+    made = Project(place.root).version(asset)
     assert made.content is not None
-    lie = replace(made, id=f"{made.run}.99", content=replace(made.content, digest="0" * 64))
-    journal.append([lie])
-    (path,) = Project(kept.root).path("priced")
+    content = replace(made.content, digest="0" * 64)
+    facts: list[Any] = [replace(made, id=f"{made.run}.99", content=content)]
+    if published:
+        facts.append(Publication("default", asset, None, facts[0].id, content.digest, made.run))
+    (path,) = Project(place.root).path(asset)
+    Project(place.root).journal.append(facts)
+    return path
+
+
+def test_a_current_version_that_is_recorded_wrongly_is_made_again(kept: Workplace) -> None:
+    """Every byte is what was written, only that this is not what the entry says."""
+    path = lie(kept, published=True)
     assert kept.lineal("fsck", "--level", "bytes").code == 0
     (found,) = damages(kept.lineal("fsck", "--json")).values()
-    assert found["path"] == str(path)
-    assert found["level"] == "content"
+    assert (found["path"], found["level"]) == (str(path), "content")
     assert found["what"].endswith("recorded is 000000000000…")
+    assert [held["version"] for held in found["held"]] == ["0" * 64]
     said = kept.lineal("fsck", "--repair")
-    assert said.code == 3  # there is nothing to repair it from
+    assert said.code == 0, said.out
+    assert re.search("priced@000000 was recorded wrongly: it is priced@[0-9a-f]{6} now", said.out)
+    assert "moved to" not in said.out
     assert path.exists()
+    assert Project(kept.root).version("priced").content.digest != "0" * 64  # type: ignore[union-attr]
+    said = kept.lineal("fsck")
+    assert said.code == 0
+    assert "recorded wrongly, no longer current: priced@000000" in said.out
+    assert kept.make().code == 0
+
+
+@pytest.mark.parametrize("failing", [True, False], ids=["fails", "is gone"])
+def test_what_is_recorded_wrongly_and_cannot_be_made_again_is_told(
+    kept: Workplace, failing: bool
+) -> None:
+    path = lie(kept, published=True, asset="mean")
+    text = (kept.root / "pipeline.py").read_text()
+    if failing:
+        kept.edit("pipeline.py", "return Result(float", "raise ValueError('no') or Result(float")
+    else:
+        kept.write("pipeline.py", text[: text.index("@asset")])
+    said = kept.lineal("fsck", "--repair")
+    assert said.code == 3
+    why = "failed: ValueError: no" if failing else "no code declares it any more"
+    assert f"mean could not be made again: {why}" in said.out
+    assert said.out.splitlines()[-1].endswith("once more, when that is mended")
+    assert path.exists()
+
+
+def test_of_old_versions_what_is_recorded_wrongly_is_a_note(kept: Workplace) -> None:
+    path = lie(kept, published=False)
+    assert notes(kept.lineal("fsck", "--json"))["wrong"]["paths"] == [str(path)]
 
 
 # ----------------------------------------------------------------------------------------- journal
@@ -324,6 +376,61 @@ def test_an_old_version_that_is_lost_stays_told_and_is_damage_no_more(kept: Work
     assert "lost" not in notes(kept.lineal("fsck", "--json"))
 
 
+def test_what_is_lost_is_known_without_the_trash(kept: Workplace) -> None:
+    path = objects(kept, "priced")[False]
+    flip(path)
+    assert kept.lineal("fsck", "--repair").code == 0
+    shutil.rmtree(store(kept) / "trash")
+    said = kept.lineal("fsck")
+    assert said.code == 0
+    assert f"        {path}\n" in said.out
+    flip(store(kept) / "lost")
+    assert set(damages(kept.lineal("fsck", "--json"))) == {str(path), str(store(kept) / "lost")}
+    assert kept.lineal("fsck", "--repair").code == 0
+    assert kept.lineal("fsck").code == 0
+
+
+def test_the_last_copy_of_something_current_is_not_offered_for_deletion(kept: Workplace) -> None:
+    flip(objects(kept, "mean")[True])
+    whole = (kept.root / "pipeline.py").read_text()
+    kept.write("pipeline.py", "this is no Python")
+    said = kept.lineal("fsck", "--repair")
+    assert "keep them, for what is current of mean is damaged or missing" in said.out
+    kept.write("pipeline.py", whole)
+    assert "yours to delete" in kept.lineal("fsck", "--repair").out
+    assert "yours to delete" not in kept.lineal("fsck", "--level", "objects").out
+
+
+def test_the_newest_run_without_an_end_is_a_note(kept: Workplace) -> None:
+    last = entries(kept)[-1]
+    assert b'"run_ended"' in last.read_bytes()
+    last.unlink()
+    shutil.rmtree(store(kept) / "cache")
+    for path in store(kept).glob("catalog*"):
+        path.unlink()
+    run = Project(kept.root).version("priced").run
+    told = notes(kept.lineal("fsck", "--json", "--level", "journal"))["runs"]["what"]
+    assert told == f"run {run} has no end: cut off, going on, or the last entries are gone"
+
+
+def test_lost_entries_are_told_as_spans_and_once(kept: Workplace) -> None:
+    for path in [*entries(kept)[:3], entries(kept)[4]]:
+        path.unlink()
+    said = kept.lineal("fsck", "--repair")
+    assert "lost from the journal: entries 1 to 3, 5" in said.out
+    assert "makes again what only lost entries told of" in said.out
+
+
+def test_a_format_that_is_missing_is_written_anew_and_hides_nothing(kept: Workplace) -> None:
+    (store(kept) / "format").unlink()
+    said = kept.lineal("fsck")
+    assert "not looked at" not in said.out
+    assert "moves" not in said.out
+    said = kept.lineal("fsck", "--repair")
+    assert said.code == 0
+    assert "lineal materialize" not in said.out
+
+
 def test_what_was_lost_is_damage_again_when_something_current_needs_it(kept: Workplace) -> None:
     path = objects(kept, "mean")[False]
     path.unlink()
@@ -401,7 +508,7 @@ def test_a_repaired_journal_keeps_the_rest(kept: Workplace) -> None:
     assert Project(kept.root).load("by_city").equals(expected["by_city"])
     said = kept.lineal("fsck", "--json")
     assert said.code == 0
-    assert notes(said)["lost"]["what"].endswith("entry 1")
+    assert notes(said)["lost"]["what"] == "lost from the journal: entry 1"
     assert kept.lineal("materialize").code == 0
     assert kept.lineal("sql", "select count(*) from lineage.run").code == 0
 
@@ -432,7 +539,7 @@ def test_what_was_mended_since_the_look_stays_where_it_is(kept: Workplace) -> No
     found = look(journal)
     assert [damage.path for damage in found.damages] == [path]
     overwrite(path, whole)
-    done = repair(journal, found, lambda names: None, 1e9)
+    done = repair(journal, found, lambda names, force: None, 1e9)
     assert done.ok
     assert path.read_bytes() == whole
     assert not any(action.kind == "moved" for action in done.actions)
@@ -448,7 +555,7 @@ def test_two_repairs_in_one_second_keep_both_files(kept: Workplace) -> None:
             flip(path)
         else:
             path.write_bytes(b"another damage")
-        repair(journal, look(journal), lambda names: None, 1e9)
+        repair(journal, look(journal), lambda names, force: None, 1e9)
     assert sorted(p.name for p in (store(kept) / "trash").iterdir()) == [
         "20010909T014640Z", "20010909T014640Z-2",
     ]  # fmt: skip
@@ -458,17 +565,34 @@ def test_two_repairs_in_one_second_keep_both_files(kept: Workplace) -> None:
 
 
 def test_on_a_terminal_paths_are_whole_and_the_rest_fits(kept: Workplace) -> None:
+    old = objects(kept, "mean")[True]
+    kept.edit("helpers.py", "RATE = 1.2", "RATE = 1.3")
+    kept.make()
     flip(objects(kept, "priced")[True])
+    old.unlink()
     flip(entries(kept)[1])
-    report = Project(kept.root).fsck()
-    for width in (60, 120):
-        for plain in (False, True):
-            rows = fsck_lines(Style(width, ascii=plain), report, str(store(kept)))
-            assert any(row.endswith(str(objects_path(report))) for row in rows)
-            assert all(len(row) <= width + 20 for row in rows if "/" not in row)  # with colour
-            assert "journal (1)" in rows
-            assert "objects (1)" in rows
-            assert plain == all(row.isascii() for row in rows)
+    found = Project(kept.root).fsck()
+    told = [found, Project(kept.root).fsck(repair=True)]
+    assert {action.kind for action in told[1].actions} >= {"moved", "forgotten", "lost"}
+    for report, width, plain in product(told, (60, 120), (False, True)):
+        rows = [
+            unstyle(row) for row in fsck_lines(Style(width, ascii=plain), report, str(kept.root))
+        ]
+        paths = [row for row in rows if str(kept.root) in row]
+        named = [*report.damages, *(a for a in report.actions if a.path), *report.notes]
+        assert len(paths) >= len({path for one in named for path in paths_of(one)})
+        assert all(len(row.split()) <= 2 for row in paths)  # a glyph and the path, nothing else
+        assert all(len(row) <= width for row in rows if row not in paths)
+        assert plain == all(row.isascii() for row in rows)
+    rows = fsck_lines(Style(60, ascii=True), found, str(store(kept)))
+    assert any(row.endswith(str(objects_path(found))) for row in rows)
+    assert {"journal (1)", "objects (2)"} <= set(rows)
+
+
+def paths_of(told: Any) -> list[Path]:
+    if hasattr(told, "kind") and getattr(told, "kind", "") in ("trash", "behind"):
+        return []
+    return list(told.paths) if hasattr(told, "paths") else [told.path]
 
 
 def objects_path(report: Any) -> Path:
@@ -500,6 +624,16 @@ def test_a_run_meanwhile_is_no_damage(kept: Workplace) -> None:
         looks += 1
     assert runs.returncode == 0
     assert looks > 1
+
+
+def test_what_is_deleted_while_it_is_looked_at_is_missing(kept: Workplace) -> None:
+    def heard(what: str, done: int, of: int) -> None:
+        if (what, done) == ("versions", 1):
+            shutil.rmtree(store(kept) / "objects")
+
+    found = look(Journal(store(kept)), heard=heard).damages
+    assert found
+    assert {(f.level, f.what) for f in found} == {("bytes", "is missing")}
 
 
 def test_a_materialization_is_not_needed_to_know_what_is_current(kept: Workplace) -> None:

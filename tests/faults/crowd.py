@@ -1,7 +1,7 @@
 """A crowd of processes on one project: some make, some ask, one edits, and one kills.
 
-`python -m tests.faults.crowd --processes 8 --seconds 60 --seed 1` prints what was done and what
-did not hold.
+`python -m tests.faults.crowd --processes 8 --askers 4 --seconds 60 --seed 1` lets eight make and
+four ask, and prints what was done and what did not hold.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ PATIENCE = 120.0  # seconds until a process that was asked to stop counts as stu
 class Figures:
     """What a crowd did."""
 
-    processes: int = 0
+    makers: int = 0
+    askers: int = 0
     seconds: float = 0.0
     runs: int = 0
     made: int = 0
@@ -64,7 +65,8 @@ class Crowd:
 
     folder: Path
     seed: int
-    processes: int
+    makers: int
+    askers: int
     kills: bool = True
     problems: list[str] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
@@ -121,14 +123,13 @@ class Crowd:
         (self.outside / "calm").touch()
         lineal.project.open(self.root).materialize()
         (self.outside / "calm").unlink()
-        makers = max(2, self.processes * 5 // 8)
-        for number in range(self.processes):
-            makes, typed = number < makers, number % 3 == 2
+        for number in range(self.makers + self.askers):
+            makes, typed = number < self.makers, number % 3 == 2
             if typed:
                 self.start_command(makes)
             else:
                 self.start_worker(make if makes else ask)
-        self.figures.processes = self.processes
+        self.figures.makers, self.figures.askers = self.makers, self.askers
 
     def collect(self, *, again: bool) -> None:
         """Take leave of commands that have ended, and start others in their place."""
@@ -308,14 +309,15 @@ class Crowd:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=8, help="that materialize")
+    parser.add_argument("--askers", type=int, default=4, help="that ask, plan and rebuild")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=None, help="kept; else a temporary one")
     words = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = words.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        crowd = Crowd(folder.resolve(), words.seed, words.processes)
+        crowd = Crowd(folder.resolve(), words.seed, words.processes, words.askers)
         crowd.run(words.seconds)
         crowd.prove()
         print(crowd.figures)

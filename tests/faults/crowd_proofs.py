@@ -237,10 +237,14 @@ def differs_from_a_clean_run(root: Path, outside: Path) -> Iterator[str]:
 
 def held_locks(store: Path) -> Iterator[str]:
     """Every lock can be had at once when nobody is left."""
+    import fcntl
+
     import filelock
 
     for path in sorted((store / "locks").glob("*")):
         try:
             filelock.FileLock(path, timeout=0).acquire().lock.release()
-        except filelock.Timeout:
+            with path.open("r+") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (filelock.Timeout, BlockingIOError):
             yield f"{os.fspath(path)} is held by nobody known"

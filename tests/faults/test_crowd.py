@@ -14,7 +14,7 @@ from tests.faults.crowd_project import Edits, computed
 def test_a_crowd_loses_nothing_and_does_nothing_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crowd = Crowd(tmp_path, seed=1, processes=8)
+    crowd = Crowd(tmp_path, seed=1, makers=8, askers=4)
     crowd.run(30)
     crowd.prove()
     with capsys.disabled():
@@ -31,7 +31,7 @@ def test_a_crowd_loses_nothing_and_does_nothing_twice(
 @pytest.fixture
 def made(tmp_path: Path) -> Crowd:
     """A crowd that has gone home before it did anything."""
-    crowd = Crowd(tmp_path, seed=1, processes=0)
+    crowd = Crowd(tmp_path, seed=1, makers=0, askers=0)
     crowd.begin()
     crowd.end()
     return crowd

@@ -239,7 +239,8 @@ def test_who_waits_for_a_command_that_stands_still_goes_on_with_it(place: Place)
 def asks_for_the_catalog(place: Place, there: int) -> None:
     """A question makes a folder for its copy, then waits for the lock."""
     wait_until(
-        lambda: len(list(place.temporary.iterdir())) > there, "it never asked for the catalog"
+        lambda: len(list(place.temporary.glob("lineal-*"))) > there,
+        "it never asked for the catalog",
     )
 
 
@@ -258,3 +259,11 @@ def test_an_interrupt_while_waiting_for_the_catalog_leaves_nothing(place: Place)
     assert list(forbidden(ended.err, "")) == []
     assert list(place.temporary.iterdir()) == []
     assert counted(place.run("sql", COUNT, "--json")) == 1
+
+
+def test_an_interrupt_while_a_library_makes_a_dataclass_ends_with_the_same_code(
+    place: Place,
+) -> None:
+    """Python runs a text for that, and would end by the signal although it was caught."""
+    place.write("click.py", 'exec("raise KeyboardInterrupt")\n')  # stands in for the library
+    calm(place.run("status"), 130)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import pytest
 
 import lineal.project
@@ -110,7 +110,8 @@ def test_an_interrupt_while_waiting_to_start_leaves_nothing(place: Place) -> Non
     place.open("slow")
     lock = place.store / "locks" / "start.lock"
     lock.parent.mkdir(parents=True)
-    with filelock.FileLock(lock):
+    with lock.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
         waits = place.start("materialize")
         wait_until(lambda: has_open(waits.process.pid, lock), "it never came to the lock")
         waits.signal(signal.SIGINT)

@@ -171,6 +171,102 @@ def test_with_nothing_to_do_nothing_heavy_is_imported(words: list[str], made_pro
     assert heavy_imports(words, made_project) == []
 
 
+# ----------------------------------------------------------------------------- the seam to the disk
+
+WRITERS = {  # by module, the calls that change a disk
+    "os": {
+        "chmod", "fdatasync", "fsync", "ftruncate", "link", "makedirs", "mkdir", "open", "remove",
+        "removedirs", "rename", "renames", "replace", "rmdir", "symlink", "truncate", "unlink",
+        "utime", "write",
+    },
+    "shutil": {"copy", "copy2", "copyfile", "copyfileobj", "copytree", "move", "rmtree"},
+    "tempfile": {"NamedTemporaryFile", "TemporaryDirectory", "TemporaryFile", "mkdtemp", "mkstemp"},
+    "sqlite3": {"connect"},
+}  # fmt: skip
+PATH_WRITERS = {
+    "chmod", "hardlink_to", "mkdir", "rename", "rmdir", "symlink_to", "touch", "unlink",
+    "write_bytes", "write_text",
+}  # fmt: skip
+# What changes a disk, but not through `lineal.disk`: the docstring there says why each may.
+PAST_THE_SEAM = {
+    "lineage/catalog.py": {
+        "Path.unlink", "shutil.copyfile", "shutil.rmtree",
+        "tempfile.TemporaryDirectory", "tempfile.mkdtemp",
+    },
+    "lineage/catalog_file.py": {"Path.write_text", "tempfile.TemporaryDirectory"},
+    "lineage/index.py": {"sqlite3.connect"},
+    "lineal/logs.py": {"Path.mkdir", "open"},
+    "storage/formats/files.py": {
+        "Path.mkdir", "Path.rename", "Path.symlink_to", "os.link", "shutil.rmtree",
+    },
+    "storage/locks.py": {"Path.mkdir", "os.open"},
+    "storage/scratch.py": {"Path.mkdir", "shutil.rmtree", "tempfile.mkdtemp"},
+}  # fmt: skip
+
+
+def changes_of_a_disk(path: Path) -> Iterator[str]:
+    """The calls in a file that change a disk by other means than a `Disk`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in WRITERS:
+            names = {alias.name for alias in node.names} & WRITERS[node.module]
+            yield from (f"{node.module}.{name}" for name in names)
+        elif isinstance(node, ast.Call):
+            yield from changed_by(node)
+
+
+def changed_by(call: ast.Call) -> Iterator[str]:
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+    holder = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+    if holder in WRITERS:
+        if name in WRITERS[holder] and not (name == "open" and only_reads(call)):
+            yield f"{holder}.{name}"
+    elif name == "open" and not holder.endswith("History"):
+        modes = [a.value for a in (*call.args, *(k.value for k in call.keywords)) if is_mode(a)]
+        if any(set(mode) & set("wax+") for mode in modes):
+            yield "open"
+    elif not holder or holder.rpartition(".")[2] in ("disk", "_disk"):
+        return
+    elif name in PATH_WRITERS or (name == "replace" and len(call.args) + len(call.keywords) == 1):
+        yield f"Path.{name}"  # a text's `replace` has two arguments
+
+
+def is_mode(node: ast.AST) -> bool:
+    value = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(value, str) and re.fullmatch(r"[rwaxbt+]{1,4}", value) is not None
+
+
+def only_reads(call: ast.Call) -> bool:
+    return "O_RDONLY" in ast.unparse(call)
+
+
+def test_the_store_is_changed_through_the_seam() -> None:
+    """A write past it would be out of reach of every simulated fault."""
+    found = {
+        shown(path): calls
+        for path in package_files()
+        if path.relative_to(ROOT).parts[0] in ("storage", "lineage", "lineal")
+        if shown(path) != "lineal/disk.py" and (calls := set(changes_of_a_disk(path)))
+    }
+    assert found == PAST_THE_SEAM
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "os.replace(a, b)", "os.open(a, os.O_RDWR)", "open(a, 'wb')", "path.open(mode='a')",
+        "Path(a).write_text('')", "path.unlink()", "path.replace(b)", "shutil.rmtree(a)",
+        "from os import link", "from shutil import copyfile", "import os\nos.fsync(1)",
+    ],
+)  # fmt: skip
+def test_a_write_past_the_seam_is_seen(line: str, tmp_path: Path) -> None:
+    (tmp_path / "it.py").write_text(line, encoding="utf-8")
+    assert len(list(changes_of_a_disk(tmp_path / "it.py"))) == 1
+    kept = "self._disk.unlink(a)\ndisk.replace(b)\n'a'.replace('b', 'c')\nopen(a, 'rb')\n"
+    (tmp_path / "it.py").write_text(kept, encoding="utf-8")
+    assert list(changes_of_a_disk(tmp_path / "it.py")) == []
+
+
 # -------------------------------------------------------------------------------- files and words
 
 

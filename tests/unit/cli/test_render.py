@@ -304,6 +304,11 @@ def test_an_error_says_what_where_and_how_to_mend_it() -> None:
     ]
 
 
+def test_a_path_that_the_sentence_names_is_not_told_twice() -> None:
+    error = LinealError("the object `/s/ab` is damaged", where="/s/ab")
+    assert seen(render.error_lines(plain(), error)) == ["error: the object `/s/ab` is damaged"]
+
+
 def test_all_definition_errors_are_told_at_once() -> None:
     errors = DefinitionErrors(
         [DefinitionError("no asset `x`", where="p.py:1"), DefinitionError("a cycle: a → b → a")]

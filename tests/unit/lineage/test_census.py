@@ -82,9 +82,7 @@ def test_partitions_are_current_each_by_itself(journal: Journal) -> None:
     assert {v.partition for v in census(journal).current()} == {"2026-01", "2026-02"}
 
 
-def test_entries_that_stand_for_lost_ones_are_counted_apart(
-    journal: Journal, tmp_path: Path
-) -> None:
+def test_entries_that_stand_for_lost_ones_are_counted_apart(journal: Journal) -> None:
     run = Run(journal)
     run.make("orders", table("one", "id"))
     run.make("fitted", model("two"))
@@ -94,7 +92,7 @@ def test_entries_that_stand_for_lost_ones_are_counted_apart(
     before = census(journal)
     assert before.lost == []
     assert before.entries == journal.head() - 1
-    journal.mend(tmp_path / "trash")
+    journal.mend(journal.root / "trash")
     after = census(Journal(journal.root))
     assert after.lost == [journal.head() - 1]
     assert after.holders == before.holders

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from lineal.disk import refusals
 from lineal.lineage.compaction import numbers
 from lineal.lineage.entries import NO_PREDECESSOR, Broken, Entry, unseal
-from lineal.lineage.packs import CHANGED, Pack, examined, pack_name, unreadable
+from lineal.lineage.packs import CHANGED, MisnamedPack, Pack, Packs, examined, pack_name, unreadable
 from lineal.lineage.store_format import wrong_format
 
 if TYPE_CHECKING:
     from lineal.lineage.journal import Journal
 
 _MANY = 32  # a longer gap is told in one line
+_MOST = 1 << 20  # entries that no pack is large enough for
 
 
 class Damage(NamedTuple):
@@ -100,34 +101,63 @@ def examine(journal: Journal, seen: int = 0) -> Examined:
 # ------------------------------------------------------------------------------------- the entries
 
 
-def _greatest(journal: Journal) -> int:
+def told_apart(journal: Journal) -> tuple[Packs, list[Finding]]:
+    """The packs that hold the entries of their names, and what is wrong with those that don't.
+
+    Of two that overlap, the one that is read by its index counts, else the first one.
+    """
     journal.packs.look()
-    return max([*numbers(journal.folder)[-1:], journal.packs.last])
+    faults = {pack: journal.packs.fault(pack) for pack in journal.packs}
+    counting: list[Pack] = []
+    aside = [
+        Finding(Damage(pack.path, "has a name that no pack can have", 0, 0), lost=False)
+        for pack in journal.packs.strays
+    ]
+    for pack, fault in sorted(faults.items(), key=lambda each: (each[1] is not None, each[0])):
+        over = [p.path.name for p in counting if p.first <= pack.last and pack.first <= p.last]
+        if isinstance(fault, MisnamedPack) or (fault and over):
+            what = str(fault)
+        elif over:
+            what = f"overlaps {over[0]}"
+        elif pack.last - pack.first >= _MOST:
+            what = "has a name that no pack can have"
+        else:
+            counting.append(pack)
+            continue
+        aside.append(Finding(Damage(pack.path, what, pack.first, pack.last), lost=False))
+    return journal.packs.only(counting), aside
+
+
+def _greatest(journal: Journal) -> int:
+    packs, _ = told_apart(journal)
+    return max([*numbers(journal.folder)[-1:], packs.last])
 
 
 def _entries(journal: Journal, reached: int, found: list[Finding]) -> Iterator[_Seen]:
     """All entries up to `reached`, good or not; what is missing, or wrong with packs, is found."""
     # In this order: what was linked before `reached` has a name now, unless a pack has it.
     names = numbers(journal.folder)
-    journal.packs.look()
-    units: list[tuple[int, Pack | None]] = [(pack.first, pack) for pack in journal.packs]
-    units += [(n, None) for n in names if n <= reached and journal.packs.covering(n) is None]
+    packs, aside = told_apart(journal)
+    found.extend(aside)
+    units: list[tuple[int, Pack | None]] = [(pack.first, pack) for pack in packs]
+    units += [(n, None) for n in names if n <= reached and packs.covering(n) is None]
     expected = 1
     for first, pack in sorted(units, key=lambda unit: unit[0]):
         if first > expected:
-            found.extend(_gap(journal, expected, first - 1))
+            found.extend(_gap(journal, packs.last, expected, first - 1))
         if pack is None:
-            yield _of_file(journal, first)
+            yield _of_file(journal, first, alone=bool(aside))
             expected = first + 1
         else:
-            yield from (s for s in _of_pack(pack, found) if s.number >= expected)
-            expected = max(expected, pack.last + 1)
+            yield from _of_pack(pack, found)
+            expected = pack.last + 1
 
 
-def _of_file(journal: Journal, number: int) -> _Seen:
+def _of_file(journal: Journal, number: int, *, alone: bool) -> _Seen:
+    """`alone`: a pack that doesn't count may say that it holds the entry."""
     path = journal.path(number)
     try:
-        entry = unseal(number, journal.bytes_of(number))
+        entry = unseal(number, path.read_bytes() if alone else journal.bytes_of(number))
     except Broken as broken:
         return _Seen(number, path, False, str(broken))
     except FileNotFoundError:
@@ -210,8 +240,8 @@ def _told(bad: list[_Seen]) -> Finding:
     return Finding(Damage(first.path, what, first.number, last.number), lost=True)
 
 
-def _gap(journal: Journal, first: int, last: int) -> list[Finding]:
-    if last < journal.packs.last:
+def _gap(journal: Journal, packed: int, first: int, last: int) -> list[Finding]:
+    if last < packed:
         path = journal.packs.folder / pack_name(first, last)
         what = f"is missing, with entries {first} to {last}"
         return [Finding(Damage(path, what, first, last), lost=True)]

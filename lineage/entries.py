@@ -84,6 +84,11 @@ def unseal(number: int, data: bytes) -> Entry:
     return Entry(number, digest, tuple(lines[1:-1]), previous, data)
 
 
+def is_stand_in(entry: Entry) -> bool:
+    """Does it stand in the place of an entry that is lost?"""
+    return json_object(entry.data.partition(b"\n")[0]).get("lost") is True
+
+
 def json_object(text: bytes) -> dict[str, Any]:
     """The JSON object in a text; an empty one when there is none."""
     try:

@@ -17,6 +17,8 @@ How packs and files go together, whatever the interleaving:
   such a writer removes is its own file.
 - Whoever looks for the newest entry while files go away looks at the packs last: a number that is
   missing because it was packed is not beyond what the packs then hold.
+- Packs don't overlap, and hold what their names say. One that does otherwise was put there by
+  somebody else: it is damage and is moved away, after what only it holds whole became files.
 """
 
 from __future__ import annotations
@@ -65,12 +67,17 @@ class BrokenPack(Broken):
         self.pack = pack
 
 
+class MisnamedPack(BrokenPack):
+    """A pack whose index is proven and names other entries than its name does."""
+
+
 class Packs:
     """The packs in a folder, as they were when last looked at. Reading changes nothing."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._known: list[Pack] = []
+        self.strays: list[Pack] = []  # that are named like packs, for entries that can't be
         self._index: _Index | None = None  # of the pack that was read last
 
     def __iter__(self) -> Iterator[Pack]:
@@ -82,12 +89,31 @@ class Packs:
             names = sorted(os.listdir(self.folder))  # noqa: PTH208
         except FileNotFoundError:
             names = []
-        if names != [pack.path.name for pack in self._known]:
-            self._known = [
+        if names != [pack.path.name for pack in (*self._known, *self.strays)]:
+            packs = [
                 Pack(int(found[1]), int(found[2]), self.folder / name)
                 for name in names
                 if (found := _NAME.match(name))
             ]
+            self._known = [pack for pack in packs if 1 <= pack.first <= pack.last]
+            self.strays = [pack for pack in packs if not 1 <= pack.first <= pack.last]
+
+    def only(self, packs: Sequence[Pack]) -> Packs:
+        """As if there were no other packs than these; that is not looked at again."""
+        chosen = Packs(self.folder)
+        chosen._known = sorted(packs)
+        return chosen
+
+    def fault(self, pack: Pack) -> BrokenPack | None:
+        """Why a pack can't be read by its index, if it can't."""
+        try:
+            with pack.path.open("rb") as file:
+                self._places(pack, file)
+        except BrokenPack as broken:
+            return broken
+        except OSError as error:
+            return BrokenPack(pack, unreadable(error))
+        return None
 
     @property
     def last(self) -> int:
@@ -163,7 +189,7 @@ def _read_index(pack: Pack, at: int, text: bytes, digest: str) -> list[int]:
         raise BrokenPack(pack, "has an index that was changed after it was written")
     raw = json_object(text)
     if (raw.get("first"), raw.get("last")) != (pack.first, pack.last):
-        raise BrokenPack(
+        raise MisnamedPack(
             pack, f"says that it holds entries {raw.get('first')} to {raw.get('last')}"
         )
     return [*raw["places"], at]
@@ -179,6 +205,25 @@ def unreadable(error: OSError) -> str:
     return f"can't be read: {error.strerror}"
 
 
+def lying_in(path: Path) -> Iterator[tuple[int, bytes]]:
+    """What looks like an entry in the file of a pack, whatever its name and index say."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        unreadable(error)
+        return
+    for number, begin, end in _lying_in(data):
+        yield number, data[begin:end]
+
+
+def _lying_in(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The number that each entry says it has, where it begins and where it ends."""
+    for header in _HEADER.finditer(data):
+        end = data.find(_END_LINE, header.start())
+        end = data.find(b"\n", end + 1) + 1 if end >= 0 else 0
+        yield int(header[1]), header.start(), end or len(data)
+
+
 def examined(pack: Pack) -> tuple[str | None, dict[int, bytes]]:
     """What is wrong with a pack as a whole, if anything, and the bytes of the entries in it.
 
@@ -191,13 +236,10 @@ def examined(pack: Pack) -> tuple[str | None, dict[int, bytes]]:
         return unreadable(error), {}
     found: dict[int, bytes] = {}
     begins: dict[int, int] = {}
-    for header in _HEADER.finditer(data):
-        number = int(header[1])
-        end = data.find(_END_LINE, header.start())
-        end = data.find(b"\n", end + 1) + 1 if end >= 0 else 0
+    for number, begin, end in _lying_in(data):
         if pack.first <= number <= pack.last and number not in found:
-            begins[number] = header.start()
-            found[number] = data[header.start() : end or len(data)]
+            begins[number] = begin
+            found[number] = data[begin:end]
     try:
         at, index_digest, whole = _read_end(pack, data[-_END_BYTES:])
         places = _read_index(pack, at, data[at:-_END_BYTES], index_digest)

@@ -104,7 +104,7 @@ class Observer:
             found = sorted((place.relative(path), path) for path in place.matches())
         except OSError as error:
             raise SourceMissing(
-                f"source `{source}`: `{error.filename}` can't be listed: {error.strerror}",
+                f"source `{source}`: `{error.filename}` can't be looked at: {error.strerror}",
                 where=error.filename,
             ) from error
         if not found:
@@ -300,39 +300,21 @@ def _named(folder: str, segment: str, last: bool) -> Iterator[str]:
     for entry in _entries(folder):
         if not matches(entry.name) or (entry.name.startswith(".") and not hidden):
             continue
-        if not last or _is_file_there(entry):  # known from the listing, unless it is a link
+        if not last or entry.is_file():  # known from the listing: no `stat`, unless it is a link
             yield entry.path
 
 
 def _is_file(path: str) -> bool:
-    """Is there a file? One that can't be looked at is not gone: SourceMissing says why."""
+    """Is there a file? OSError for one that can't be looked at: it is not gone."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError as error:
-        raise _unseen(path, error) from error
-
-
-def _is_file_there(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError as error:
-        raise _unseen(entry.path, error) from error
-
-
-def _unseen(path: str, error: OSError) -> SourceMissing:
-    return SourceMissing(f"`{path}` can't be looked at: {error.strerror}", where=path)
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from entries
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise _unseen(folder, error) from error
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        yield from entries
 
 
 def _missing(source: str, files: Files, place: _Place) -> SourceMissing:
@@ -363,7 +345,7 @@ def _missing(source: str, files: Files, place: _Place) -> SourceMissing:
 def _nearest_folder(folder: str) -> str:
     above, name = os.path.split(folder)
     names: list[str] = []
-    with contextlib.suppress(SourceMissing, OSError):  # what can't be looked at is not near
+    with contextlib.suppress(OSError):  # what can't be looked at is not near
         names.extend(entry.name for entry in _entries(above) if entry.is_dir())
     near = nearest(name, names)
     return f"; did you mean `{near}`?" if near else ""

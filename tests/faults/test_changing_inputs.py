@@ -491,5 +491,5 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_folder_that_can_t_be_listed_is_told(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    with pytest.raises(SourceMissing, match="can't be listed"):
+    with pytest.raises(SourceMissing, match="can't be looked at"):
         Observer(tmp_path).observe("raw/x", Files("loop/*.csv", str(tmp_path)))

@@ -146,10 +146,15 @@ def keep(path: Path, body: bytes, disk: Disk) -> None:
 
     It may be lost at any time, so it is not synced, and nothing is said when it can't be written.
     """
-    staged = f"{path}.{os.getpid()}-{os.urandom(4).hex()}"
+    _put(path, sealed(body), disk)
+
+
+def _put(path: AnyPath, data: bytes, disk: Disk) -> None:
+    """A whole file in place of the one before, or nothing is changed."""
+    staged = f"{os.fspath(path)}.{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        disk.make_folders(path.parent)
-        disk.create(staged, sealed(body))
+        disk.make_folders(os.path.dirname(path))
+        disk.create(staged, data)
         disk.replace(staged, path)
     except OSError:
         disk.forget(staged)
@@ -215,12 +220,8 @@ def seal_of(path: AnyPath) -> str:
 
 def seal(path: AnyPath, disk: Disk) -> None:
     """The file is closed and as it should be: say so. A file that can't be sealed stays open."""
-    staged = f"{seal_of(path)}.{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        disk.create(staged, digest_file(path)[0].encode() + b"\n")
-        disk.replace(staged, seal_of(path))
-    except OSError:
-        disk.forget(staged)
+    with contextlib.suppress(OSError):
+        _put(seal_of(path), digest_file(path)[0].encode() + b"\n", disk)
 
 
 def break_seal(path: AnyPath, disk: Disk) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from lineal.assets.errors import DefinitionError
+from lineal.assets.partitions import Marker, Partitions
 
 
 class Where(NamedTuple):
@@ -44,7 +45,7 @@ def caller() -> Where:
 # How an input arrives in the function; `auto` is pandas for tables, else the object itself.
 Arrival = Literal[
     "auto", "pandas", "arrow", "batches", "relation", "polars", "rows", "array", "object",
-    "path", "paths",
+    "path", "paths", "result",
 ]  # fmt: skip
 
 
@@ -77,6 +78,8 @@ class Input:
     asset: str | None = None
     arrival: Arrival = "auto"
     columns: tuple[str, ...] | None = None
+    marker: Marker | None = None  # last(7), every(), …: which partitions are read
+    each: bool = False  # annotated `dict[str, …]`: partitions by key, if the asset has any
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,13 @@ class Asset:
     ignore: tuple[Any, ...] = ()
     volatile: bool = False
     variables: tuple[str, ...] = ()  # environment variables it is declared to read
+    partitions: Partitions | None = None
+    takes_partition: bool = False  # a parameter called `partition` receives its Partition
+    resources: tuple[tuple[str, Resource], ...] = ()  # by parameter; bound by the graph
+    retry: Retry | None = None
+    timeout: float | None = None  # seconds, an attempt
+    pools: tuple[tuple[str, int], ...] = ()  # (pool, how many of its places)
+    exclusive: bool = False  # runs alone
     tags: tuple[str, ...] = ()
     owner: str | None = None
     description: str = ""
@@ -212,6 +222,40 @@ class Asset:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
             raise TypeError(f"`{self.name}` is a {self.kind} asset, not a function")
+        return self.function(*args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a failed attempt is tried again, and how long is waited before each.
+
+    `times` further attempts; the n-th waits `delay * backoff**(n-1)` seconds, `maximum` at most,
+    and up to `jitter` of that more. `on`: the exceptions that are tried again.
+    """
+
+    times: int
+    delay: float = 1.0
+    backoff: float = 2.0
+    maximum: float = 60.0
+    jitter: float = 0.5
+    on: tuple[type[BaseException], ...] = (Exception,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resource:
+    """What is opened once a worker and handed to steps: a connection, a client, a big model.
+
+    Its recipe and parameters count in those of its readers; its object doesn't. `function` is a
+    generator that yields it and closes it afterwards, or returns it.
+    """
+
+    name: str
+    where: Where
+    function: Callable[..., Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameter_types: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
 
@@ -256,8 +300,8 @@ class Texts(Protocol):
         ...
 
 
-Declaration = Asset | Check | CustomFormat | DefinitionError
-_D = TypeVar("_D", Asset, Check, CustomFormat)
+Declaration = Asset | Check | CustomFormat | Resource | DefinitionError
+_D = TypeVar("_D", Asset, Check, CustomFormat, Resource)
 
 
 class _Gathering(NamedTuple):

@@ -11,7 +11,9 @@ LinealError
 ├── StepError                one step could not be made                     exit 1
 │   ├── UserCodeError        the user's own code raised                     exit 1
 │   ├── ContentError         a value that can't be stored                   exit 1
-│   └── InputsChanged        a source or the code moved during the run      exit 1
+│   ├── InputsChanged        a source or the code moved during the run      exit 1
+│   ├── StepTimeout          an attempt took longer than its timeout        exit 1
+│   └── WorkerDied           the process that made it died                  exit 1
 ├── StoreError               the disk said no                               exit 1
 └── IntegrityError           the memory does not hold together              exit 3
 """
@@ -108,12 +110,14 @@ class UserCodeError(StepError):
         where: str | None = None,
         line: str | None = None,
         traceback: str = "",
+        types: tuple[str, ...] = (),
     ):
         told = f"{error_type}: {message}" if message else error_type
         super().__init__(told, where=where, excerpt=line)
         self.error_type = error_type
         self.line = line
         self.traceback = traceback
+        self.types = types  # qualified names of the exception's class and its bases
 
 
 class ContentError(StepError):
@@ -126,6 +130,18 @@ class InputsChanged(StepError):
     """A source file or the code changed between planning and the end of the step."""
 
     kind = "inputs_changed"
+
+
+class StepTimeout(StepError):
+    """An attempt took longer than the `timeout` of its asset."""
+
+    kind = "timeout"
+
+
+class WorkerDied(StepError):
+    """The process that made a step died: out of memory, a crash in C code, `os._exit`, …"""
+
+    kind = "worker_died"
 
 
 class StoreError(LinealError):

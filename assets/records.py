@@ -149,6 +149,15 @@ class ErrorFacts(NamedTuple):
     line: str = ""
 
 
+class Attempt(NamedTuple):
+    """An attempt at a step that failed and was tried again."""
+
+    number: int  # 1 is the first
+    started_at: float
+    seconds: float
+    error: ErrorFacts
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """The outcome of one check on one content, known by recipe and what it read."""
@@ -201,6 +210,7 @@ class Materialization:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()
     error: ErrorFacts | None = None
+    attempts: tuple[Attempt, ...] = ()  # those that failed before this one, in this run
     origin: str = ""
     started_at: float = 0.0
     seconds: float = 0.0
@@ -218,6 +228,17 @@ class Publication(NamedTuple):
     partition: str | None
     materialization: str
     content: str
+    run: str
+
+
+class Retirement(NamedTuple):
+    """A partition that is no longer defined, or whose file is gone: it is current no more."""
+
+    environment: str
+    asset: str
+    partition: str | None
+    materialization: str  # what was current
+    reason: str  # a sentence: `data/2013-02.csv is gone`
     run: str
 
 
@@ -274,6 +295,7 @@ Fact = (
     | CheckResult
     | Materialization
     | Publication
+    | Retirement
     | Acceptance
     | RunEnded
 )

@@ -303,7 +303,12 @@ class UserCode:
         told = traceback.TracebackException(type(error), error, _without_ours(error.__traceback__))
         text = "".join(told.format())
         return UserCodeError(
-            type(error).__name__, _message(error), where=place or None, line=line, traceback=text
+            type(error).__name__,
+            _message(error),
+            where=place or None,
+            line=line,
+            traceback=text,
+            types=tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__),
         )
 
     def _is_users(self, filename: str) -> bool:

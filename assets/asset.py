@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -266,6 +267,20 @@ class Result:
     value: Any
     metrics: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LateResult(Result):
+    """A version as a reader gets it who asks for its `Result`: its value is loaded when used."""
+
+    def __init__(self, load: Callable[[], Any], metrics: Mapping[str, float]) -> None:
+        object.__setattr__(self, "metrics", metrics)
+        object.__setattr__(self, "metadata", {})
+        object.__setattr__(self, "_load", load)
+
+    @functools.cached_property
+    def value(self) -> Any:
+        load: Callable[[], Any] = self.__dict__["_load"]
+        return load()
 
 
 @dataclass(frozen=True, slots=True)

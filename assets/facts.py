@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.asset import Asset, Contract
+from lineal.assets.asset import Asset, Contract, Input
 from lineal.assets.digest import SCHEME, digest_of
+from lineal.assets.names import Step
 from lineal.assets.ports import Archive, History
 from lineal.assets.records import (
     Content,
@@ -31,6 +32,56 @@ class CheckId(NamedTuple):
     check: str
 
 
+class Reading(NamedTuple):
+    """Which slices of an input a step reads, in order; `many`: as a table of them, or a dict."""
+
+    keys: Sequence[str | None]
+    many: bool
+
+
+class Slices(Protocol):
+    """Which partitions there are when planning begins, and which of an input each reads."""
+
+    def keys(self, asset: str) -> Sequence[str | None]:
+        """What an asset publishes, in order: None alone when it has no partitions."""
+        ...
+
+    def units(self, asset: str) -> Sequence[str | None]:
+        """What is computed at once: the keys, or None alone for slices by a column."""
+        ...
+
+    def unit(self, asset: str, key: str | None) -> str | None:
+        """The unit that makes a key."""
+        ...
+
+    def behind(self, asset: str) -> Sequence[Step]:
+        """The steps that have to be settled before its keys are known."""
+        ...
+
+    def read(self, reader: str, key: str | None, given: Input) -> Reading:
+        """What one step of a reader reads of an input."""
+        ...
+
+
+class Whole:
+    """Nothing has partitions."""
+
+    def keys(self, asset: str) -> Sequence[str | None]:
+        return (None,)
+
+    def units(self, asset: str) -> Sequence[str | None]:
+        return (None,)
+
+    def unit(self, asset: str, key: str | None) -> str | None:
+        return None
+
+    def behind(self, asset: str) -> Sequence[Step]:
+        return ()
+
+    def read(self, reader: str, key: str | None, given: Input) -> Reading:
+        return Reading((None,), many=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known when planning begins; the run decides over the very same snapshot.
@@ -41,12 +92,13 @@ class Facts:
         check_recipes: of each check of each output.
         environments: by asset name; check_environments likewise for checks.
         parameters: resolved values by asset name (defaults, settings, `-p`).
-        observations: file sources as seen now, by asset name.
+        observations: file sources as seen now, by step.
         present: does every object of a content exist? Asked once a content, then remembered: an
             object that a run brings back does not change what was decided.
         file_digest: digest of a project file now, or None; remembered likewise.
         now: UTC seconds since 1970.
         forced: assets the person asked to make whatever the verdict.
+        slices: which partitions there are.
     """
 
     past: Past
@@ -55,11 +107,12 @@ class Facts:
     environments: Mapping[str, EnvironmentFacts]
     check_environments: Mapping[CheckId, EnvironmentFacts]
     parameters: Mapping[str, Mapping[str, Any]]
-    observations: Mapping[str, Observation]
+    observations: Mapping[Step, Observation]
     present: Callable[[Content], bool]
     file_digest: Callable[[str], str | None]
     now: float
     forced: frozenset[str] = field(default_factory=frozenset)
+    slices: Slices = field(default_factory=Whole)
 
 
 def remembered(ask: Callable[[Content], bool]) -> Callable[[Content], bool]:
@@ -119,5 +172,9 @@ def _is_json(value: Any) -> bool:
     return value is None or type(value) in (str, int, float, bool)
 
 
-def parameters_of(asset: Asset, facts: Facts) -> Mapping[str, Any]:
-    return facts.parameters.get(asset.name, asset.parameters)
+def parameters_of(asset: Asset, facts: Facts, partition: str | None = None) -> Mapping[str, Any]:
+    """The values of its parameters; those of a grid come from the partition."""
+    values = facts.parameters.get(asset.name, asset.parameters)
+    if partition is None or asset.partitions is None:
+        return values
+    return {**values, **asset.partitions.parameters(partition)}

@@ -62,6 +62,10 @@ class Graph:
         ]
         return not arrivals or any(a not in ("path", "paths") for a in arrivals)
 
+    def reads_of(self, reader: str, other: str) -> list[Input]:
+        """The inputs by which an asset, or a check of it, reads another."""
+        return [g for g in self._all_inputs(reader) if self.maker.get(g.asset or "") == other]
+
     def _all_inputs(self, name: str) -> list[Input]:
         asset = self.assets[name]
         found = list(asset.inputs)

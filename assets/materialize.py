@@ -1,4 +1,4 @@
-"""The loop: decide each step over the facts of the plan, perform what is stale, record it."""
+"""The loop: decide each step over the facts of the plan, have stale ones performed, record them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lineal.assets.asset import Asset
+from lineal.assets.asset import Asset, Retry
+from lineal.assets.decide import (
+    bound_checks,
+    decide,
+    handed,
+    inputs_used,
+    kind_of,
+    steps_read,
+)
 from lineal.assets.errors import (
     InputsChanged,
     IntegrityError,
@@ -16,55 +24,58 @@ from lineal.assets.errors import (
     SourceMissing,
     StepError,
 )
+from lineal.assets.executors import Executor
 from lineal.assets.facts import Facts, parameters_of
 from lineal.assets.graph import Graph
-from lineal.assets.judge import Judged, failing, judge
-from lineal.assets.names import Step, identifier
-from lineal.assets.perform import Made, Outcome, Task, Workshop, perform
-from lineal.assets.plan import (
-    Decision,
-    Known,
-    Pending,
-    Plan,
-    current_versions,
-    decide,
-    fetched_fingerprints,
-    fingerprints,
-    inputs_used,
-    kind_of,
-    known_of,
-    outcome_known,
-)
-from lineal.assets.ports import Canonical, Clock, Journal, Locks, Observer
-from lineal.assets.recorder import Recorder, content_in_place, error_facts, reasons_of
-from lineal.assets.records import (
-    CheckResult,
-    Content,
-    Fact,
-    Materialization,
-    Observation,
-    RunEnded,
-    StepOutcome,
-)
+from lineal.assets.ledger import Ledger, failing
+from lineal.assets.names import Step
+from lineal.assets.perform import Done, Outcome, Task, Workshop
+from lineal.assets.plan import Plan
+from lineal.assets.ports import Clock, Journal, Locks, Observer
+from lineal.assets.recorder import Recorder, content_in_place, error_facts
+from lineal.assets.records import Attempt, Content, Observation, RunEnded
 from lineal.assets.run import Announcer, Run, StepReport, is_told
-from lineal.assets.scribe import Page, Scribe
+from lineal.assets.scribe import Scribe
+from lineal.assets.verdicts import BoundCheck, Decision, Handed
 from lineal.assets.worklist import Worklist
+
+_OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
+_TICK = 0.2  # seconds between two looks at what runs
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the loop speaks to: ports only."""
+    """What the loop speaks to: ports only.
+
+    Attributes:
+        executor: performs the tasks; given the workshop of this process and the known results.
+        observe: the files of a source's step, as they are now.
+        start: appends the entry that opens the run; its id.
+        made_meanwhile: was any of these fingerprints recorded since the plan?
+        paths: the files of an observation, absolute.
+        log: the name of a step's log in a run.
+        file_digest: of a project file, as it is now.
+        pause: seconds until an attempt that failed so, for the n-th time, is tried again, or None.
+        stopping: was the run asked to end? What is under way may end by itself.
+        pools: how many places each pool has.
+    """
 
     workshop: Workshop
+    executor: Callable[[Workshop], Executor]
     journal: Journal
     observer: Observer
+    observe: Callable[[Step], Observation]
     clock: Clock
     announcer: Announcer
     locks: Locks
-    start: Callable[[], str]  # appends the entry that opens the run; its id
-    made_meanwhile: Callable[[Iterable[str]], bool]  # any of these fingerprints, since the plan?
-    paths: Callable[[Observation], Sequence[str]]  # the files of an observation, absolute
-    file_digest: Callable[[str], str | None]  # of a project file, as it is now
+    start: Callable[[], str]
+    made_meanwhile: Callable[[Iterable[str]], bool]
+    paths: Callable[[Observation], Sequence[str]]
+    log: Callable[[Step], str]
+    file_digest: Callable[[str], str | None]
+    pause: Callable[[Retry, LinealError, int], float | None]
+    stopping: Callable[[], bool]
+    pools: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
 
 
@@ -76,297 +87,344 @@ def materialize(graph: Graph, plan: Plan, facts: Facts, around: Surroundings) ->
         KeyboardInterrupt: passed on after what was made is recorded.
     """
     began = time.perf_counter()
-    loop = _Loop(graph, plan, facts, around)
     if not plan.has_work:
-        reports = loop.idle()
-        outcome: Literal["done", "failed"] = "failed" if _bad(reports) else "done"
-        return Run(None, outcome, tuple(reports), time.perf_counter() - began)
-    return loop.run(began)
+        return _idle(Ledger(graph, plan, facts, around.announcer.settled), began)
+    return _Loop(graph, plan, facts, around).run(began)
+
+
+def _idle(ledger: Ledger, began: float) -> Run:
+    """Nothing to do: what is fresh, and what stays blocked."""
+    plan = ledger.plan
+    for step in plan.selected:
+        decision = plan.decisions[step]
+        because = _broken(step, ledger) if ledger.broken else ()
+        if because:
+            ledger.skip(step, decision, because)
+        else:
+            ledger.leave(step, decision)
+    outcome: Literal["done", "failed"] = "failed" if _bad(ledger.reports) else "done"
+    return Run(None, outcome, tuple(ledger.reports), time.perf_counter() - began)
 
 
 def _bad(reports: Iterable[StepReport]) -> bool:
     return any(r.outcome in ("failed", "blocked", "skipped") for r in reports)
 
 
+def _broken(step: Step, ledger: Ledger) -> tuple[str, ...]:
+    """The steps that this one reads and that gave nothing."""
+    read = steps_read(ledger.graph, step, ledger.facts)
+    return tuple(str(s) for s in read if s in ledger.broken)
+
+
 @dataclass(slots=True)
+class _Attempt:
+    """A step that is under way, or waits to be tried again."""
+
+    decision: Decision
+    started: float  # UTC seconds, of this attempt
+    began: float  # by the performance counter, likewise
+    failed: tuple[Attempt, ...] = ()  # those before it
+
+
 class _Loop:
-    graph: Graph
-    plan: Plan
-    facts: Facts
-    around: Surroundings
-    run_id: str = ""
-    recorder: Recorder = field(init=False)
-    known: dict[str, Known] = field(default_factory=dict)
-    held: dict[str, Canonical] = field(default_factory=dict)
-    broken: dict[str, StepOutcome] = field(default_factory=dict)  # by asset: failed, blocked, …
-    reports: list[StepReport] = field(default_factory=list)
-    readers_left: dict[str, int] = field(default_factory=dict)
-    checked: dict[str, CheckResult] = field(default_factory=dict)  # by fingerprint, in this run
-    worklist: Worklist = field(init=False)
-    taken: dict[str, Callable[[], None]] = field(default_factory=dict)  # locks, by asset
-    published: set[str] = field(default_factory=set)  # outputs this run made current
-    looked_again: set[str] = field(default_factory=set)  # sources observed a second time
-    undecided: set[str] = field(default_factory=set)  # those to which the plan applies no more
+    """One run. Steps are named as assets as a whole; their outputs have the same partition."""
+
+    def __init__(self, graph: Graph, plan: Plan, facts: Facts, around: Surroundings) -> None:
+        self.graph, self.plan, self.around = graph, plan, around
+        self.ledger = Ledger(graph, plan, facts, self._settled)
+        self.running: dict[Step, _Attempt] = {}
+        self.resting: dict[Step, tuple[float, _Attempt]] = {}  # until when, by the counter
+        self.taken: dict[Step, Callable[[], None]] = {}  # locks
+        self.looked_again: set[Step] = set()  # sources observed a second time
+        self.undecided: set[Step] = set()  # those to which the plan applies no more
+        self.void: set[Step] = set()  # under way on what holds no more: to be done once more
+        self.used: dict[str, int] = {}  # places of each pool
+        self.told_stopping = False
+
+    @property
+    def facts(self) -> Facts:
+        return self.ledger.facts
 
     # ---------------------------------------------------------------------------- the whole run
 
-    def idle(self) -> list[StepReport]:
-        """Nothing to do: what is fresh, and what stays blocked."""
-        for name in self.plan.selected:
-            self._settle_without_work(self.graph.assets[name], self.plan.decisions[name])
-        return self.reports
-
     def run(self, began: float) -> Run:
-        around = self.around
-        self.run_id = around.start()
-        self.recorder = Recorder(self.graph, self.run_id)
-        self._begin()
+        around, ledger = self.around, self.ledger
+        run_id = around.start()
+        self.run_id = run_id
+        ledger.recorder = Recorder(self.graph, run_id)
+        self.executor = around.executor(replace(around.workshop, known_result=ledger.known_result))
         outcome: Literal["done", "failed", "cancelled"] = "cancelled"
         try:
             with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
+                self.scribe = scribe
+                ledger.hand_on = scribe.post
                 try:
-                    for name in self.worklist:
-                        self._one(self.graph.assets[name], scribe)
-                    outcome = "failed" if _bad(self.reports) else "done"
+                    self._carry_out()
+                    if not self.worklist.left:
+                        outcome = "failed" if _bad(ledger.reports) else "done"
                 except KeyboardInterrupt:
-                    self._cancel_rest()
+                    self.executor.give_up()
+                if outcome == "cancelled":
+                    told = {(r.maker, r.step.partition) for r in ledger.reports}
+                    ledger.cancel(s for s in self.plan.selected if s not in told)
                 scribe.finish()
         finally:
-            for name in list(self.taken):
-                self._let_go(name)
-        run = Run(self.run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
-        ended = RunEnded(self.run_id, outcome, run.counts, around.clock())
+            for step in list(self.taken):
+                self._let_go(step)
+        run = Run(run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
 
-    def _begin(self) -> None:
-        self.worklist = Worklist(self.graph, self.plan.selected)
-        for name in self.plan.excluded:
-            self.known.update(current_versions(self.graph.assets[name], self.facts))
-        self._expect_readers(self.plan.selected)
+    def _carry_out(self) -> None:
+        ledger = self.ledger
+        ledger.keeps_values = self.executor.hands_over
+        self.reads: dict[Step, tuple[Step, ...]] = {}
+        self.worklist = Worklist(
+            self.plan.selected,
+            self._reads,
+            self._expected if self.executor.slots > 1 else None,
+        )
+        ledger.know_excluded(self.plan.excluded)
+        self._retire()
+        for step in self.plan.selected:
+            ledger.expect(self._reads(step))
+        while self.worklist.left:
+            self._start_what_is_ready()
+            if self.running:
+                self._finish(self._pause())
+            elif self.around.stopping():
+                break
+            elif self.resting:
+                self.executor.wait(self._pause())
+            elif not (self.worklist.ready or self.worklist.turn()) and self.worklist.left:
+                raise RuntimeError("no step can go on, and some are left")
 
-    def _expect_readers(self, names: Iterable[str]) -> None:
-        for name in names:
-            for needed in self.graph.upstream[name]:
-                for output in self.graph.assets[needed].outputs:
-                    self.readers_left[output] = self.readers_left.get(output, 0) + 1
+    def _retire(self) -> None:
+        """Partitions that are no more go before anything else is told."""
+        if self.plan.retired:
+            gone = [fact._replace(run=self.run_id) for fact in self.plan.retired]
+            self.ledger.retire(gone)
+
+    def _reads(self, step: Step) -> tuple[Step, ...]:
+        if step not in self.reads:
+            found = steps_read(self.graph, step, self.facts)
+            self.reads[step] = tuple(s for s in found if s in self.plan.decisions)
+        return self.reads[step]
+
+    def _expected(self, step: Step) -> float:
+        """How long a step will take, by its last time; one that is fresh takes none."""
+        if self.plan.decisions[step].action == "none":
+            return 0.0
+        return self._last_seconds(step) or 0.001
+
+    def _last_seconds(self, step: Step) -> float | None:
+        first = self.graph.assets[step.asset].outputs[0]
+        made = self.facts.past.current(first, step.partition)
+        return made.seconds if made is not None and made.seconds else None
 
     def _ordered(self) -> list[StepReport]:
         place = {step.step: i for i, step in enumerate(self.plan.steps)}
-        return sorted(self.reports, key=lambda r: place[r.step])
+        return sorted(self.ledger.reports, key=lambda r: place[r.step])
 
-    def _cancel_rest(self) -> None:
-        told = {r.step for r in self.reports}
-        for planned in self.plan.steps:
-            if planned.step not in told:
-                self.reports.append(StepReport(planned.step, planned.maker, "cancelled"))
+    # --------------------------------------------------------------------------- who may start
 
-    # -------------------------------------------------------------------------------- one asset
+    def _start_what_is_ready(self) -> None:
+        """Begin with steps while there is room; those that need no work are settled at once."""
+        self._wake_rested()
+        while not self._stopping() and len(self.running) < self.executor.slots:
+            step = self.worklist.next(self._fits)
+            if step is None:
+                return
+            self._one(step)
 
-    def _one(self, asset: Asset, scribe: Scribe) -> None:
-        name = asset.name
-        decision = self.plan.decisions[name]
-        because = self._broken_inputs(asset)
+    def _stopping(self) -> bool:
+        if not self.around.stopping():
+            return False
+        if not self.told_stopping:
+            self.told_stopping = True
+            self.around.announcer.stopping(tuple(self.running))
+        return True
+
+    def _fits(self, step: Step) -> bool:
+        """Do its pools have room, and may it run beside what runs?"""
+        asset = self.graph.assets[step.asset]
+        if asset.exclusive and self.running:
+            return False
+        if any(self.graph.assets[s.asset].exclusive for s in self.running):
+            return False
+        pools = self.around.pools
+        return all(self.used.get(p, 0) + n <= pools.get(p, n) for p, n in asset.pools)
+
+    def _occupy(self, step: Step, places: int) -> None:
+        for pool, count in self.graph.assets[step.asset].pools:
+            self.used[pool] = self.used.get(pool, 0) + places * count
+
+    def _pause(self) -> float | None:
+        """How long to wait for what runs: until one that rests is due, or there is news to tell."""
+        due = [until for until, _ in self.resting.values()]
+        if not due:
+            return _TICK
+        return max(0.0, min(_TICK, min(due) - time.perf_counter()))
+
+    def _wake_rested(self) -> None:
+        now = time.perf_counter()
+        for step, (until, attempt) in list(self.resting.items()):
+            full = len(self.running) >= self.executor.slots
+            if until <= now and not full and not self._stopping() and self._fits(step):
+                del self.resting[step]
+                self._attempt(step, attempt.decision, attempt.failed)
+
+    # --------------------------------------------------------------------------------- one step
+
+    def _one(self, step: Step) -> None:
+        decision = self.plan.decisions[step]
+        because = _broken(step, self.ledger) if self.ledger.broken else ()
         if because:
-            self._skip(asset, decision, because, scribe)
-        else:
-            if decision.action == "wait" or name in self.undecided:
-                # The same function over the same facts; only the inputs are known by now.
-                decision = decide(self.graph, asset, self.known, self.facts)
-            if decision.action in ("compute", "recheck"):
-                if not self._take(asset, scribe):
-                    self.worklist.put_off(name)
-                    return
-                if self.around.made_meanwhile((decision.fingerprints or {}).values()):
-                    decision = decide(self.graph, asset, self.known, self.facts)
-            self._act(asset, decision, scribe)
-        self._release(asset)
+            self.ledger.skip(step, decision, because)
+            self._done(step)
+            return
+        if decision.action == "wait" or step in self.undecided:
+            # The same function over the same facts; only the inputs are known by now.
+            decision = decide(self.graph, step, self.ledger.known, self.facts)
+        if decision.action in ("compute", "recheck"):
+            if not self._take(step):
+                self.worklist.put_off(step)
+                return
+            if self.around.made_meanwhile((decision.fingerprints or {}).values()):
+                decision = decide(self.graph, step, self.ledger.known, self.facts)
+        self._act(step, decision)
 
-    def _take(self, asset: Asset, scribe: Scribe) -> bool:
-        """Hold the step against other processes; one that is held is waited for at the end."""
-        if asset.name in self.taken:  # done before in this run: until that is durable
-            scribe.finish()
-        let_go = self.around.locks.take(asset.name, wait=False)
-        if let_go is None and self.worklist.patient:
-            scribe.finish()  # who waits holds nothing: no two ever wait for each other
-            self.around.announcer.waiting(asset)
-            let_go = self.around.locks.take(asset.name, wait=True)
+    def _act(self, step: Step, decision: Decision) -> None:
+        again = not self.ledger.published.isdisjoint(self.ledger.outputs(step))
+        if decision.action == "blocked" or (decision.action == "none" and not again):
+            self.ledger.leave(step, decision)
+        elif decision.action in ("none", "reuse"):
+            self.ledger.reuse(step, decision, {}, self.around.clock())
+        elif decision.action == "wait":
+            _, missing = inputs_used(self.graph, step, self.ledger.known, self.facts)
+            self.ledger.skip(step, decision, missing)
+        else:
+            self._attempt(step, decision, ())
+            return
+        self._done(step)
+
+    def _done(self, step: Step) -> None:
+        self.worklist.done(step)
+        self.ledger.release(self._reads(step))
+
+    def _take(self, step: Step) -> bool:
+        """Hold a step against other processes; one that is held is waited for at the end."""
+        if step in self.taken:  # done before in this run: until that is durable
+            self.scribe.finish()
+        let_go = self.around.locks.take(str(step), wait=False)
+        if let_go is None and self.worklist.patient and not self.running:
+            self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
+            self.around.announcer.waiting(self.graph.assets[step.asset])
+            let_go = self.around.locks.take(str(step), wait=True)
         if let_go is None:
             return False
-        self.taken[asset.name] = let_go
+        self.taken[step] = let_go
         return True
 
-    def _let_go(self, name: str) -> None:
-        self.taken.pop(name, _nothing)()
+    def _let_go(self, step: Step) -> None:
+        self.taken.pop(step, _nothing)()
 
-    def _broken_inputs(self, asset: Asset) -> tuple[str, ...]:
-        return tuple(n for n in self.graph.upstream[asset.name] if n in self.broken)
-
-    def _act(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
-        again = not self.published.isdisjoint(asset.outputs)
-        if decision.action == "blocked" or (decision.action == "none" and not again):
-            self._settle_without_work(asset, decision, scribe)
-        elif decision.action in ("none", "reuse"):
-            self._reuse(asset, decision, (), scribe)
-        elif decision.action == "recheck":
-            self._attempt(asset, decision, scribe, self._recheck)
-        elif decision.action == "wait":
-            _, missing = inputs_used(self.graph, asset, self.known, self.facts)
-            self._skip(asset, decision, missing, scribe)
-        else:
-            self._attempt(asset, decision, scribe, self._compute)
-
-    def _release(self, asset: Asset) -> None:
-        """Forget values in memory that no later step reads."""
-        for needed in self.graph.upstream[asset.name]:
-            for output in self.graph.assets[needed].outputs:
-                self.readers_left[output] -= 1
-                if not self.readers_left[output]:
-                    self.held.pop(output, None)
-
-    def _skip(
-        self,
-        asset: Asset,
-        decision: Decision,
-        because: tuple[str, ...],
-        scribe: Scribe | None = None,
-    ) -> None:
-        self.broken[asset.name] = "skipped"
-        for output in asset.outputs:
-            self.reports.append(
-                StepReport(
-                    Step(output),
-                    asset.name,
-                    "skipped",
-                    reasons_of(decision),
-                    because=because,
-                    current=self._current_digest(output),
-                )
-            )
-        self._tell(self.reports[-len(asset.outputs) :], scribe)
-
-    def _settle_without_work(
-        self, asset: Asset, decision: Decision, scribe: Scribe | None = None
-    ) -> None:
-        """Fresh, blocked again, or behind something blocked: nothing is written."""
-        if decision.action == "wait":
-            waits = self._broken_inputs(asset) or _waiting(decision)
-            self._skip(asset, decision, waits, scribe)
-            return
-        self.known.update(outcome_known(asset, decision, self.facts))
-        blocked = decision.action == "blocked"
-        if blocked:
-            self.broken[asset.name] = "blocked"
-        for output in asset.outputs:
-            kept = (decision.kept or {}).get(output)
-            content = kept.content if kept is not None else None
-            own = tuple(f for f in decision.failing if f.asset == output)
-            self.reports.append(
-                StepReport(
-                    Step(output),
-                    asset.name,
-                    "blocked" if blocked else "fresh",
-                    reasons_of(decision),
-                    content.digest if content else None,
-                    summary=content.summary if content else "",
-                    checks=own,
-                    current=self._current_digest(output),
-                )
-            )
-        self._tell(self.reports[-len(asset.outputs) :], scribe)
-
-    def _tell(self, reports: Sequence[StepReport], scribe: Scribe | None) -> None:
-        """In the order of the steps: behind those whose facts are not durable yet."""
-        if scribe is None:
-            self._told(reports)
-        else:
-            scribe.post(Page({}, lambda _: (), lambda: self._told(reports)))
-
-    def _told(self, reports: Sequence[StepReport]) -> None:
+    def _settled(self, reports: Sequence[StepReport]) -> None:
         """What became of a step is durable: tell it, and let others have the step."""
         self.around.announcer.settled(reports)
-        self._let_go(reports[0].maker)
+        self._let_go(Step(reports[0].maker, reports[0].step.partition))
 
-    def _current_digest(self, output: str) -> str | None:
-        current = self.facts.past.current(output, None)
-        return current.content.digest if current is not None and current.content else None
+    # ---------------------------------------------------------------------------------- attempts
 
-    def _attempt(
-        self,
-        asset: Asset,
-        decision: Decision,
-        scribe: Scribe,
-        work: Callable[[Asset, Decision, Scribe], None],
-    ) -> None:
-        self.around.announcer.started(asset, decision)
-        started = self.around.clock()
-        began = time.perf_counter()
+    def _attempt(self, step: Step, decision: Decision, failed: tuple[Attempt, ...]) -> None:
+        asset = self.graph.assets[step.asset]
+        attempt = _Attempt(decision, self.around.clock(), time.perf_counter(), failed)
+        self.around.announcer.started(
+            step, asset, decision, len(failed) + 1, self._last_seconds(step)
+        )
+        self.running[step] = attempt
+        self._occupy(step, 1)
+        if kind_of(self.graph, asset) == "files in place" and decision.action == "compute":
+            self._take_in(step, Done(Outcome({}, 0.0)))
+            return
         try:
+            task = self._task(step, decision)
+        except _OF_THE_STEP as error:
+            self._take_in(step, Done(Outcome({}, 0.0), error=error))
+            return
+        self.executor.submit(task)
+
+    def _finish(self, seconds: float | None) -> None:
+        for step, done in self.executor.wait(seconds):
+            self._take_in(step, done)
+        self.around.announcer.tick()
+
+    def _take_in(self, step: Step, done: Done) -> None:
+        """A task is done: record what it gave, try it again, or say that it failed."""
+        attempt = self.running.pop(step)
+        self._occupy(step, -1)
+        if step in self.void:
+            self.void.discard(step)
+            self._let_go(step)
+            self._done(step)
+            self._again({step})
+            return
+        error = self._error_of(step, attempt, done)
+        if error is not None:
             try:
-                work(asset, decision, scribe)
-            except (StepError, QueryError, SourceMissing):
-                if not self._look_again(asset):  # whatever went wrong, it may come of the change
-                    raise
-                self._let_go(asset.name)
-        except (StepError, QueryError, SourceMissing, IntegrityError) as error:
-            seconds = time.perf_counter() - began
-            self._fail(asset, decision, error, started, seconds, scribe)
+                seen = self._observed_anew(step, error)
+            except SourceMissing as gone:
+                seen, error = {}, gone
+            if seen:
+                self._let_go(step)
+                self._done(step)
+                self._look_again(seen)
+                return
+            if self._rest(step, attempt, error):
+                return
+            seconds = time.perf_counter() - attempt.began
+            told = (attempt.started, seconds, attempt.failed)
+            self.ledger.fail(step, attempt.decision, error, *told)
+        self._done(step)
 
-    # ---------------------------------------------------------------------------------- compute
+    def _error_of(self, step: Step, attempt: _Attempt, done: Done) -> LinealError | None:
+        """Accept what a task gave; the error if it failed, or can't be accepted."""
+        if done.error is None:
+            try:
+                self._accept(step, attempt, done)
+            except _OF_THE_STEP as error:
+                return error
+        return done.error
 
-    def _look_again(self, asset: Asset) -> bool:
-        """A source's files moved since the plan: observe them, and do what rests on them again.
-
-        Once a source and run: one that never rests is told as the step's failure.
-        """
-        moved = self._moved(asset)
-        if not moved or moved & self.looked_again:
+    def _rest(self, step: Step, attempt: _Attempt, error: LinealError) -> bool:
+        """Is the step to be tried again? Then it waits a while, and others go on."""
+        retry = self.graph.assets[step.asset].retry
+        number = len(attempt.failed) + 1
+        if retry is None or number > retry.times or self.around.stopping():
             return False
-        self.looked_again |= moved
-        observations = dict(self.facts.observations)
-        for source in moved:
-            files = self.graph.assets[source].files
-            if files is not None:
-                observations[source] = self.around.observer.observe(source, files)
-        self.facts = replace(self.facts, observations=observations)
-        for source in moved & self.plan.excluded:
-            self.known.update(current_versions(self.graph.assets[source], self.facts))
-        self.around.announcer.moved(sorted(moved))
-        self._again(self.graph.fed_by(moved).intersection(self.plan.selected))
+        pause = self.around.pause(retry, error, number)
+        if pause is None:
+            return False
+        seconds = time.perf_counter() - attempt.began
+        told = Attempt(number, attempt.started, seconds, error_facts(error))
+        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told))
+        self.resting[step] = (time.perf_counter() + pause, again)
+        self.around.announcer.retrying(step, error, number + 1, retry.times + 1, pause)
         return True
 
-    def _moved(self, asset: Asset) -> set[str]:
-        seen, unchanged = self.facts.observations, self.around.observer.unchanged
-        return {source for source in self._sources_read(asset) if not unchanged(seen[source])}
-
-    def _again(self, names: set[str]) -> None:
-        """Decide these again, on what is known now; what became of them before was true too."""
-        self._expect_readers(names - self.worklist.left)
-        self.worklist.again(names)
-        self.undecided |= names
-        self.reports = [r for r in self.reports if r.maker not in names]
-        for name in names:
-            self.broken.pop(name, None)
-            for output in self.graph.assets[name].outputs:
-                self.held.pop(output, None)
-                self.known.pop(output, None)
-
-    def _sources_read(self, asset: Asset) -> list[str]:
-        """The file sources whose files this computation itself opens."""
-        read = [asset.name] if asset.kind == "files" else []
-        for given in asset.inputs:
-            maker = self.graph.maker.get(given.asset or "", "")
-            if maker in self.facts.observations and given.arrival in ("path", "paths"):
-                read.append(maker)
-        return read
-
-    def _compute(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
-        started = self.around.clock()
-        used, _ = inputs_used(self.graph, asset, self.known, self.facts)
-        in_place = kind_of(self.graph, asset) == "files in place"
-        task = self._task(asset, scribe)
-        outcome = Outcome({}, 0.0) if in_place else perform(task, self.around.workshop)
-        for source in sorted(self._moved(asset)):
+    def _accept(self, step: Step, attempt: _Attempt, done: Done) -> None:
+        """What a task gave is recorded, if nothing moved under it."""
+        asset, decision = self.graph.assets[step.asset], attempt.decision
+        ledger, outcome = self.ledger, done.outcome
+        if decision.action == "recheck":
+            judged = ledger.judged(done.results)
+            if failing(judged):
+                ledger.refuse(step, decision, _contents(decision), judged)
+            else:
+                ledger.reuse(step, decision, judged, self.around.clock())
+            return
+        for source in sorted(self._moved(step)):
             raise InputsChanged(
                 f"the files of `{source}` changed while they were read",
                 where=str(asset.where),
@@ -374,6 +432,14 @@ class _Loop:
             )
         if outcome.written:
             self._forget(outcome.written)
+        self._refuse_undeclared(asset, outcome)
+        contents = {o: m.canonical.content for o, m in outcome.made.items()}
+        if kind_of(self.graph, asset) == "files in place":
+            contents = {asset.name: content_in_place(self.facts.observations[step])}
+        judged = ledger.judged(done.results)
+        ledger.record(step, decision, contents, outcome, judged, attempt.started, attempt.failed)
+
+    def _refuse_undeclared(self, asset: Asset, outcome: Outcome) -> None:
         undeclared = [u for u in outcome.unwatched if is_told(u)]
         if undeclared and self.around.strict:
             path, _, place = undeclared[0]
@@ -382,15 +448,6 @@ class _Loop:
                 where=place,
                 advice="declare it with source(…) and take it as a parameter",
             )
-        prints = decision.fingerprints or fingerprints(self.graph, asset, used, self.facts)
-        if asset.kind == "fetch":
-            prints = fetched_fingerprints(self.graph, asset, self.facts, self.run_id)
-        drafts = self.recorder.drafts(self.facts, asset, decision, used, outcome, prints, started)
-        contents = {o: m.canonical.content for o, m in outcome.made.items()}
-        if in_place:
-            contents = {asset.name: content_in_place(self.facts.observations[asset.name])}
-        judged = self._judge(asset, contents, outcome.made, task)
-        self._record(asset, decision, drafts, contents, outcome, judged, scribe)
 
     def _forget(self, written: Sequence[str]) -> None:
         """A step wrote these files: steps after it are decided on what they hold now."""
@@ -399,247 +456,126 @@ class _Loop:
         def file_digest(path: str) -> str | None:
             return anew(path) if path in written else before(path)
 
-        self.facts = replace(self.facts, file_digest=file_digest)
+        self.ledger.facts = replace(self.facts, file_digest=file_digest)
 
-    def _task(self, asset: Asset, scribe: Scribe) -> Task:
-        inputs: dict[str, Known] = {}
+    # -------------------------------------------------------------- files that move meanwhile
+
+    def _moved(self, step: Step) -> set[Step]:
+        """The sources whose files this step itself opens, and that changed since the plan."""
+        seen, unchanged = self.facts.observations, self.around.observer.unchanged
+        return {source for source in self._sources_read(step) if not unchanged(seen[source])}
+
+    def _observed_anew(self, step: Step, error: LinealError) -> dict[Step, Observation]:
+        """Sources that moved under a step that failed: whatever went wrong, it may come of it.
+
+        Once a source and run: one that never rests is told as the step's failure.
+        """
+        moved = self._moved(step)
+        if isinstance(error, IntegrityError) or moved & self.looked_again:
+            return {}
+        return {source: self.around.observe(source) for source in moved}
+
+    def _look_again(self, seen: Mapping[Step, Observation]) -> None:
+        """Sources were observed anew: do what rests on them again."""
+        self.looked_again |= seen.keys()
+        self.ledger.facts = replace(self.facts, observations={**self.facts.observations, **seen})
+        self.ledger.know_excluded({s.asset for s in seen} & self.plan.excluded)
+        self.around.announcer.moved(sorted(str(s) for s in seen))
+        self._again(self._fed_by(set(seen)))
+
+    def _fed_by(self, moved: set[Step]) -> set[Step]:
+        """These steps, and all that read them, at any distance."""
+        found = set(moved)
+        for step in self.plan.selected:
+            if not found.isdisjoint(steps_read(self.graph, step, self.facts)):
+                found.add(step)
+        return found.intersection(self.plan.selected)
+
+    def _again(self, steps: set[Step]) -> None:
+        """Decide these again, on what is known now; what became of them before was true too."""
+        ledger = self.ledger
+        under_way = steps & self.running.keys()
+        self.void |= under_way
+        for step in steps & self.resting.keys():
+            del self.resting[step]
+        for step in steps - self.worklist.left:
+            ledger.expect(self._reads(step))
+        self.worklist.again(steps - under_way)
+        self.undecided |= steps
+        ledger.reports = [r for r in ledger.reports if Step(r.maker, r.step.partition) not in steps]
+        for step in steps:
+            ledger.forget(step)
+
+    # ------------------------------------------------------------------------------------- tasks
+
+    def _sources_read(self, step: Step) -> list[Step]:
+        """The file sources whose files this computation itself opens."""
+        asset, observed = self.graph.assets[step.asset], self.facts.observations
+        read = [step] if asset.kind == "files" else []
         for given in asset.inputs:
-            name = given.asset or given.parameter
-            if given.arrival in ("path", "paths") and name in self.held:
-                self._put_down(name, scribe)
-            inputs[given.parameter] = self.known[name]
-        observed = self.facts.observations
-        if asset.kind == "files":
-            inputs["files"] = Known(asset.name, None, None, "", observed[asset.name])
-        paths = {s: self.around.paths(observed[s]) for s in self._sources_read(asset)}
+            if given.arrival in ("path", "paths"):
+                name = given.asset or ""
+                keys = self.facts.slices.read(step.asset, step.partition, given).keys
+                maker = self.graph.maker.get(name, "")
+                read += [Step(maker, k) for k in keys if Step(maker, k) in observed]
+        return read
+
+    def _task(self, step: Step, decision: Decision) -> Task:
+        asset, facts = self.graph.assets[step.asset], self.facts
+        inputs = {g.parameter: self._handed(step, g.parameter) for g in asset.inputs}
+        kept = _contents(decision) if decision.action == "recheck" else None
+        outputs = self.ledger.outputs(step)
+        currents = {o.asset: facts.past.current(*o) for o in outputs}
         return Task(
+            step=step,
             asset=asset,
-            recipe=self.facts.recipes[asset.name],
-            parameters=parameters_of(asset, self.facts),
+            recipe=facts.recipes[asset.name],
+            parameters=parameters_of(asset, facts, step.partition),
             inputs=inputs,
-            held=self.held,
-            paths=paths,
-            log=f"{self.run_id}/{identifier(asset.outputs[0])}",
+            held=self.ledger.held,
+            observation=facts.observations.get(step),
+            paths={s: self.around.paths(facts.observations[s]) for s in self._sources_read(step)},
+            log=f"{self.run_id}/{self.around.log(Step(asset.outputs[0], step.partition))}",
+            kept=kept,
+            checks={o.asset: self._bound_checks(asset, o) for o in outputs},
+            previous={o: m.content for o, m in currents.items() if m and m.content},
+            timeout=asset.timeout,
         )
 
-    def _put_down(self, output: str, scribe: Scribe) -> None:
+    def _handed(self, step: Step, parameter: str) -> Handed:
+        asset = self.graph.assets[step.asset]
+        given = next(g for g in asset.inputs if g.parameter == parameter)
+        if given.arrival in ("path", "paths"):
+            found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+            for version in found.versions:
+                self._put_down(Step(version.asset, version.partition))
+        return handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+
+    def _bound_checks(self, asset: Asset, output: Step) -> tuple[BoundCheck, ...]:
+        bound, pending = bound_checks(self.graph, output, self.ledger.known, self.facts)
+        if pending:
+            raise StepError(
+                f"a check of `{output}` needs {', '.join(pending)}, which was never made",
+                where=str(asset.where),
+            )
+        return bound
+
+    def _put_down(self, output: Step) -> None:
         """A reader wants the file itself: wait until it is written."""
-        scribe.finish()
-        content = scribe.written(output)
-        if content is not None:
-            self.known[output] = replace(self.known[output], content=content)
-            self.held.pop(output, None)
-
-    # ----------------------------------------------------------------------------------- checks
-
-    def _judge(
-        self, asset: Asset, contents: Mapping[str, Content], made: Mapping[str, Made], task: Task
-    ) -> Judged:
-        bench = (self.graph, self.known, self.facts, self.around.workshop)
-        return judge(asset, contents, made, task, bench, self.checked)
-
-    def _recheck(self, asset: Asset, decision: Decision, scribe: Scribe) -> None:
-        """A kept version is judged again; nothing is recomputed."""
-        kept = decision.kept or {}
-        contents = {o: m.content for o, m in kept.items() if m.content is not None}
-        judged = self._judge(asset, contents, {}, self._task(asset, scribe))
-        refused = failing(judged)
-        if not refused:
-            self._reuse(asset, decision, judged, scribe)
+        if output not in self.ledger.held:
             return
-        new = [r for results in judged.values() for r, is_new in results if is_new]
-        reports = self._blocked_reports(asset, decision, contents, judged, 0.0)
-        self.broken[asset.name] = "blocked"
-        told = [*self.recorder.named(self.facts, asset, new), *new]
-        self._post(asset, scribe, {}, lambda _: told, reports)
+        self.scribe.finish()
+        content = self.scribe.written(output)
+        if content is not None:
+            known = self.ledger.known
+            known[output] = replace(known[output], content=content)
+            self.ledger.held.pop(output, None)
 
-    def _reuse(
-        self,
-        asset: Asset,
-        decision: Decision,
-        judged: Judged | tuple[()],
-        scribe: Scribe,
-    ) -> None:
-        """Publish a version that was made before; or only keep what its checks said."""
-        kept = decision.kept or {}
-        results = dict(judged) if judged else {}
-        new: list[Fact] = [r for found in results.values() for r, is_new in found if is_new]
-        facts: list[Fact] = [*self.recorder.named(self.facts, asset, new), *new]
-        reports: list[StepReport] = []
-        for output, before in kept.items():
-            current = self.facts.past.current(output, None)
-            made = before
-            if current is not before or output in self.published:
-                made = self.recorder.reused(
-                    self.facts,
-                    asset,
-                    decision,
-                    before,
-                    output=output,
-                    used=inputs_used(self.graph, asset, self.known, self.facts)[0],
-                    results=[r for r, _ in results.get(output, ())],
-                    started=self.around.clock(),
-                )
-                facts.extend((made, self.recorder.publication(made)))
-                self.published.add(output)
-            self.known[output] = known_of(made, self.facts.observations.get(asset.name))
-            content = made.content
-            reports.append(
-                StepReport(
-                    Step(output),
-                    asset.name,
-                    "reused",
-                    reasons_of(decision),
-                    content.digest if content else None,
-                    summary=content.summary if content else "",
-                    metrics=made.metrics,
-                    checks=tuple(r for r, _ in results.get(output, ())),
-                )
-            )
-        self._post(asset, scribe, {}, lambda _: facts, reports)
 
-    # ------------------------------------------------------------------------------------ record
-
-    def _record(
-        self,
-        asset: Asset,
-        decision: Decision,
-        drafts: Mapping[str, Materialization],
-        contents: Mapping[str, Content],
-        outcome: Outcome,
-        judged: Judged,
-        scribe: Scribe,
-    ) -> None:
-        blocked = bool(failing(judged))
-        canonicals = {o: m.canonical for o, m in outcome.made.items()}
-        new = [r for results in judged.values() for r, is_new in results if is_new]
-        finished = {
-            o: replace(
-                draft,
-                outcome="blocked" if blocked else "made",
-                content=contents[o],
-                checks=tuple(r.fingerprint for r, _ in judged[o]),
-            )
-            for o, draft in drafts.items()
-        }
-
-        named = [*self.recorder.named(self.facts, asset, new), *new]
-
-        def facts(written: Mapping[str, Content]) -> list[Fact]:
-            found: list[Fact] = list(named)
-            for output, made in finished.items():
-                durable = replace(made, content=written.get(output, made.content))
-                found.append(durable)
-                if not blocked:
-                    found.append(self.recorder.publication(durable))
-            return found
-
-        if blocked:
-            self.broken[asset.name] = "blocked"
-            reports = self._blocked_reports(asset, decision, contents, judged, outcome.seconds)
-        else:
-            self._take_up(asset, finished, canonicals)
-            self.published.update(finished)
-            reports = [
-                StepReport(
-                    Step(output),
-                    asset.name,
-                    "made",
-                    made.reasons,
-                    contents[output].digest,
-                    outcome.seconds,
-                    contents[output].summary,
-                    made.metrics,
-                    checks=tuple(r for r, _ in judged[output]),
-                    unwatched=tuple(u for u in made.unwatched if is_told(u)),
-                )
-                for output, made in finished.items()
-            ]
-        self._post(asset, scribe, canonicals, facts, reports)
-
-    def _take_up(
-        self,
-        asset: Asset,
-        finished: Mapping[str, Materialization],
-        canonicals: Mapping[str, Canonical],
-    ) -> None:
-        """Later steps read what was just made; from memory while someone will."""
-        observation = self.facts.observations.get(asset.name)
-        for output, made in finished.items():
-            self.known[output] = known_of(made, observation)
-            if output in canonicals and self.readers_left.get(output):
-                self.held[output] = canonicals[output]
-
-    def _blocked_reports(
-        self,
-        asset: Asset,
-        decision: Decision,
-        contents: Mapping[str, Content],
-        judged: Judged,
-        seconds: float,
-    ) -> list[StepReport]:
-        return [
-            StepReport(
-                Step(output),
-                asset.name,
-                "blocked",
-                reasons_of(decision),
-                content.digest,
-                seconds,
-                content.summary,
-                checks=tuple(r for r, _ in judged[output]),
-                current=self._current_digest(output),
-            )
-            for output, content in contents.items()
-        ]
-
-    def _post(
-        self,
-        asset: Asset,
-        scribe: Scribe,
-        canonicals: Mapping[str, Canonical],
-        facts: Callable[[Mapping[str, Content]], Sequence[Fact]],
-        reports: Sequence[StepReport],
-    ) -> None:
-        self.reports.extend(reports)
-        scribe.post(Page(canonicals, facts, lambda: self._told(reports)))
-
-    def _fail(
-        self,
-        asset: Asset,
-        decision: Decision,
-        error: LinealError,
-        started: float,
-        seconds: float,
-        scribe: Scribe,
-    ) -> None:
-        self.broken[asset.name] = "failed"
-        used, _ = inputs_used(self.graph, asset, self.known, self.facts)
-        outcome = Outcome({}, seconds)
-        prints = decision.fingerprints or dict.fromkeys(asset.outputs, "")
-        drafts = self.recorder.drafts(self.facts, asset, decision, used, outcome, prints, started)
-        told = error_facts(error)
-        failed = [replace(d, outcome="failed", error=told, origin="") for d in drafts.values()]
-        reports = [
-            StepReport(
-                Step(made.asset),
-                asset.name,
-                "failed",
-                made.reasons,
-                None,
-                seconds,
-                error=error,
-                current=self._current_digest(made.asset),
-            )
-            for made in failed
-        ]
-        facts = [*self.recorder.named(self.facts, asset, ()), *failed]
-        self._post(asset, scribe, {}, lambda _: facts, reports)
+def _contents(decision: Decision) -> dict[str, Content]:
+    kept = decision.kept or {}
+    return {o: m.content for o, m in kept.items() if m.content is not None}
 
 
 def _nothing() -> None:
     """There is nothing to let go of."""
-
-
-def _waiting(decision: Decision) -> tuple[str, ...]:
-    return decision.verdict.inputs if isinstance(decision.verdict, Pending) else ()

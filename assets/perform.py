@@ -1,4 +1,4 @@
-"""Perform one step: load inputs, compute, bring into canonical form, check. Runs in a worker.
+"""Work on one step: load inputs, compute, bring into canonical form, judge. Runs in a worker.
 
 Nothing here records anything: effects come back as an `Outcome`, and only the loop writes facts.
 """
@@ -8,14 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.asset import Asset, Contract, Input, Result
-from lineal.assets.errors import ContentError, LinealError, StepError
-from lineal.assets.plan import Known, PlannedCheck
-from lineal.assets.ports import Canonical, Engine, Vault
-from lineal.assets.records import CheckResult, Content, Recipe
+from lineal.assets.asset import Asset, Contract, Input, LateResult, Result
+from lineal.assets.decide import planned_check
+from lineal.assets.errors import (
+    ContentError,
+    IntegrityError,
+    LinealError,
+    QueryError,
+    SourceMissing,
+    StepError,
+)
+from lineal.assets.names import Step
+from lineal.assets.ports import Canonical, Engine, Vault, Versions
+from lineal.assets.records import CheckResult, Content, Observation, Recipe
+from lineal.assets.verdicts import BoundCheck, Handed, Known, PlannedCheck
 
 
 class Trace(Protocol):
@@ -70,33 +79,76 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """All that a worker needs to know to compute an asset.
+    """All that a worker needs to know to make a step. It can be pickled.
 
-    `inputs` maps a parameter to the version it reads; `paths` are the files of sources, absolute.
+    Attributes:
+        step: of the asset as a whole; its outputs have the same partition.
+        parameters: values by name, those that a partition of a grid gives among them.
+        inputs: by parameter, the versions that it gets.
+        held: outputs of this run that are still in memory; always empty between processes.
+        observation: of a file source, what is to be read.
+        paths: the files of sources, absolute, by step.
+        log: `<run>/<step>`, below the store's `logs/`.
+        kept: versions by output that are only judged again; None: they are computed.
+        checks: by output, to be run on what is made; previous: the current content by output.
+        timeout: seconds for this attempt.
     """
 
+    step: Step
     asset: Asset
     recipe: Recipe
     parameters: Mapping[str, Any]
-    inputs: Mapping[str, Known]
-    held: Mapping[str, Canonical]  # outputs of this run that are still in memory
-    paths: Mapping[str, Sequence[str]]  # by source
+    inputs: Mapping[str, Handed]
+    held: Mapping[Step, Canonical]
+    observation: Observation | None
+    paths: Mapping[Step, Sequence[str]]
     log: str
+    kept: Mapping[str, Content] | None = None
+    checks: Mapping[str, tuple[BoundCheck, ...]] = field(default_factory=dict)
+    previous: Mapping[str, Content] = field(default_factory=dict)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a task: its outcome and what its checks said, or the error."""
+
+    outcome: Outcome
+    results: Mapping[str, tuple[CheckResult, ...]] = field(default_factory=dict)  # by output
+    error: LinealError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What a worker has at hand: the vault, the engine, and a way to run user code."""
+    """What a worker has at hand: the vault, the engine, and a way to run user code.
+
+    `known_result`: what a check found before, by fingerprint; a worker process knows of none.
+    """
 
     vault: Vault
     engine: Engine
     user_code: UserCode
     scratch: Callable[[], Any]  # a new empty folder, as a path object
     as_path: Callable[[str], Any]
+    known_result: Callable[[str], CheckResult | None]
+
+
+def work(task: Task, workshop: Workshop) -> Done:
+    """Make a step and judge it: what every executor runs.
+
+    What is wrong with the step alone comes back as data; any other exception goes through.
+    """
+    started = time.perf_counter()
+    try:
+        outcome = perform(task, workshop) if task.kept is None else Outcome({}, 0.0)
+        results = judge(task, outcome, workshop)
+    except (StepError, QueryError, SourceMissing, IntegrityError) as error:
+        return Done(Outcome({}, time.perf_counter() - started), error=error)
+    return Done(outcome, results)
 
 
 def perform(task: Task, workshop: Workshop) -> Outcome:
-    """Compute the outputs of one asset and bring them into canonical form.
+    """Compute the outputs of one step and bring them into canonical form.
 
     Raises:
         UserCodeError: the user's code raised.
@@ -121,17 +173,16 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
 
 
 def _ingest(task: Task, workshop: Workshop) -> Any:
-    observation = task.inputs["files"].observation
-    if task.asset.files is None or observation is None:
+    if task.asset.files is None or task.observation is None:
         raise StepError(f"`{task.asset.name}` was not observed")
-    return workshop.engine.ingest(task.asset.files, observation)
+    return workshop.engine.ingest(task.asset.files, task.observation)
 
 
 def _query(task: Task, workshop: Workshop) -> Any:
     if task.asset.query is None:
         raise StepError(f"`{task.asset.name}` has no SQL")
     inputs = {
-        given.asset or given.parameter: version_of(task, task.inputs[given.parameter])
+        given.asset or given.parameter: versions_of(task, task.inputs[given.parameter])
         for given in task.asset.inputs
     }
     return workshop.engine.query(task.asset.query, inputs, task.parameters, task.asset.contract)
@@ -139,12 +190,18 @@ def _query(task: Task, workshop: Workshop) -> Any:
 
 def version_of(task: Task, known: Known) -> Content | Canonical:
     """A version from memory if this run still holds it, else from the store."""
-    held = task.held.get(known.asset)
+    held = task.held.get(Step(known.asset, known.partition))
     if held is not None:
         return held
     if known.content is None:
         raise StepError(f"`{known.asset}` has no version to read")
     return known.content
+
+
+def versions_of(task: Task, handed: Handed) -> Versions:
+    """What is handed over for an input: one version, or a list of those of several partitions."""
+    found = [version_of(task, known) for known in handed.versions]
+    return found if handed.many else found[0]
 
 
 def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
@@ -189,10 +246,29 @@ def _exhausted(returned: Any) -> Any:
 
 
 def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
-    """One input, as the function wants it."""
-    known = task.inputs[given.parameter]
+    """One input, as the function wants it; None where no partition is read."""
+    handed = task.inputs[given.parameter]
+    if not handed.versions and not handed.many:
+        return None
+    if handed.many and given.each:
+        return {
+            known.partition: _one_version(task, given, known, workshop) for known in handed.versions
+        }
+    if given.arrival == "paths" and handed.many:
+        return [path for known in handed.versions for path in _files(task, known, workshop)]
+    if not handed.many:
+        return _one_version(task, given, handed.versions[0], workshop)
+    return workshop.vault.load(versions_of(task, handed), given.arrival, given.columns)
+
+
+def _one_version(task: Task, given: Input, known: Known, workshop: Workshop) -> Any:
+    if given.arrival == "result":
+        return LateResult(
+            lambda: workshop.vault.load(version_of(task, known), "auto", given.columns),
+            dict(known.metrics),
+        )
     if given.arrival in ("path", "paths") and known.observation is not None:
-        paths = [workshop.as_path(p) for p in task.paths[known.asset]]
+        paths = _files(task, known, workshop)
         if given.arrival == "paths":
             return paths
         if len(paths) != 1:
@@ -203,6 +279,13 @@ def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
             )
         return paths[0]
     return workshop.vault.load(version_of(task, known), given.arrival, given.columns)
+
+
+def _files(task: Task, known: Known, workshop: Workshop) -> list[Any]:
+    if known.observation is None:
+        found: list[Any] = workshop.vault.load(version_of(task, known), "paths")
+        return found
+    return [workshop.as_path(p) for p in task.paths[Step(known.asset, known.partition)]]
 
 
 def _by_output(asset: Asset, returned: Any) -> dict[str, Any]:
@@ -285,52 +368,73 @@ def _numbers(metrics: Mapping[str, Any], output: str) -> dict[str, float]:
 # ------------------------------------------------------------------------------------- checks
 
 
-def run_checks(
-    planned: Sequence[PlannedCheck],
+def judge(task: Task, outcome: Outcome, workshop: Workshop) -> dict[str, tuple[CheckResult, ...]]:
+    """What every check says of every output: those that are known, and those run now."""
+    results = {}
+    for output, bound in task.checks.items():
+        version: Canonical | Content = (
+            outcome.made[output].canonical if task.kept is None else task.kept[output]
+        )
+        content = version if isinstance(version, Content) else version.content
+        planned = [(planned_check(one, output, content), one) for one in bound]
+        found = {p.fingerprint: workshop.known_result(p.fingerprint) for p, _ in planned}
+        unknown = [pair for pair in planned if found[pair[0].fingerprint] is None]
+        found.update(_run_checks(unknown, output, version, task, workshop))
+        told = [found[p.fingerprint] for p, _ in planned]
+        results[output] = tuple(replace(r, asset=output) for r in told if r is not None)
+    return results
+
+
+def _run_checks(
+    planned: Sequence[tuple[PlannedCheck, BoundCheck]],
     output: str,
     version: Canonical | Content,
     task: Task,
-    previous: Content | None,
     workshop: Workshop,
-) -> list[CheckResult]:
+) -> dict[str, CheckResult]:
     """Judge one version. Ready-made checks go together, in one scan; functions one by one."""
-    rules = [p for p in planned if p.check.rule is not None]
     found: dict[str, CheckResult] = {}
+    rules = [(p, b) for p, b in planned if b.check.rule is not None]
     if rules:
         started = time.perf_counter()
         others = {
-            given.asset or "": version_of(task, task.inputs[given.asset or ""])
-            for p in rules
-            for given in p.check.inputs
-            if given.asset != output
+            name: versions_of(task, handed) for _, b in rules for name, handed in b.handed.items()
         }
-        verdicts = workshop.engine.audit([p.check for p in rules], version, others, previous)
+        verdicts = workshop.engine.audit(
+            [b.check for _, b in rules], version, others, task.previous.get(output)
+        )
         each = (time.perf_counter() - started) / len(rules)
-        for one, verdict in zip(rules, verdicts, strict=True):
-            found[one.fingerprint] = _result(one, output, version, verdict, each)
-    for one in planned:
-        if one.check.function is not None:
-            found[one.fingerprint] = _run_function(one, output, version, task, workshop)
-    return [found[p.fingerprint] for p in planned]
+        for (one, _), verdict in zip(rules, verdicts, strict=True):
+            found[one.fingerprint] = _result(one, output, version, verdict, each, task)
+    for one, bound in planned:
+        if bound.check.function is not None:
+            found[one.fingerprint] = _run_function(one, bound, output, version, task, workshop)
+    return found
 
 
 def _run_function(
-    one: PlannedCheck, output: str, version: Canonical | Content, task: Task, workshop: Workshop
+    one: PlannedCheck,
+    bound: BoundCheck,
+    output: str,
+    version: Canonical | Content,
+    task: Task,
+    workshop: Workshop,
 ) -> CheckResult:
     started = time.perf_counter()
     check = one.check
     arguments: dict[str, Any] = {}
     for given in check.inputs:
-        source = version
-        if given.asset != output:
-            source = version_of(task, task.inputs[given.asset or ""])
+        if given.asset == output:
+            source: Any = version
+        else:
+            source = versions_of(task, bound.handed[given.asset or ""])
         arguments[given.parameter] = workshop.vault.load(source, given.arrival, given.columns)
     arguments.update(check.parameters)
     traces: list[Trace] = []
     verdict = workshop.engine.judge(
         lambda: _in_user_code(arguments, one, task, workshop, traces), check.name
     )
-    found = _result(one, output, version, verdict, time.perf_counter() - started)
+    found = _result(one, output, version, verdict, time.perf_counter() - started, task)
     return replace(found, unwatched=traces[0].unwatched if traces else ())
 
 
@@ -349,14 +453,19 @@ def _in_user_code(
 
 
 def _result(
-    one: PlannedCheck, output: str, version: Canonical | Content, verdict: Any, seconds: float
+    one: PlannedCheck,
+    output: str,
+    version: Canonical | Content,
+    verdict: Any,
+    seconds: float,
+    task: Task,
 ) -> CheckResult:
     content = version if isinstance(version, Content) else version.content
     return CheckResult(
         fingerprint=one.fingerprint,
         name=one.check.name,
         asset=output,
-        partition=None,
+        partition=task.step.partition,
         content=content.digest,
         severity=one.check.severity,
         passed=verdict.passed,

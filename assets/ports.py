@@ -31,6 +31,10 @@ class Canonical(Protocol):
         ...
 
 
+# What is read of one input: one version, or those of several partitions in order.
+Versions = Content | Canonical | Sequence[Content | Canonical]
+
+
 class Vault(Protocol):
     """The memory of bytes: values in, values out. Implemented by storage.vault.Vault."""
 
@@ -52,11 +56,14 @@ class Vault(Protocol):
 
     def load(
         self,
-        content: Content | Canonical,
+        content: Versions,
         arrival: Arrival,
         columns: Sequence[str] | None = None,
     ) -> Any:
-        """A reader's own copy of a version; equal whether it comes from memory or disk."""
+        """A reader's own copy of a version; equal whether it comes from memory or disk.
+
+        Of several versions: their rows one after the other, as one table.
+        """
         ...
 
     def present(self, contents: Iterable[Content]) -> frozenset[str]:
@@ -70,11 +77,11 @@ class Engine(Protocol):
     def query(
         self,
         query: Query,
-        inputs: Mapping[str, Content | Canonical],
+        inputs: Mapping[str, Versions],
         parameters: Mapping[str, Any],
         contract: Contract,
     ) -> Any:
-        """Run a SQL asset over its inputs (asset name → version); an Arrow table, ordered."""
+        """Run a SQL asset over its inputs (asset name → versions); an Arrow table, ordered."""
         ...
 
     def ingest(self, files: Files, observation: Observation) -> Any:
@@ -85,7 +92,7 @@ class Engine(Protocol):
         self,
         checks: Sequence[Check],
         version: Content | Canonical,
-        others: Mapping[str, Content | Canonical],
+        others: Mapping[str, Versions],
         previous: Content | None,
     ) -> Sequence[Verdict]:
         """Run ready-made checks over a version in one scan; one (failing rows, sample) each."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lineal.assets.asset import Asset, Check
 from lineal.assets.facts import Facts, contract_digest, parameter_texts, parameters_of
+from lineal.assets.names import Step
 from lineal.assets.records import (
     CheckResult,
     Content,
@@ -16,9 +17,12 @@ from lineal.assets.records import (
     SourceFile,
     Used,
 )
+from lineal.assets.verdicts import Known
 
 # Reached only if a fingerprint moved and no part of it did: said, and recomputed.
 UNEXPLAINED = (Reason("unproved", "its fingerprint differs, and no part of it explains why"),)
+
+_TOLD = 12  # reasons about inputs that are told one by one
 
 CONTRACT = "format, key, order, schema or outputs"
 Currents = Mapping[str, Materialization | None]
@@ -28,11 +32,13 @@ def distinct(found: Iterable[Reason]) -> tuple[Reason, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def own(asset: Asset, current: Currents, facts: Facts, *, kind: str) -> tuple[Reason, ...]:
+def own(
+    asset: Asset, partition: str | None, current: Currents, facts: Facts, *, kind: str
+) -> tuple[Reason, ...]:
     """The reasons that need no input: known even while inputs are pending."""
     found: list[Reason] = []
     for output, made in current.items():
-        past = made or _any_success(output, facts)
+        past = made or _any_success(output, partition, facts)
         if past is None:
             found.append(Reason("never_made"))
             continue
@@ -47,8 +53,8 @@ def own(asset: Asset, current: Currents, facts: Facts, *, kind: str) -> tuple[Re
     return distinct(found)
 
 
-def _any_success(output: str, facts: Facts) -> Materialization | None:
-    last = facts.past.last(output, None)
+def _any_success(output: str, partition: str | None, facts: Facts) -> Materialization | None:
+    last = facts.past.last(output, partition)
     return last if last is not None and last.content is not None else None
 
 
@@ -116,7 +122,7 @@ def recipe_difference(before: Recipe, now: Recipe) -> Iterable[Reason]:
 
 def parameters(asset: Asset, past: Materialization, facts: Facts) -> Iterable[Reason]:
     old = dict(past.parameters)
-    new = dict(parameter_texts(parameters_of(asset, facts)))
+    new = dict(parameter_texts(parameters_of(asset, facts, past.partition)))
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
             yield Reason(
@@ -153,41 +159,69 @@ def _environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> 
 
 
 def inputs(
+    partition: str | None,
     current: Currents,
     used: Sequence[Used],
-    now: Mapping[str, Content],
+    known: Mapping[Step, Known],
     facts: Facts,
     partial: bool = False,
 ) -> tuple[Reason, ...]:
     """Which inputs differ from those of the version at hand, and in which columns or files.
 
     Args:
-        now: the content of each input as it is now, by name.
+        partition: of the step whose versions these are.
+        known: what is settled of the inputs.
         partial: some inputs are pending: those not in `used` are not called gone.
     """
     found: list[Reason] = []
     for output, made in current.items():
-        past = made or _any_success(output, facts)
+        past = made or _any_success(output, partition, facts)
         if past is None:
             continue
-        old = {u.parameter: u for u in past.inputs}
+        old = {_place(u): u for u in past.inputs}
         for one in used:
-            was = old.pop(one.parameter, None)
-            if was is None:
-                found.append(Reason("input_changed", one.asset, "", "", "new"))
-            elif was.columns != one.columns:
-                found.append(Reason("input_changed", _columns_edited(was, one)))
-            elif was.arrival != one.arrival:
-                told = f"{one.asset} arrives otherwise"
-                found.append(Reason("input_changed", told, "", was.arrival, one.arrival))
-            elif (was.mode, was.digest) != (one.mode, one.digest):
-                found.append(_input_difference(was, one, now.get(one.asset), past, facts))
-        order = [u.parameter for u in past.inputs]
-        if not partial and not found and order != [u.parameter for u in used]:
+            was = old.pop(_place(one), None)
+            if was != one:
+                found.extend(_one_input(was, one, known, past, facts))
+        order = [_place(u) for u in past.inputs]
+        if not partial and not found and order != [_place(u) for u in used]:
             found.append(Reason("input_changed", "the order of inputs"))
         if not partial:
-            found.extend(Reason("input_changed", u.asset, "", "", "gone") for u in old.values())
-    return distinct(found)
+            found.extend(Reason("input_changed", _named(u), "", "", "gone") for u in old.values())
+    return _a_few(distinct(found))
+
+
+def _place(used: Used) -> tuple[str, str | None]:
+    """What is compared with what: of several partitions each by itself."""
+    return used.parameter, used.partition if used.arrival in ("all", "each") else None
+
+
+def _named(used: Used) -> str:
+    return used.asset if used.partition is None else f"{used.asset} {used.partition}"
+
+
+def _one_input(
+    was: Used | None, one: Used, known: Mapping[Step, Known], past: Materialization, facts: Facts
+) -> Iterable[Reason]:
+    if was is None:
+        yield Reason("input_changed", _named(one), "", "", "new")
+    elif was.columns != one.columns:
+        yield Reason("input_changed", _columns_edited(was, one))
+    elif was.arrival != one.arrival:
+        told = f"{_named(one)} arrives otherwise"
+        yield Reason("input_changed", told, "", was.arrival, one.arrival)
+    elif (was.mode, was.digest) != (one.mode, one.digest):
+        version = known.get(Step(one.asset, one.partition))
+        after = version.content if version is not None else None
+        yield _input_difference(was, one, after, past, facts)
+
+
+def _a_few(found: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Of hundreds of partitions the first ones stand for all."""
+    if len(found) <= _TOLD:
+        return found
+    more = f"{len(found) - _TOLD + 1:,} more"
+    return (*found[: _TOLD - 1], Reason("input_changed", more))
 
 
 def _input_difference(
@@ -199,7 +233,9 @@ def _input_difference(
     what = ""
     if before is not None and after is not None:
         what = columns_difference(before, after, now.columns)
-    culprit = f"{now.asset}{f' ({what})' if what else ''}"
+    if now.mode == "result" and was.content == now.content:
+        what = "metrics"
+    culprit = f"{_named(now)}{f' ({what})' if what else ''}"
     return Reason("input_changed", culprit, "", _short(was.content), _short(now.content))
 
 
@@ -234,7 +270,7 @@ def columns_difference(before: Content, after: Content, read: Sequence[str] = ()
 
 
 def _files_difference(was: Used, now: Used, past: Materialization, facts: Facts) -> Reason:
-    seen = facts.observations.get(now.asset)
+    seen = facts.observations.get(Step(now.asset, now.partition))
     before = past.files
     if not before and was.materialization:
         made = facts.past.materialization(was.materialization)

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineal.assets.asset import Asset
+from lineal.assets.decide import kind_of
 from lineal.assets.errors import LinealError, UserCodeError
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
+from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.perform import Outcome
-from lineal.assets.plan import Decision, Stale, kind_of
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
+    Attempt,
     CheckResult,
     Content,
     EnvironmentFacts,
@@ -26,6 +28,7 @@ from lineal.assets.records import (
     Recipe,
     Used,
 )
+from lineal.assets.verdicts import Decision, Stale
 
 
 @dataclass(slots=True)
@@ -40,16 +43,18 @@ class Recorder:
     def drafts(
         self,
         facts: Facts,
-        asset: Asset,
+        step: Step,
         decision: Decision,
         used: Sequence[Used],
         outcome: Outcome,
         prints: Mapping[str, str],
         started: float,
+        attempts: Sequence[Attempt] = (),
     ) -> dict[str, Materialization]:
-        """The records of this computation, but for their content and verdicts."""
+        """The records of this computation by output, but for their content and verdicts."""
+        asset = self.graph.assets[step.asset]
         names = {output: self._next_id() for output in asset.outputs}
-        observation = facts.observations.get(asset.name)
+        observation = facts.observations.get(step)
         drafts = {}
         for output in asset.outputs:
             made = outcome.made.get(output)
@@ -57,20 +62,21 @@ class Recorder:
                 id=names[output],
                 run=self.run,
                 asset=output,
-                partition=None,
+                partition=step.partition,
                 outcome="made",
                 kind=asset.kind,
                 fingerprint=prints[output],
                 recipe=facts.recipes[asset.name].digest,
                 environment=facts.environments[asset.name].digest,
                 contract=contract_digest(asset, kind_of(self.graph, asset)),
-                parameters=parameter_texts(parameters_of(asset, facts)),
+                parameters=parameter_texts(parameters_of(asset, facts, step.partition)),
                 inputs=tuple(used),
                 files=observation.files if observation is not None else (),
                 unwatched=outcome.unwatched,
                 metrics=tuple(sorted(made.metrics.items())) if made else (),
                 metadata=made.metadata if made else {},
                 reasons=reasons_of(decision),
+                attempts=tuple(attempts),
                 origin=names[output],
                 started_at=started,
                 seconds=outcome.seconds,
@@ -84,7 +90,7 @@ class Recorder:
     def reused(
         self,
         facts: Facts,
-        asset: Asset,
+        step: Step,
         decision: Decision,
         before: Materialization,
         *,
@@ -93,18 +99,20 @@ class Recorder:
         results: Sequence[CheckResult],
         started: float,
     ) -> Materialization:
-        observation = facts.observations.get(asset.name)
+        observation = facts.observations.get(step)
         return replace(
             before,
             id=self._next_id(),
             run=self.run,
             asset=output,
+            partition=step.partition,
             outcome="reused",
-            kind=asset.kind,
+            kind=self.graph.assets[step.asset].kind,
             inputs=tuple(used),
             files=observation.files if observation is not None else before.files,
             checks=tuple(r.fingerprint for r in results) or before.checks,
             reasons=reasons_of(decision),
+            attempts=(),
             started_at=started,
             seconds=0.0,
         )

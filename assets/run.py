@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.plan import Decision
 from lineal.assets.records import CheckResult, Reason, StepOutcome
+from lineal.assets.verdicts import Decision
 
 
 class StepReport(NamedTuple):
@@ -30,6 +30,7 @@ class StepReport(NamedTuple):
     because: tuple[str, ...] = ()  # of a skipped step: the inputs that failed or were blocked
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
+    attempts: int = 1
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")
@@ -74,10 +75,22 @@ def is_told(unwatched: tuple[str, str, str]) -> bool:
     return bool(digest) and not path.endswith("/")
 
 
-class Announcer(Protocol):
-    """Whoever wants to hear of steps as they start and settle."""
+class Announcer:
+    """Whoever wants to hear of steps as they start and settle; this one does nothing about it."""
 
-    def started(self, asset: Asset, decision: Decision) -> None: ...
+    def started(
+        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
+    ) -> None:
+        """An attempt begins: the first is 1; `expected` seconds, by the last time it was made."""
+
+    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
+        """An attempt failed; in `pause` seconds the next one, `attempt` of at most `of`, begins."""
+
+    def stopping(self, running: Sequence[Step]) -> None:
+        """The run was asked to end: these may end by themselves."""
+
+    def tick(self) -> None:
+        """Time went by while steps run."""
 
     def waiting(self, asset: Asset) -> None:
         """Another process makes this one just now, and nothing else is left to do."""
@@ -85,4 +98,5 @@ class Announcer(Protocol):
     def moved(self, sources: Sequence[str]) -> None:
         """Their files changed during the run: what rests on them is made again."""
 
-    def settled(self, reports: Sequence[StepReport]) -> None: ...
+    def settled(self, reports: Sequence[StepReport]) -> None:
+        """What became of the outputs of a step, now that it is durable."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from lineal.assets.names import Step
 from lineal.assets.ports import Canonical, Clock, Journal, Vault
 from lineal.assets.records import Content, Fact
 
@@ -27,6 +28,7 @@ class Page:
     canonicals: Mapping[str, Canonical]
     facts: Callable[[Mapping[str, Content]], Sequence[Fact]]
     told: Callable[[], None]
+    partition: str | None = None  # of the step
 
     @property
     def nbytes(self) -> int:
@@ -56,7 +58,7 @@ class Scribe:
         self._posted = 0
         self._settled = 0
         self._failure: BaseException | None = None
-        self._contents: dict[str, Content] = {}
+        self._contents: dict[Step, Content] = {}
         self._thread = threading.Thread(target=self._work, name="lineal-scribe", daemon=True)
         self._thread.start()
 
@@ -90,7 +92,7 @@ class Scribe:
             self._room.wait_for(lambda: self._failure is not None or self._settled == self._posted)
             self._raise_failure()
 
-    def written(self, output: str) -> Content | None:
+    def written(self, output: Step) -> Content | None:
         """The content of an output with its objects, once it is durable."""
         with self._room:
             return self._contents.get(output)
@@ -126,10 +128,10 @@ class Scribe:
     def _settle(self, batch: Sequence[Page]) -> None:
         try:
             facts: list[Fact] = []
-            contents: dict[str, Content] = {}
+            contents: dict[Step, Content] = {}
             for page in batch:
                 own = {o: self._vault.write(c) for o, c in page.canonicals.items()}
-                contents.update(own)
+                contents.update((Step(o, page.partition), c) for o, c in own.items())
                 facts.extend(page.facts(own))
             self._vault.sync()
             if facts:

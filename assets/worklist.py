@@ -1,53 +1,133 @@
-"""Which asset is next: in graph order; what others make just now is put off.  PURE"""
+"""Which step is next: each when all it needs is done; what others make is put off.  PURE"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Sequence
 
-from lineal.assets.graph import Graph
+from lineal.assets.names import Step
 
 
 class Worklist:
-    """The selected assets, each handed out when all it needs of them is done.
+    """The steps of a run, each handed out when all it needs of them is done.
+
+    Args:
+        order: all of them, inputs first; of those that are ready, the first in it goes first.
+        needs: the steps that one reads; those outside of `order` don't count.
+        seconds: how long a step is expected to take; if given, the one at the head of the longest
+            path goes first.
 
     Attributes:
         patient: nothing is left but what others make: the next one is to be waited for.
     """
 
-    def __init__(self, graph: Graph, order: Sequence[str]):
-        self._graph = graph
-        self._order = order
-        self._left = deque(order)
-        self._put_off: dict[str, None] = {}  # a set in the order of the assets
+    def __init__(
+        self,
+        order: Sequence[Step],
+        needs: Callable[[Step], Iterable[Step]],
+        seconds: Callable[[Step], float] | None = None,
+    ) -> None:
+        self._place = {step: i for i, step in enumerate(order)}
+        self._order, self._needs = order, needs
+        self._left: set[Step] = set(order)  # not done: handed out, put off or still to be
+        self._out: set[Step] = set()
+        self._put_off: list[Step] = []
+        self._progress = False  # was anything done since those put off were handed out?
         self.patient = False
+        self._feeds: dict[Step, list[Step]] = {}
+        self._missing: dict[Step, int] = {}
+        self._ready: list[tuple[float, int]] = []
+        self._urgency: dict[Step, float] = {}
+        self._count()
+        if seconds is not None:
+            self._urgency = self._longest_paths(seconds)
+        self._line_up()
 
-    def __iter__(self) -> Iterator[str]:
-        while self._left:
-            handed_out = put_off = 0
-            while self._left:
-                name = self._left.popleft()
-                if self._put_off.keys().isdisjoint(self._graph.upstream[name]):
-                    before = len(self._put_off)
-                    yield name
-                    handed_out += 1
-                    put_off += len(self._put_off) - before
-                    self.patient = False
-                else:
-                    self.put_off(name)
-            self.patient = handed_out == put_off
-            self._left, self._put_off = deque(self._put_off), {}
+    def _count(self) -> None:
+        """Who waits for how many of those that are left."""
+        self._feeds, self._missing = {}, {}
+        for step in sorted(self._left, key=self._place.__getitem__):
+            needed = [n for n in self._needs(step) if n in self._left]
+            self._missing[step] = len(needed)
+            for each in needed:
+                self._feeds.setdefault(each, []).append(step)
 
-    def put_off(self, name: str) -> None:
+    def _longest_paths(self, seconds: Callable[[Step], float]) -> dict[Step, float]:
+        found: dict[Step, float] = {}
+        for step in reversed(self._order):
+            behind = max((found[fed] for fed in self._feeds.get(step, ())), default=0.0)
+            found[step] = seconds(step) + behind
+        return found
+
+    def _line_up(self) -> None:
+        waiting = self._out.union(self._put_off)
+        self._ready = [
+            self._rank(step)
+            for step, missing in self._missing.items()
+            if not missing and step not in waiting
+        ]
+        heapq.heapify(self._ready)
+
+    def _rank(self, step: Step) -> tuple[float, int]:
+        return -self._urgency.get(step, 0.0), self._place[step]
+
+    # -------------------------------------------------------------------------------- who is next
+
+    def next(self, fits: Callable[[Step], bool] = lambda _: True) -> Step | None:
+        """The first ready step that fits; None if there is none at the moment."""
+        passed: list[tuple[float, int]] = []
+        found: Step | None = None
+        while self._ready and found is None:
+            rank = heapq.heappop(self._ready)
+            step = self._order[rank[1]]
+            if fits(step):
+                found = step
+            else:
+                passed.append(rank)
+        for rank in passed:
+            heapq.heappush(self._ready, rank)
+        if found is not None:
+            self._out.add(found)
+        return found
+
+    def done(self, step: Step) -> None:
+        """What it feeds may go."""
+        self._out.discard(step)
+        self._left.discard(step)
+        self._progress, self.patient = True, False
+        for fed in self._feeds.pop(step, ()):
+            self._missing[fed] -= 1
+            if not self._missing[fed]:
+                heapq.heappush(self._ready, self._rank(fed))
+
+    def put_off(self, step: Step) -> None:
         """The one just handed out can't be done now; what needs it has to wait too."""
-        self._put_off[name] = None
+        self._out.discard(step)
+        self._put_off.append(step)
 
-    def again(self, names: Iterable[str]) -> None:
-        """These are to be done once more."""
-        wanted = {*self._left, *names}.difference(self._put_off)
-        self._left = deque(name for name in self._order if name in wanted)
+    def turn(self) -> bool:
+        """Nothing else is ready: those put off are handed out again. False if there are none."""
+        if not self._put_off:
+            return False
+        self.patient = not self._progress
+        self._progress = False
+        for step in self._put_off:
+            heapq.heappush(self._ready, self._rank(step))
+        self._put_off = []
+        return True
+
+    def again(self, steps: Iterable[Step]) -> None:
+        """These are to be done once more, and before all that needs them."""
+        self._left.update(steps)
+        self._count()
+        self._line_up()
 
     @property
-    def left(self) -> frozenset[str]:
-        """What is still to be handed out."""
-        return frozenset((*self._left, *self._put_off))
+    def left(self) -> frozenset[Step]:
+        """What is not done."""
+        return frozenset(self._left)
+
+    @property
+    def ready(self) -> bool:
+        """Could one be handed out now, if it fits?"""
+        return bool(self._ready)

@@ -8,9 +8,10 @@ from typing import Any
 
 from lineal.answers import Explanation, RunStory, Shown, Status
 from lineal.assets.names import Step
-from lineal.assets.plan import PlannedStep, Stale
+from lineal.assets.plan import PlannedStep
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
+from lineal.assets.verdicts import Stale
 from lineal.cli.documents import planned_step, reasons
 from lineal.cli.render import (
     Style,

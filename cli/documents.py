@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lineal.assets.errors import DefinitionErrors, LinealError
-from lineal.assets.plan import Plan, PlannedStep, Stale
+from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import Reason
 from lineal.assets.run import Run
+from lineal.assets.verdicts import Stale
 
 
 def reasons(found: Iterable[Reason]) -> list[dict[str, str]]:

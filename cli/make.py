@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from lineal.assets.asset import Asset
-from lineal.assets.errors import UsageError
-from lineal.assets.plan import Decision, Plan
-from lineal.assets.run import Run, StepReport
+from lineal.assets.errors import LinealError, UsageError
+from lineal.assets.names import Step
+from lineal.assets.plan import Plan
+from lineal.assets.run import Announcer, Run, StepReport
+from lineal.assets.verdicts import Decision
 from lineal.cli import render
 from lineal.cli.documents import dumps, plan_document, run_document
 
@@ -28,7 +30,7 @@ PARAMETERS = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-class Teller:
+class Teller(Announcer):
     """Prints each step as it settles, and what steps print as they run."""
 
     def __init__(self, quiet: bool) -> None:
@@ -47,10 +49,22 @@ class Teller:
                 groups.setdefault(step.maker, []).append(str(step.step))
         self.width = render.name_column(", ".join(names) for names in groups.values())
 
-    def started(self, asset: Asset, decision: Decision) -> None:
+    def started(
+        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
+    ) -> None:
         if self._live:
             name = render.shorten(", ".join(asset.outputs), self.style.width - 5)
             click.echo(f"\r\x1b[2K  ▸ {name}", file=self._err, nl=False)
+
+    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
+        told = f"{step}  {error}; again in {pause:.0f} s (attempt {attempt} of {of})"
+        self._aside(render.shorten(told, self.style.width - 4))
+
+    def stopping(self, running: Sequence[Step]) -> None:
+        self._aside(f"{len(running)} steps run to their end; again to stop them at once")
+
+    def tick(self) -> None:
+        """The line of a step stays as it is."""
 
     def waiting(self, asset: Asset) -> None:
         name = render.shorten(", ".join(asset.outputs), self.style.width - 40)

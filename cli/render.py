@@ -19,9 +19,10 @@ from lineal.assets.errors import (
     LinealError,
     UserCodeError,
 )
-from lineal.assets.plan import Pending, Plan, PlannedStep, Stale, condition
+from lineal.assets.plan import Plan, PlannedStep, condition
 from lineal.assets.records import CheckResult, Reason
 from lineal.assets.run import Run, StepReport
+from lineal.assets.verdicts import Pending, Stale
 
 NAME_WIDTH = 24  # the widest a column of names gets; longer ones shorten in the middle
 GLYPHS: Mapping[str, tuple[str, str, str]] = {

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_text
-from lineal.assets.plan import Decision, Plan, PlannedStep
+from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import (
     AssetFacts,
     CheckResult,
@@ -20,6 +20,7 @@ from lineal.assets.records import (
     RunStarted,
     Used,
 )
+from lineal.assets.verdicts import Decision
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import lineal
 from lineal.answers import Answer, Explanation, InputNow, RunStory, Shown, Status
 from lineal.assets import select as selecting
-from lineal.assets.asset import Arrival, Asset, CustomFormat
+from lineal.assets.asset import Arrival, CustomFormat
 from lineal.assets.errors import (
     IntegrityError,
     SettingsError,
@@ -24,14 +24,15 @@ from lineal.assets.errors import (
 )
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.graph import Graph
-from lineal.assets.names import identifier
-from lineal.assets.plan import Decision, Plan, plan
+from lineal.assets.names import Step, identifier
+from lineal.assets.plan import Plan, plan
 from lineal.assets.records import (
     Acceptance,
     Content,
     Materialization,
 )
-from lineal.assets.run import Announcer, Run, StepReport
+from lineal.assets.run import Announcer, Run
+from lineal.assets.verdicts import Decision
 from lineal.definitions import load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
@@ -50,20 +51,6 @@ from lineal.user_code import Echo
 if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
-
-
-class _Silent:
-    def started(self, asset: Asset, decision: Decision) -> None:
-        """Nobody listens."""
-
-    def waiting(self, asset: Asset) -> None:
-        """Nobody listens."""
-
-    def moved(self, sources: Sequence[str]) -> None:
-        """Nobody listens."""
-
-    def settled(self, reports: Sequence[StepReport]) -> None:
-        """Nobody listens."""
 
 
 def _nothing(made: Plan) -> None:
@@ -253,7 +240,7 @@ class Project:
         def planned_now(seen: Snapshot) -> tuple[Plan, Facts]:
             return self._plan(seen, select, exclude, force)
 
-        hearers = Hearers(announcer or _Silent(), planned or _nothing, echo, debugger)
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, debugger)
         run = self._run(planned_now, hearers, parameters)
         return replace(run, seconds=time.perf_counter() - began)
 
@@ -287,7 +274,7 @@ class Project:
             facts = seen.facts(chosen, fetched)
             return plan(seen.graph, facts, chosen), facts
 
-        return self._run(planned_now, Hearers(announcer or _Silent(), _nothing, echo))
+        return self._run(planned_now, Hearers(announcer or Announcer(), _nothing, echo))
 
     # ------------------------------------------------------------------------------------ asking
 
@@ -398,13 +385,13 @@ class Project:
             made = current or (last if last is not None and last.content is not None else None)
             return Explanation(
                 step=step,
-                decision=found.decisions[asset],
+                decision=found.decisions[Step(asset)],
                 recipe=facts.recipes[asset],
                 environment=facts.environments[asset],
                 parameters=parameter_texts(facts.parameters[asset]),
                 made=made,
                 last=last,
-                inputs=tuple(self._inputs(found.decisions[asset], seen, made)),
+                inputs=tuple(self._inputs(found.decisions[Step(asset)], seen, made)),
                 upstream=tuple(s for s in found.steps if s.maker != asset),
             )
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import StoreError
+from lineal.assets.executors import Inline
 from lineal.assets.facts import Facts
 from lineal.assets.materialize import Surroundings, materialize
+from lineal.assets.names import identifier
 from lineal.assets.perform import Workshop
 from lineal.assets.plan import Plan
 from lineal.assets.records import AssetFacts, Observation, RunStarted
@@ -187,15 +189,27 @@ class Runner:
             doubt=seen.observer.doubt,
         )
         return Surroundings(
-            workshop=Workshop(vault, engine, user_code, scratch=scratch.new, as_path=Path),
+            workshop=Workshop(
+                vault,
+                engine,
+                user_code,
+                scratch=scratch.new,
+                as_path=Path,
+                known_result=lambda _: None,
+            ),
+            executor=Inline,
             journal=self._journal,
             observer=seen.observer,
+            observe=seen.observe,
             clock=time.time,
             announcer=hearers.announcer,
             locks=locks,
             start=start,
             made_meanwhile=seen.history.made_meanwhile,
             paths=paths,
+            log=lambda step: identifier(step.asset),
             file_digest=seen.file_digest,
+            pause=lambda retry, error, number: None,
+            stopping=lambda: False,
             strict=seen.settings.strict,
         )

@@ -18,11 +18,13 @@ from lineal.assets.errors import (
     LinealError,
     QueryError,
     SettingsError,
+    SourceMissing,
     UsageError,
     did_you_mean,
 )
 from lineal.assets.facts import CheckId, Facts, remembered
 from lineal.assets.graph import Graph
+from lineal.assets.names import Step
 from lineal.assets.parameters import convert_parameter
 from lineal.assets.records import (
     Content,
@@ -112,13 +114,24 @@ class Snapshot:
         except OSError:
             return None
 
-    def _observe(self, assets: Iterable[Asset]) -> dict[str, Observation]:
+    def _observe(self, assets: Iterable[Asset]) -> dict[Step, Observation]:
         found = {}
         for asset in assets:
             if asset.files is not None:
-                found[asset.name] = self.observer.observe(asset.name, asset.files)
+                found[Step(asset.name)] = self.observer.observe(asset.name, asset.files)
         self.observer.save()
         return found
+
+    def observe(self, step: Step) -> Observation:
+        """The files of a source's step, as they are now.
+
+        Raises:
+            SourceMissing: they are not there.
+        """
+        asset = self.graph.assets[step.asset]
+        if asset.files is None:
+            raise SourceMissing(f"`{step}` has no files", where=str(asset.where))
+        return self.observer.observe(asset.name, asset.files)
 
     def _present(self, content: Content) -> bool:
         there = self.objects.present(content.objects)

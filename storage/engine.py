@@ -22,7 +22,7 @@ from lineal.assets.errors import (
     UserCodeError,
     did_you_mean,
 )
-from lineal.assets.ports import Canonical, Vault
+from lineal.assets.ports import Canonical, Vault, Versions
 from lineal.assets.records import Content, Observation
 from lineal.storage.audit import audit, judge_value
 from lineal.storage.finding import Finding, no_table
@@ -69,7 +69,7 @@ class Engine:
     def query(
         self,
         query: Query,
-        inputs: Mapping[str, Content | Canonical],
+        inputs: Mapping[str, Versions],
         parameters: Mapping[str, Any],
         contract: Contract,
     ) -> pa.Table:
@@ -133,7 +133,7 @@ class Engine:
         self,
         checks: Sequence[Check],
         version: Content | Canonical,
-        others: Mapping[str, Content | Canonical],
+        others: Mapping[str, Versions],
         previous: Content | None,
     ) -> list[Finding]:
         """What each ready-made check finds: one scan for all, one more look for each failure."""

@@ -13,7 +13,7 @@ from lineal.assets.content import content_digest
 from lineal.assets.digest import SCHEME, digest_bytes, digest_of
 from lineal.assets.errors import ContentError
 from lineal.assets.notebook import size_text
-from lineal.assets.ports import Canonical
+from lineal.assets.ports import Canonical, Versions
 from lineal.assets.records import Content, StoredObject
 from lineal.disk import refusals
 from lineal.storage.formats import files
@@ -181,7 +181,7 @@ class Vault:
 
     def load(
         self,
-        content: Content | Canonical,
+        content: Versions,
         arrival: Arrival,
         columns: Sequence[str] | None = None,
     ) -> Any:
@@ -193,6 +193,8 @@ class Vault:
             ContentError: a version of this format can't arrive so.
             IntegrityError: an object is gone or damaged.
         """
+        if isinstance(content, Sequence):
+            return self._load_several(content, arrival, columns)
         known = content if isinstance(content, Content) else content.content
         if arrival in ("path", "paths"):
             stored = content if isinstance(content, Content) else self.write(content)
@@ -205,6 +207,27 @@ class Vault:
             return _as_rows(self._value(content, known), known, arrival)
         value = self._value(content, known)
         return _as_array(value, known) if arrival == "array" else value
+
+    def _load_several(
+        self,
+        contents: Sequence[Content | Canonical],
+        arrival: Arrival,
+        columns: Sequence[str] | None,
+    ) -> Any:
+        """The versions of several partitions: their paths, or their rows as one table."""
+        from lineal.storage.arrivals import hand_over
+        from lineal.storage.slices import together
+
+        if arrival in ("path", "paths"):
+            return [path for each in contents for path in self.load(each, "paths")]
+        known = [c if isinstance(c, Content) else c.content for c in contents]
+        if any(c.format != TABLE for c in known):
+            raise ContentError(
+                f"partitions of format `{known[0].format}` don't make one table",
+                advice="take them apart: annotate the parameter `dict[str, …]`",
+            )
+        tables = [self.load(each, "arrow", columns) for each in contents]
+        return hand_over(together(tables, [c.digest[:8] for c in known]), arrival)
 
     def _load_table(
         self, content: Content | Canonical, arrival: Arrival, columns: Sequence[str] | None

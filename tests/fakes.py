@@ -14,11 +14,20 @@ from typing import Any, NamedTuple
 from lineal.assets.asset import Arrival, Asset, Check, Contract, Files, Query
 from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import ContentError, UserCodeError
+from lineal.assets.errors import ContentError, LinealError, UserCodeError
 from lineal.assets.facts import Past
+from lineal.assets.names import Step
 from lineal.assets.perform import Trace, UserCode
-from lineal.assets.plan import Decision
-from lineal.assets.ports import Canonical, Engine, Journal, Locks, Observer, Vault, Verdict
+from lineal.assets.ports import (
+    Canonical,
+    Engine,
+    Journal,
+    Locks,
+    Observer,
+    Vault,
+    Verdict,
+    Versions,
+)
 from lineal.assets.records import (
     Acceptance,
     CheckResult,
@@ -35,6 +44,7 @@ from lineal.assets.records import (
     StoredObject,
 )
 from lineal.assets.run import Announcer, StepReport
+from lineal.assets.verdicts import Decision
 
 
 @dataclass
@@ -91,10 +101,12 @@ class MemoryVault(Vault):
 
     def load(
         self,
-        content: Content | Canonical,
+        content: Versions,
         arrival: Arrival,
         columns: Sequence[str] | None = None,
     ) -> Any:
+        if isinstance(content, Sequence):
+            return [self.load(each, arrival, columns) for each in content]
         if isinstance(content, Held):
             value = content.value
         else:
@@ -142,7 +154,7 @@ class MemoryFiles(Engine, Observer):
     def query(
         self,
         query: Query,
-        inputs: Mapping[str, Content | Canonical],
+        inputs: Mapping[str, Versions],
         parameters: Mapping[str, Any],
         contract: Contract,
     ) -> Any:
@@ -159,7 +171,7 @@ class MemoryFiles(Engine, Observer):
         self,
         checks: Sequence[Check],
         version: Content | Canonical,
-        others: Mapping[str, Content | Canonical],
+        others: Mapping[str, Versions],
         previous: Content | None,
     ) -> list[Verdict]:
         raise AssertionError("the graphs of these tests hold no ready-made checks")
@@ -283,11 +295,24 @@ class Listener(Announcer):
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.awaited: list[str] = []
+        self.tried_again: list[tuple[str, int]] = []
+        self.stopped: list[list[str]] = []
         self.seen_moving: list[list[str]] = []
         self.told: list[StepReport] = []
 
-    def started(self, asset: Asset, decision: Decision) -> None:
-        self.begun.append(asset.name)
+    def started(
+        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
+    ) -> None:
+        self.begun.append(str(step))
+
+    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
+        self.tried_again.append((str(step), attempt))
+
+    def stopping(self, running: Sequence[Step]) -> None:
+        self.stopped.append([str(step) for step in running])
+
+    def tick(self) -> None:
+        """Time goes by."""
 
     def waiting(self, asset: Asset) -> None:
         self.awaited.append(asset.name)

@@ -7,13 +7,16 @@ from typing import Any
 
 from lineal.assets.asset import Asset, Check, Files, Input, Where
 from lineal.assets.digest import digest_of
+from lineal.assets.executors import Inline
 from lineal.assets.facts import CheckId, Facts
 from lineal.assets.graph import Graph
 from lineal.assets.materialize import Surroundings, materialize
+from lineal.assets.names import Step
 from lineal.assets.perform import Workshop
-from lineal.assets.plan import Plan, Verdict, plan
-from lineal.assets.records import EnvironmentFacts, Reason, Recipe, RunStarted
+from lineal.assets.plan import Plan, plan
+from lineal.assets.records import EnvironmentFacts, Observation, Reason, Recipe, RunStarted
 from lineal.assets.run import Run
+from lineal.assets.verdicts import Verdict
 from tests.fakes import (
     Listener,
     MemoryFiles,
@@ -81,6 +84,8 @@ class Workbench:
         self.parameters: dict[str, dict[str, Any]] = {}
         self.digests: dict[str, str] = {}  # of project files, by path
         self.strict = False
+        self.stopping = False
+        self.pools: dict[str, int] = {}
 
     @property
     def graph(self) -> Graph:
@@ -103,7 +108,7 @@ class Workbench:
             check_environments=dict.fromkeys(checks, ENVIRONMENT),
             parameters=self.parameters,
             observations={
-                name: self.files.observe(name, asset.files)
+                Step(name): self.files.observe(name, asset.files)
                 for name, asset in graph.assets.items()
                 if asset.files is not None
             },
@@ -115,9 +120,13 @@ class Workbench:
 
     def around(self, past: MemoryPast) -> Surroundings:
         return Surroundings(
-            workshop=Workshop(self.vault, self.files, self.calls, lambda: "/scratch", str),
+            workshop=Workshop(
+                self.vault, self.files, self.calls, lambda: "/scratch", str, lambda _: None
+            ),
+            executor=Inline,
             journal=self.journal,
             observer=self.files,
+            observe=self._observe,
             clock=self.clock,
             announcer=self.told,
             locks=self.locks,
@@ -128,9 +137,18 @@ class Workbench:
             ),
             made_meanwhile=past.made_meanwhile,
             paths=lambda seen: [f.path for f in seen.files],
+            log=str,
             file_digest=self.digests.get,
+            pause=lambda retry, error, number: 0.0,
+            stopping=lambda: self.stopping,
+            pools=self.pools,
             strict=self.strict,
         )
+
+    def _observe(self, step: Step) -> Observation:
+        files = self.graph.assets[step.asset].files
+        assert files is not None
+        return self.files.observe(step.asset, files)
 
     def _opening(self, run: str) -> list[RunStarted]:
         return [RunStarted(run, "default", "me", "here", (), self.clock(), "3.12", "1")]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lineal.assets.run import Announcer
 from tests.faults.crowd_project import ASSETS, SELECTIONS
 
 PRELOADED = (
@@ -43,7 +44,7 @@ class Station(NamedTuple):
         return self.told.with_suffix(".output")
 
 
-class _Ears:
+class _Ears(Announcer):
     """Writes what is heard to a file at once, a line each: it survives a kill."""
 
     def __init__(self, path: Path) -> None:
@@ -53,9 +54,6 @@ class _Ears:
         os.write(self._descriptor, (json.dumps(what) + "\n").encode())
 
     # ---------------------------------------------------------------- an announcer of a run
-
-    def started(self, asset: Any, decision: Any) -> None:
-        """Of no interest here."""
 
     def waiting(self, asset: Any) -> None:
         self.note(waited=asset.name)

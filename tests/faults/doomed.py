@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lineal.assets.run import Announcer
 from lineal.disk import Disk
 from lineal.project import Project
 from tests.readers import LINEAL, command
@@ -145,13 +146,13 @@ def _settle_in(root: str, diary: str) -> None:
     tempfile.tempdir = os.path.dirname(diary)
 
 
-class _Teller:
+class _Teller(Announcer):
     """Writes every step into the diary, before lineal goes on."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def started(self, asset: Any, decision: Any) -> None:
+    def started(self, step: Any, asset: Any, *_: Any) -> None:
         self._say("started", asset.name)
 
     def waiting(self, asset: Any) -> None:

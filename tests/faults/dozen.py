@@ -13,10 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lineal.assets.asset import Asset
 from lineal.assets.facts import Facts, remembered
 from lineal.assets.materialize import Surroundings
-from lineal.assets.plan import Decision
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
     AssetFacts,
@@ -26,7 +24,7 @@ from lineal.assets.records import (
     Publication,
     RunStarted,
 )
-from lineal.assets.run import Run, StepReport
+from lineal.assets.run import Announcer, Run, StepReport
 from lineal.disk import Disk, digest_file
 from lineal.lineage.journal import Journal
 from lineal.project import Project
@@ -144,20 +142,11 @@ class Clock:
         return 1_700_000_000.0 if self._stands else float(next(self._ticks))
 
 
-class Told:
+class Told(Announcer):
     """The announcer that remembers: what was told is what must be kept."""
 
     def __init__(self) -> None:
         self.reports: list[StepReport] = []
-
-    def started(self, asset: Asset, decision: Decision) -> None:
-        """Nothing is promised yet."""
-
-    def waiting(self, asset: Asset) -> None:
-        """Nor now."""
-
-    def moved(self, sources: Sequence[str]) -> None:
-        """Nor now."""
 
     def settled(self, reports: Sequence[StepReport]) -> None:
         self.reports.extend(reports)

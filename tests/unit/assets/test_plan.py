@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from lineal.assets.asset import Contract, Fetch
-from lineal.assets.plan import Fresh, Pending, Stale
 from lineal.assets.records import Acceptance, EnvironmentFacts, Recipe, RecipePart
+from lineal.assets.verdicts import Fresh, Pending, Stale
 from tests.workbench import Workbench, from_files, judged, made
 
 TABLE: dict[str, tuple[int, ...]] = {"a": (1, 2), "b": (3, 4)}

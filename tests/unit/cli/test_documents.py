@@ -8,9 +8,10 @@ import json
 
 from lineal.assets.errors import DefinitionError, DefinitionErrors, UsageError
 from lineal.assets.names import Step
-from lineal.assets.plan import Decision, Fresh, Pending, Plan, PlannedStep, Stale
+from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import Reason
 from lineal.assets.run import Run, StepReport
+from lineal.assets.verdicts import Decision, Fresh, Pending, Stale
 from lineal.cli import documents
 
 DIGEST = "9f3a2c1d" * 8
@@ -23,7 +24,8 @@ def test_a_plan_lists_every_step_in_order_with_whole_digests() -> None:
         PlannedStep(Step("a"), "a", Stale((CHANGED,)), "compute", None, None, None),
         PlannedStep(Step("b"), "b", Pending(("a",)), "wait", None, "failed", None),
     )
-    plan = Plan(steps, {s.maker: Decision(s.verdict, s.action) for s in steps}, ("raw/n", "a", "b"))
+    makers = {Step(s.maker): Decision(s.verdict, s.action) for s in steps}
+    plan = Plan(steps, makers, tuple(makers))
     assert documents.plan_document(plan) == {
         "steps": [
             {

@@ -14,9 +14,10 @@ from lineal.assets.errors import (
     UserCodeError,
 )
 from lineal.assets.names import Step
-from lineal.assets.plan import Action, Decision, Fresh, Pending, Plan, PlannedStep, Stale, Verdict
+from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import CheckResult, Reason, StepOutcome
 from lineal.assets.run import Run, StepReport
+from lineal.assets.verdicts import Action, Decision, Fresh, Pending, Stale, Verdict
 from lineal.cli import render
 from lineal.cli.render import Style
 
@@ -58,7 +59,7 @@ def planned(name: str, verdict: Verdict, action: Action = "compute") -> PlannedS
 
 
 def plan(*steps: PlannedStep) -> Plan:
-    decisions = {s.maker: Decision(s.verdict, s.action) for s in steps}
+    decisions = {Step(s.maker): Decision(s.verdict, s.action) for s in steps}
     return Plan(steps, decisions, tuple(decisions))
 
 

@@ -1,0 +1,474 @@
+"""The one place where a verdict is made: the plan and the run ask it alike.  PURE"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from lineal.assets import reasons
+from lineal.assets.asset import Asset, Check, Input
+from lineal.assets.content import used_digest
+from lineal.assets.digest import SCHEME, digest_of
+from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
+from lineal.assets.graph import Graph
+from lineal.assets.names import Step
+from lineal.assets.records import (
+    CheckResult,
+    Column,
+    Content,
+    Materialization,
+    Observation,
+    Reason,
+    Used,
+)
+from lineal.assets.verdicts import (
+    BoundCheck,
+    Decision,
+    Fresh,
+    Handed,
+    Known,
+    Pending,
+    PlannedCheck,
+    Stale,
+)
+
+MANY = frozenset({"all", "each"})  # arrivals of the slices of several partitions
+KnownSteps = Mapping[Step, Known]
+
+
+def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decision:
+    """The verdict on one step of an asset, given what is known of its inputs.
+
+    Args:
+        step: the asset's name and a partition; its outputs have the same.
+        known: steps whose content is settled; an input not in it is pending.
+    """
+    asset = graph.assets[step.asset]
+    if asset.kind == "fetch":
+        return _decide_fetch(graph, step, known, facts)
+    used, pending = inputs_used(graph, step, known, facts)
+    current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
+    own = reasons.own(asset, step.partition, current, facts, kind=kind_of(graph, asset))
+    if pending:
+        changed = reasons.inputs(step.partition, current, used, known, facts, partial=True)
+        why = (*own, *changed, *reasons.lost(current, facts))
+        if why:
+            return Decision(Stale(reasons.distinct(why)), "wait", used)
+        return Decision(Pending(pending, _columns_of(asset, pending)), "wait", used)
+    prints = fingerprints(graph, step, used, facts)
+    never_reuse = reasons.never_reuse(asset, current, facts)
+    if not never_reuse:
+        kept = _kept(graph, step, used, prints, current, facts)
+        if kept is not None:
+            why = ()
+            if not _is_current(kept, current):
+                why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
+            return _judge(graph, step, kept, current, why, known, facts, used, prints)
+    why = (*never_reuse, *own, *reasons.inputs(step.partition, current, used, known, facts))
+    told = reasons.distinct((*why, *reasons.lost(current, facts))) or reasons.UNEXPLAINED
+    return Decision(Stale(told), "compute", used, prints)
+
+
+def _columns_of(asset: Asset, pending: Sequence[str]) -> tuple[str, ...]:
+    read = [given.columns for given in asset.inputs if given.asset in pending]
+    if not read or any(columns is None for columns in read):
+        return ()
+    return tuple(dict.fromkeys(name for columns in read for name in columns or ()))
+
+
+def kind_of(graph: Graph, asset: Asset) -> str:
+    """What an asset's contract is about; a source read only as paths promises no table."""
+    if asset.kind == "files" and not graph.reads_as_table(asset.name):
+        return "files in place"
+    return asset.kind
+
+
+# --------------------------------------------------------------------------------- what is read
+
+
+def inputs_used(
+    graph: Graph, step: Step, known: KnownSteps, facts: Facts
+) -> tuple[tuple[Used, ...], tuple[str, ...]]:
+    """What a step reads of each known input, and the names of those that are pending."""
+    asset = graph.assets[step.asset]
+    if asset.kind == "files":
+        digest = facts.observations[step].digest
+        return (Used("files", asset.name, step.partition, "files", digest, digest, ""),), ()
+    used: list[Used] = []
+    pending: dict[str, None] = {}
+    for given in asset.inputs:
+        found, waits = _one_input(asset.name, step.partition, given, known, facts)
+        used.extend(found)
+        pending.update(dict.fromkeys(waits))
+    return tuple(used), tuple(pending)
+
+
+def _one_input(
+    reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
+) -> tuple[list[Used], list[str]]:
+    name = given.asset or given.parameter
+    waits = [name for step in facts.slices.behind(name) if step not in known]
+    if waits:  # which slices there are is known only once it is made
+        return [], waits
+    read = facts.slices.read(reader, key, given)
+    arrival = ("each" if given.each else "all") if read.many else None
+    used: list[Used] = []
+    for each in read.keys:
+        version = known.get(Step(name, each))
+        found = None if version is None else one_used(given, version, arrival)
+        if found is None:
+            waits.append(name)
+            break
+        used.append(found)
+    if not read.keys:
+        used.append(Used(given.parameter, name, None, "none", "", "", ""))
+    return used, waits
+
+
+def one_used(given: Input, version: Known, arrival: str | None = None) -> Used | None:
+    """What one reader reads of one version; None while its table is not known yet.
+
+    `arrival`: of the slices of several partitions.
+    """
+    place = (given.parameter, version.asset, version.partition)
+    if given.arrival in ("path", "paths") and version.observation is not None:
+        if version.moved:  # left out of the run: the files at hand have no version
+            return None
+        seen = version.observation.digest
+        origin = (seen, version.materialization)
+        return Used(*place, "files", seen, *origin, arrival=arrival or given.arrival)
+    content = version.content
+    if content is None:
+        return None
+    origin = (content.digest, version.materialization)
+    told = arrival or "auto"
+    if given.arrival == "result":
+        digest = digest_of(("result", content.digest, version.metrics))
+        return Used(*place, "result", digest, *origin, arrival=told)
+    if given.columns is not None:
+        by_name = {c.name: c for c in content.columns}
+        # A missing column has a digest of its own, so that the step is stale, runs, and says so.
+        read = [by_name.get(n, Column(n, "missing", "")) for n in given.columns]
+        digest = used_digest(content.rows or 0, read)
+        return Used(*place, "columns", digest, *origin, given.columns, told)
+    return Used(*place, "all", content.digest, *origin, arrival=told)
+
+
+def handed(reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts) -> Handed:
+    """The versions that a parameter gets; all of them are known."""
+    read = facts.slices.read(reader, key, given)
+    name = given.asset or given.parameter
+    return Handed(tuple(known[Step(name, each)] for each in read.keys), read.many)
+
+
+def fingerprints(
+    graph: Graph, step: Step, used: Sequence[Used], facts: Facts, recipe: str | None = None
+) -> dict[str, str]:
+    """The fingerprint of each output: everything that determines it, and nothing else."""
+    asset = graph.assets[step.asset]
+    base = digest_of(
+        (
+            SCHEME,
+            recipe or facts.recipes[asset.name].digest,
+            facts.environments[asset.name].digest,
+            sorted(parameters_of(asset, facts, step.partition).items()),
+            step.partition,
+            _reads(used),
+            contract_digest(asset, kind_of(graph, asset)),
+        )
+    )
+    return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
+
+
+def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
+    """What is read and how it arrives: one digest as a frame or as a list is two inputs.
+
+    Of several partitions, which one it is counts too.
+    """
+    return [
+        (u.parameter, u.mode, u.arrival, u.digest, *((u.partition,) if u.arrival in MANY else ()))
+        for u in used
+    ]
+
+
+# ------------------------------------------------------------------------------ what was settled
+
+
+def known_of(
+    made: Materialization, observation: Observation | None = None, asset: str | None = None
+) -> Known:
+    """What is known of a step by its materialization, perhaps one found under another name."""
+    return Known(
+        asset or made.asset,
+        made.partition,
+        made.content,
+        made.id,
+        observation,
+        metrics=made.metrics,
+    )
+
+
+def current_versions(asset: Asset, facts: Facts) -> dict[Step, Known]:
+    """What is current of an asset, where it is."""
+    found = {}
+    for key in facts.slices.keys(asset.name):
+        seen = facts.observations.get(Step(asset.name, key))
+        for output in asset.outputs:
+            current = facts.past.current(output, key)
+            if current is not None and current.content is not None:
+                moved = seen is not None and seen.digest not in {u.digest for u in current.inputs}
+                found[Step(output, key)] = replace(known_of(current, seen), moved=moved)
+    return found
+
+
+def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) -> dict[Step, Known]:
+    """The outputs whose content is settled by the decision alone, before anything runs."""
+    asset = graph.assets[step.asset]
+    seen = facts.observations.get(step)
+    if decision.kept is not None and decision.action in ("none", "reuse"):
+        # What is reused may have been made as another asset: here it is this one's.
+        return {
+            Step(o, step.partition): replace(known_of(m, seen, o), partition=step.partition)
+            for o, m in decision.kept.items()
+        }
+    if seen is not None and decision.action == "compute":
+        # Readers of the files themselves needn't wait for the table.
+        return {
+            Step(o, step.partition): Known(o, step.partition, None, "", seen) for o in asset.outputs
+        }
+    return {}
+
+
+# ------------------------------------------------------------------------------- what is at hand
+
+
+def _kept(
+    graph: Graph,
+    step: Step,
+    used: Sequence[Used],
+    prints: Mapping[str, str],
+    current: Mapping[str, Materialization | None],
+    facts: Facts,
+) -> dict[str, Materialization] | None:
+    """Materializations of this computation whose objects exist: the current, else others."""
+    asset = graph.assets[step.asset]
+    accepted = _accepted_recipe(asset, current, facts)
+    wanted = prints
+    if accepted is not None:
+        wanted = fingerprints(graph, step, used, facts, recipe=accepted)
+    present = {o: m for o, m in current.items() if m is not None and m.fingerprint == wanted[o]}
+    together = len({_computation(asset, o, m) for o, m in present.items()}) == 1
+    if len(present) == len(prints) and together and _exist(present, facts):
+        return present
+    first = asset.outputs[0]
+    for candidate in facts.past.by_fingerprint(prints[first]):
+        family = {first: candidate}
+        for output in asset.outputs[1:]:
+            for other in facts.past.by_fingerprint(prints[output]):
+                if _computation(asset, output, other) == _computation(asset, first, candidate):
+                    family[output] = other
+                    break
+        if len(family) == len(prints) and _exist(family, facts) and _proved(family, facts):
+            # Found under another asset's name it is still this step's content.
+            return family
+    return None
+
+
+def _accepted_recipe(
+    asset: Asset, current: Mapping[str, Materialization | None], facts: Facts
+) -> str | None:
+    made = current[asset.outputs[0]]
+    now = facts.recipes[asset.name].digest
+    if made is None or made.recipe == now:
+        return None
+    return made.recipe if facts.past.accepted(asset.name, made.recipe, now) else None
+
+
+def _computation(asset: Asset, output: str, made: Materialization) -> tuple[str, int]:
+    """The call that made the bytes: several outputs of one function count only as one call's.
+
+    The outputs of a call are recorded one after the other, in the order of the outputs.
+    """
+    run, _, position = made.origin.rpartition(".")
+    return run, int(position) - asset.outputs.index(output)
+
+
+def _exist(family: Mapping[str, Materialization], facts: Facts) -> bool:
+    return all(m.content is not None and facts.present(m.content) for m in family.values())
+
+
+def _proved(family: Mapping[str, Materialization], facts: Facts) -> bool:
+    """Did they read nothing unasked? A file that was only looked for must still be absent."""
+    return not any(
+        digest or any(reasons.moved(made.unwatched, facts))
+        for made in family.values()
+        for _, digest, _ in made.unwatched
+    )
+
+
+def _is_current(
+    kept: Mapping[str, Materialization], current: Mapping[str, Materialization | None]
+) -> bool:
+    return all(current[o] is m for o, m in kept.items())
+
+
+# ------------------------------------------------------------------------------------- checks
+
+
+def bound_checks(
+    graph: Graph, output: Step, known: KnownSteps, facts: Facts
+) -> tuple[tuple[BoundCheck, ...], tuple[str, ...]]:
+    """The checks of one output with what else they read, and the inputs that are pending."""
+    bound: list[BoundCheck] = []
+    pending: dict[str, None] = {}
+    for check in graph.checks.get(output.asset, ()):
+        one, waits = _bind(graph, check, output, known, facts)
+        pending.update(dict.fromkeys(waits))
+        if one is not None:
+            bound.append(one)
+    return tuple(bound), tuple(pending)
+
+
+def _bind(
+    graph: Graph, check: Check, output: Step, known: KnownSteps, facts: Facts
+) -> tuple[BoundCheck | None, list[str]]:
+    used: list[tuple[Used, ...]] = []
+    pending: list[str] = []
+    others: dict[str, Handed] = {}
+    reader = graph.maker[output.asset]
+    for given in check.inputs:
+        if given.asset == output.asset:
+            used.append(())
+            continue
+        found, waits = _one_input(reader, output.partition, given, known, facts)
+        used.append(tuple(found))
+        pending.extend(waits)
+        if not waits:
+            others[given.asset or ""] = handed(reader, output.partition, given, known, facts)
+    if pending:
+        return None, pending
+    name = CheckId(output.asset, check.name)
+    environment = facts.check_environments[name].digest
+    return BoundCheck(check, facts.check_recipes[name], environment, tuple(used), others), []
+
+
+def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCheck:
+    """A check on one content; its fingerprint identifies the result for ever."""
+    itself = Known(output, None, content, "", None)
+    used: list[Used] = []
+    judged = False
+    for given, others in zip(bound.check.inputs, bound.used, strict=True):
+        if given.asset == output:
+            judged = True
+            own = one_used(given, itself)
+            used.extend(() if own is None else (own,))
+        else:
+            used.extend(others)
+    reads = _reads(used)
+    if not judged:
+        reads.append(("", "all", "", content.digest))  # a ready-made check reads the version itself
+    parts = (
+        SCHEME,
+        "check",
+        bound.recipe.digest,
+        bound.check.severity,
+        sorted(bound.check.parameters.items()),
+        bound.environment,
+        reads,
+    )
+    return PlannedCheck(bound.check, digest_of(parts), bound.recipe)
+
+
+def known_result(fingerprint: str, facts: Facts) -> CheckResult | None:
+    """What a check found before, unless a file it read unasked has another content now."""
+    result = facts.past.check(fingerprint)
+    if result is None or any(reasons.moved(result.unwatched, facts)):
+        return None
+    return result
+
+
+def _judge(
+    graph: Graph,
+    step: Step,
+    kept: Mapping[str, Materialization],
+    current: Mapping[str, Materialization | None],
+    why: tuple[Reason, ...],
+    known: KnownSteps,
+    facts: Facts,
+    used: tuple[Used, ...],
+    prints: Mapping[str, str],
+) -> Decision:
+    """A kept version is worth what its checks say of it."""
+    failing: list[CheckResult] = []
+    unknown: list[PlannedCheck] = []
+    pending: list[str] = []
+    for output, made in kept.items():
+        if made.content is None:
+            continue
+        bound, waiting = bound_checks(graph, Step(output, step.partition), known, facts)
+        pending.extend(waiting)
+        for one in bound:
+            planned = planned_check(one, output, made.content)
+            result = known_result(planned.fingerprint, facts)
+            if result is None:
+                unknown.append(planned)
+            elif not result.passed and one.check.severity == "error":
+                failing.append(result)
+    found = Decision(Fresh(), "none", used, prints, kept)
+    if failing:
+        told = tuple(reasons.check_failed(r) for r in failing)
+        return replace(found, verdict=Stale(told), action="blocked", failing=tuple(failing))
+    if pending:
+        waits = Stale(why) if why else Pending(tuple(dict.fromkeys(pending)))
+        return replace(found, verdict=waits, action="wait")
+    if unknown:
+        told = (*why, *(reasons.check_changed(one.check) for one in unknown))
+        return replace(found, verdict=Stale(told), action="recheck")
+    if _is_current(kept, current):
+        return found
+    return replace(found, verdict=Stale(why or reasons.UNEXPLAINED), action="reuse")
+
+
+# -------------------------------------------------------------------------------------- fetch
+
+
+def _decide_fetch(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decision:
+    """A fetched observation is a fact: only its absence, its age or a person make it stale."""
+    asset = graph.assets[step.asset]
+    current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
+    last = {o: facts.past.last(o, step.partition) for o in asset.outputs}
+    why = reasons.fetch(asset, current, facts)
+    kept = {o: m for o, m in current.items() if m is not None and m.content is not None}
+    if "forced" not in {r.kind for r in why}:
+        refused = {o: m for o, m in last.items() if m is not None and m.outcome == "blocked"}
+        same = all(m.recipe == facts.recipes[asset.name].digest for m in refused.values())
+        recent = all(not reasons.is_due(asset, m, facts) for m in refused.values())
+        if len(refused) == len(asset.outputs) and same and recent and _exist(refused, facts):
+            kept, why = refused, ()
+    if why:
+        return Decision(Stale(why), "compute", (), None)
+    prints = {o: m.fingerprint for o, m in kept.items()}
+    return _judge(graph, step, kept, current, (), known, facts, (), prints)
+
+
+def fetched_fingerprints(graph: Graph, step: Step, facts: Facts, run: str) -> dict[str, str]:
+    """The outside world can't be fingerprinted: each fetch is a computation of its own."""
+    unique = Used("fetched", step.asset, step.partition, "fetch", run, run, "")
+    return fingerprints(graph, step, (unique,), facts)
+
+
+def steps_read(graph: Graph, step: Step, facts: Facts) -> Iterable[Step]:
+    """The steps whose outputs a step reads, for itself or in its checks; as they are made."""
+    asset = graph.assets[step.asset]
+    inputs = list(asset.inputs)
+    for output in asset.outputs:
+        for check in graph.checks.get(output, ()):
+            inputs.extend(given for given in check.inputs if given.asset != check.asset)
+    found: dict[Step, None] = {}
+    for given in inputs:
+        name = given.asset or given.parameter
+        maker = graph.maker[name]
+        found.update(dict.fromkeys(Step(maker, s.partition) for s in facts.slices.behind(name)))
+        for key in facts.slices.read(step.asset, step.partition, given).keys:
+            found[Step(maker, facts.slices.unit(name, key))] = None
+    return found

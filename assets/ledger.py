@@ -1,0 +1,430 @@
+"""What became of each step of a run: its facts for the journal, and its report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lineal.assets.decide import (
+    current_versions,
+    fetched_fingerprints,
+    fingerprints,
+    inputs_used,
+    known_of,
+    known_result,
+    outcome_known,
+)
+from lineal.assets.errors import LinealError
+from lineal.assets.facts import Facts
+from lineal.assets.graph import Graph
+from lineal.assets.names import Step
+from lineal.assets.perform import Outcome
+from lineal.assets.plan import Plan
+from lineal.assets.ports import Canonical
+from lineal.assets.recorder import Recorder, error_facts, reasons_of
+from lineal.assets.records import (
+    Attempt,
+    CheckResult,
+    Content,
+    Fact,
+    Materialization,
+    StepOutcome,
+)
+from lineal.assets.run import StepReport, is_told
+from lineal.assets.scribe import Page
+from lineal.assets.verdicts import Decision, Known, Pending
+
+# By output: every check's result, and whether it was found just now (or known from before).
+Judged = Mapping[str, tuple[tuple[CheckResult, bool], ...]]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a run knows by now, and what it has to tell.
+
+    Attributes:
+        recorder: numbers the materializations; none while there is nothing to record.
+        hand_on: a page for the scribe; told what it says when that is durable.
+        settled: hears of steps in the order in which they were settled.
+        keeps_values: later steps can read what was made from memory.
+    """
+
+    graph: Graph
+    plan: Plan
+    facts: Facts
+    settled: Callable[[Sequence[StepReport]], None]
+    recorder: Recorder | None = None
+    hand_on: Callable[[Page], None] | None = None
+    keeps_values: bool = True
+    known: dict[Step, Known] = field(default_factory=dict)
+    held: dict[Step, Canonical] = field(default_factory=dict)
+    broken: dict[Step, StepOutcome] = field(default_factory=dict)  # failed, blocked, skipped
+    reports: list[StepReport] = field(default_factory=list)
+    checked: dict[str, CheckResult] = field(default_factory=dict)  # by fingerprint, in this run
+    published: set[Step] = field(default_factory=set)  # outputs this run made current
+    _readers_left: dict[Step, int] = field(default_factory=dict)
+
+    def outputs(self, step: Step) -> list[Step]:
+        return [Step(o, step.partition) for o in self.graph.assets[step.asset].outputs]
+
+    def know_excluded(self, names: Iterable[str]) -> None:
+        """Steps that are left as they are: what is current of them is what others read."""
+        for name in names:
+            self.known.update(current_versions(self.graph.assets[name], self.facts))
+
+    # ------------------------------------------------------------------------- values in memory
+
+    def expect(self, read: Iterable[Step]) -> None:
+        """Some step is going to read the outputs of these."""
+        for step in read:
+            self._readers_left[step] = self._readers_left.get(step, 0) + 1
+
+    def release(self, read: Iterable[Step]) -> None:
+        """A step that read these is done: forget values that no later one reads."""
+        for step in read:
+            self._readers_left[step] -= 1
+            if not self._readers_left[step]:
+                for output in self.outputs(step):
+                    self.held.pop(output, None)
+
+    def forget(self, step: Step) -> None:
+        """A step is to be done once more: what was told of it, and what it gave, is no more."""
+        self.broken.pop(step, None)
+        for output in self.outputs(step):
+            self.held.pop(output, None)
+            self.known.pop(output, None)
+
+    # --------------------------------------------------------------------------- nothing to do
+
+    def skip(self, step: Step, decision: Decision, because: tuple[str, ...]) -> None:
+        """An input failed or was blocked."""
+        self.broken[step] = "skipped"
+        self._tell(
+            [
+                StepReport(
+                    output,
+                    step.asset,
+                    "skipped",
+                    reasons_of(decision),
+                    because=because,
+                    current=self._current_digest(output),
+                )
+                for output in self.outputs(step)
+            ]
+        )
+
+    def leave(self, step: Step, decision: Decision) -> None:
+        """Fresh, blocked again, or behind something blocked: nothing is written."""
+        if decision.action == "wait":
+            self.skip(step, decision, _waiting(decision))
+            return
+        self.known.update(outcome_known(self.graph, step, decision, self.facts))
+        blocked = decision.action == "blocked"
+        if blocked:
+            self.broken[step] = "blocked"
+        reports = []
+        for output in self.outputs(step):
+            kept = (decision.kept or {}).get(output.asset)
+            content = kept.content if kept is not None else None
+            reports.append(
+                StepReport(
+                    output,
+                    step.asset,
+                    "blocked" if blocked else "fresh",
+                    reasons_of(decision),
+                    content.digest if content else None,
+                    summary=content.summary if content else "",
+                    checks=tuple(f for f in decision.failing if f.asset == output.asset),
+                    current=self._current_digest(output),
+                )
+            )
+        self._tell(reports)
+
+    def cancel(self, steps: Iterable[Step]) -> None:
+        """The run ends before these were done."""
+        for step in steps:
+            for output in self.outputs(step):
+                self.reports.append(StepReport(output, step.asset, "cancelled"))
+
+    def _tell(self, reports: Sequence[StepReport]) -> None:
+        """In the order of the steps: behind those whose facts are not durable yet."""
+        self._post({}, lambda _: (), reports)
+
+    # ---------------------------------------------------------------------------------- verdicts
+
+    def judged(self, results: Mapping[str, Sequence[CheckResult]]) -> Judged:
+        """Results of checks, each with whether it is news: what was known before stays so."""
+        found = {}
+        for output, each in results.items():
+            pairs = []
+            for result in each:
+                before = self.known_result(result.fingerprint)
+                self.checked[result.fingerprint] = before or result
+                told = replace(before or result, asset=output)
+                pairs.append((told, before is None))
+            found[output] = tuple(pairs)
+        return found
+
+    def known_result(self, fingerprint: str) -> CheckResult | None:
+        """What a check found before, in this run too."""
+        return known_result(fingerprint, self.facts) or self.checked.get(fingerprint)
+
+    # ------------------------------------------------------------------------------------ records
+
+    def reuse(self, step: Step, decision: Decision, judged: Judged, started: float) -> None:
+        """Publish a version that was made before; or only keep what its checks said."""
+        recorder = self._recorder()
+        asset = self.graph.assets[step.asset]
+        new: list[Fact] = [r for found in judged.values() for r, is_new in found if is_new]
+        facts: list[Fact] = [*recorder.named(self.facts, asset, new), *new]
+        reports: list[StepReport] = []
+        for name, before in (decision.kept or {}).items():
+            output = Step(name, step.partition)
+            results = [r for r, _ in judged.get(name, ())]
+            current = self.facts.past.current(*output)
+            made = before
+            if current is not before or output in self.published:
+                made = recorder.reused(
+                    self.facts,
+                    step,
+                    decision,
+                    before,
+                    output=name,
+                    used=inputs_used(self.graph, step, self.known, self.facts)[0],
+                    results=results,
+                    started=started,
+                )
+                facts.extend((made, recorder.publication(made)))
+                self.published.add(output)
+            self.known[output] = known_of(made, self.facts.observations.get(step))
+            content = made.content
+            reports.append(
+                StepReport(
+                    output,
+                    step.asset,
+                    "reused",
+                    reasons_of(decision),
+                    content.digest if content else None,
+                    summary=content.summary if content else "",
+                    metrics=made.metrics,
+                    checks=tuple(results),
+                )
+            )
+        self._post({}, lambda _: facts, reports)
+
+    def refuse(
+        self,
+        step: Step,
+        decision: Decision,
+        contents: Mapping[str, Content],
+        judged: Judged,
+    ) -> None:
+        """A kept version was judged again, and fails."""
+        new = [r for results in judged.values() for r, is_new in results if is_new]
+        told = [*self._recorder().named(self.facts, self.graph.assets[step.asset], new), *new]
+        self.broken[step] = "blocked"
+        reports = self._blocked_reports(step, decision, contents, judged, 0.0)
+        self._post({}, lambda _: told, reports)
+
+    def record(
+        self,
+        step: Step,
+        decision: Decision,
+        contents: Mapping[str, Content],
+        outcome: Outcome,
+        judged: Judged,
+        started: float,
+        attempts: Sequence[Attempt],
+    ) -> None:
+        """What was computed: published, or kept as refused if an error check failed."""
+        recorder, asset = self._recorder(), self.graph.assets[step.asset]
+        blocked = bool(failing(judged))
+        canonicals = {o: m.canonical for o, m in outcome.made.items()}
+        new = [r for results in judged.values() for r, is_new in results if is_new]
+        used, _ = inputs_used(self.graph, step, self.known, self.facts)
+        prints = decision.fingerprints or self._fingerprints(step)
+        drafts = recorder.drafts(
+            self.facts, step, decision, used, outcome, prints, started, attempts
+        )
+        finished = {
+            o: replace(
+                draft,
+                outcome="blocked" if blocked else "made",
+                content=contents[o],
+                checks=tuple(r.fingerprint for r, _ in judged.get(o, ())),
+            )
+            for o, draft in drafts.items()
+        }
+        named = [*recorder.named(self.facts, asset, new), *new]
+
+        def facts(written: Mapping[str, Content]) -> list[Fact]:
+            found: list[Fact] = list(named)
+            for output, made in finished.items():
+                durable = replace(made, content=written.get(output, made.content))
+                found.append(durable)
+                if not blocked:
+                    found.append(recorder.publication(durable))
+            return found
+
+        if blocked:
+            self.broken[step] = "blocked"
+            reports = self._blocked_reports(step, decision, contents, judged, outcome.seconds)
+        else:
+            self._take_up(step, finished, canonicals)
+            reports = self._made_reports(step, finished, outcome, judged)
+        self._post(canonicals, facts, reports)
+
+    def _fingerprints(self, step: Step) -> dict[str, str]:
+        if self.graph.assets[step.asset].kind == "fetch":
+            return fetched_fingerprints(self.graph, step, self.facts, self._recorder().run)
+        used, _ = inputs_used(self.graph, step, self.known, self.facts)
+        return fingerprints(self.graph, step, used, self.facts)
+
+    def _take_up(
+        self,
+        step: Step,
+        finished: Mapping[str, Materialization],
+        canonicals: Mapping[str, Canonical],
+    ) -> None:
+        """Later steps read what was just made; from memory while someone will."""
+        observation = self.facts.observations.get(step)
+        for name, made in finished.items():
+            output = Step(name, step.partition)
+            self.known[output] = known_of(made, observation)
+            self.published.add(output)
+            if name in canonicals and self.keeps_values and self._readers_left.get(step):
+                self.held[output] = canonicals[name]
+
+    def _made_reports(
+        self,
+        step: Step,
+        finished: Mapping[str, Materialization],
+        outcome: Outcome,
+        judged: Judged,
+    ) -> list[StepReport]:
+        reports = []
+        for name, made in finished.items():
+            content = made.content
+            reports.append(
+                StepReport(
+                    made.step,
+                    step.asset,
+                    "made",
+                    made.reasons,
+                    content.digest if content else None,
+                    outcome.seconds,
+                    content.summary if content else "",
+                    made.metrics,
+                    checks=tuple(r for r, _ in judged.get(name, ())),
+                    unwatched=tuple(u for u in made.unwatched if is_told(u)),
+                    attempts=len(made.attempts) + 1,
+                )
+            )
+        return reports
+
+    def _blocked_reports(
+        self,
+        step: Step,
+        decision: Decision,
+        contents: Mapping[str, Content],
+        judged: Judged,
+        seconds: float,
+    ) -> list[StepReport]:
+        return [
+            StepReport(
+                Step(name, step.partition),
+                step.asset,
+                "blocked",
+                reasons_of(decision),
+                content.digest,
+                seconds,
+                content.summary,
+                checks=tuple(r for r, _ in judged.get(name, ())),
+                current=self._current_digest(Step(name, step.partition)),
+            )
+            for name, content in contents.items()
+        ]
+
+    def fail(
+        self,
+        step: Step,
+        decision: Decision,
+        error: LinealError,
+        started: float,
+        seconds: float,
+        attempts: Sequence[Attempt],
+    ) -> None:
+        """An error of the step, at its last attempt."""
+        recorder = self._recorder()
+        self.broken[step] = "failed"
+        used, _ = inputs_used(self.graph, step, self.known, self.facts)
+        outcome = Outcome({}, seconds)
+        outputs = self.graph.assets[step.asset].outputs
+        prints = decision.fingerprints or dict.fromkeys(outputs, "")
+        drafts = recorder.drafts(
+            self.facts, step, decision, used, outcome, prints, started, attempts
+        )
+        told = error_facts(error)
+        failed = [replace(d, outcome="failed", error=told, origin="") for d in drafts.values()]
+        reports = [
+            StepReport(
+                made.step,
+                step.asset,
+                "failed",
+                made.reasons,
+                None,
+                seconds,
+                error=error,
+                current=self._current_digest(made.step),
+                attempts=len(attempts) + 1,
+            )
+            for made in failed
+        ]
+        facts = [*recorder.named(self.facts, self.graph.assets[step.asset], ()), *failed]
+        self._post({}, lambda _: facts, reports)
+
+    def retire(self, gone: Sequence[Fact]) -> None:
+        """Partitions that are no more."""
+        self._post({}, lambda _: gone, ())
+
+    # ---------------------------------------------------------------------------------- machinery
+
+    def _recorder(self) -> Recorder:
+        if self.recorder is None:
+            raise RuntimeError("nothing is recorded outside of a run")
+        return self.recorder
+
+    def _current_digest(self, output: Step) -> str | None:
+        current = self.facts.past.current(*output)
+        return current.content.digest if current is not None and current.content else None
+
+    def _post(
+        self,
+        canonicals: Mapping[str, Canonical],
+        facts: Callable[[Mapping[str, Content]], Sequence[Fact]],
+        reports: Sequence[StepReport],
+    ) -> None:
+        self.reports.extend(reports)
+        if self.hand_on is None:
+            self.settled(reports)
+        else:
+            partition = reports[0].step.partition if reports else None
+            self.hand_on(Page(canonicals, facts, lambda: self._told(reports), partition))
+
+    def _told(self, reports: Sequence[StepReport]) -> None:
+        if reports:
+            self.settled(reports)
+
+
+def failing(judged: Judged) -> list[CheckResult]:
+    """The failed results that forbid publication."""
+    return [
+        result
+        for results in judged.values()
+        for result, _ in results
+        if not result.passed and result.severity == "error"
+    ]
+
+
+def _waiting(decision: Decision) -> tuple[str, ...]:
+    return decision.verdict.inputs if isinstance(decision.verdict, Pending) else ()

@@ -1,0 +1,106 @@
+"""Verdicts: what planning says of a step, as values.  PURE"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+from lineal.assets.asset import Check
+from lineal.assets.records import (
+    CheckResult,
+    Content,
+    Materialization,
+    Observation,
+    Reason,
+    Recipe,
+    Used,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The current version is what a recomputation could give."""
+
+    name: ClassVar[str] = "fresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Must be made, for these reasons."""
+
+    reasons: tuple[Reason, ...]
+    name: ClassVar[str] = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """No reason of its own, but inputs will be remade: decided once their content is known.
+
+    `columns`: what it declares to read of them, when it declares so for each; else empty.
+    """
+
+    inputs: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    name: ClassVar[str] = "pending"
+
+
+Verdict = Fresh | Stale | Pending
+
+# What the run does about a verdict. `recheck`: run checks on a kept version; `blocked`: nothing, a
+# kept version is known to fail an error check; `wait`: inputs are not known yet.
+Action = Literal["none", "compute", "reuse", "recheck", "blocked", "wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a step whose content is decided: enough for a reader to be decided.
+
+    `metrics` of the materialization, for readers that take a `Result`.
+    """
+
+    asset: str
+    partition: str | None
+    content: Content | None  # None: a file source known by its files only
+    materialization: str
+    observation: Observation | None = None
+    moved: bool = False  # the files are no longer those that this version was made of
+    metrics: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict on all outputs of one step, with what the run needs to act on it."""
+
+    verdict: Verdict
+    action: Action
+    used: tuple[Used, ...] = ()
+    fingerprints: Mapping[str, str] | None = None  # by output; None while inputs are pending
+    kept: Mapping[str, Materialization] | None = None  # what is reused, rechecked or blocked
+    failing: tuple[CheckResult, ...] = ()  # known failures of error checks
+
+
+class BoundCheck(NamedTuple):
+    """A check of an output with all that determines its result but the content it judges."""
+
+    check: Check
+    recipe: Recipe
+    environment: str  # digest
+    # What it reads, in the order of its inputs: nothing for the judged version itself.
+    used: tuple[tuple[Used, ...], ...]
+    handed: Mapping[str, Handed]  # the versions of the other assets it reads, by asset
+
+
+class Handed(NamedTuple):
+    """The versions one parameter gets: one, or those of several partitions in their order."""
+
+    versions: tuple[Known, ...]
+    many: bool = False  # the slices of partitions, be there one, as a table or a dict
+
+
+class PlannedCheck(NamedTuple):
+    """A check bound to the content it judges; `fingerprint` identifies its result for ever."""
+
+    check: Check
+    fingerprint: str
+    recipe: Recipe

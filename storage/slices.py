@@ -1,0 +1,61 @@
+"""The slices of several partitions as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lineal.assets.errors import ContentError
+from lineal.storage.canonical import type_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def together(tables: Sequence[pa.Table], names: Sequence[str]) -> pa.Table:
+    """Their rows one after the other. A column without any value takes the type of the others.
+
+    Args:
+        names: what each is called, for messages.
+
+    Raises:
+        ContentError: two of them have other columns, or columns of other types.
+    """
+    import pyarrow as pa
+
+    if not tables:
+        raise ContentError(
+            "there is no partition to read",
+            advice="make the parameter a `dict[str, …]`, which may be empty",
+        )
+    first = tables[0]
+    for table, name in zip(tables[1:], names[1:], strict=True):
+        if table.column_names != first.column_names:
+            odd = set(table.column_names).symmetric_difference(first.column_names)
+            told = f"`{sorted(odd)[0]}` is in one only" if odd else "they stand in another order"
+            raise _unlike(names[0], name, told)
+    schema = pa.schema([_field(tables, names, i) for i in range(first.num_columns)])
+    return pa.concat_tables([table.cast(schema) for table in tables])
+
+
+def _field(tables: Sequence[pa.Table], names: Sequence[str], place: int) -> pa.Field:
+    import pyarrow as pa
+
+    known = [
+        (table.schema.field(place), name)
+        for table, name in zip(tables, names, strict=True)
+        if not pa.types.is_null(table.schema.field(place).type)
+    ]
+    for field, name in known[1:]:
+        if field.type != known[0][0].type:
+            there, here = type_text(known[0][0].type), type_text(field.type)
+            raise _unlike(known[0][1], name, f"`{field.name}` is {there} there, {here} here")
+    found: pa.Field = known[0][0] if known else tables[0].schema.field(place)
+    return found
+
+
+def _unlike(first: str, other: str, told: str) -> ContentError:
+    return ContentError(
+        f"the partitions `{first}` and `{other}` don't make one table: {told}",
+        advice="take them apart (`dict[str, pd.DataFrame]`), or give the asset a `schema=`",
+    )

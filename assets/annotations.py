@@ -235,6 +235,8 @@ class _Reading:
         if head is typing.Literal:
             return Applied(head, tuple(self._value(each) for each in inside))
         arguments = tuple(self._node(each) for each in inside)
+        if isinstance(head, Applied) and not head.arguments:  # `Dict` and `List` of typing
+            head = head.head
         if isinstance(head, Named) and len(arguments) == 2 and self.seen == "arrival":
             return Applied(head, arguments)
         return head if isinstance(head, Named | Unseen) else _applied(head, arguments)

@@ -123,11 +123,10 @@ def _partitions(option: str, value: Any) -> Partitions:
     if isinstance(value, Asset | str):
         return same_as(asset_name(value))
     if value is by_file:
-        return by_file()
-    if not isinstance(value, Calendar | Static | Grid | ByColumn | ByFile | SameAs):
-        raise _wrong(option, value, 'monthly("2024-01"), static(["eu", "us"]), … or an asset')
-    found: Partitions = value
-    return found
+        return ByFile()
+    if isinstance(value, Calendar | Static | Grid | ByColumn | ByFile | SameAs):
+        return value
+    raise _wrong(option, value, 'monthly("2024-01"), static(["eu", "us"]), … or an asset')
 
 
 def asset_name(given: Any) -> str:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from lineal.assets.errors import DefinitionError
-from lineal.assets.partitions import Marker, Partitions
+from lineal.assets.mapping import Marker
+from lineal.assets.partitions import Partitions
 
 
 class Where(NamedTuple):
@@ -81,6 +82,7 @@ class Input:
     columns: tuple[str, ...] | None = None
     marker: Marker | None = None  # last(7), every(), …: which partitions are read
     each: bool = False  # annotated `dict[str, …]`: partitions by key, if the asset has any
+    each_arrival: Arrival = "auto"  # how each of them arrives then; `arrival`: if it has none
 
 
 @dataclass(frozen=True, slots=True)

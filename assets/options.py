@@ -10,9 +10,20 @@ from types import MappingProxyType
 from typing import Any
 
 from lineal.assets.asset import Asset, Check, Contract, Reader
+from lineal.assets.calendars import Calendar
 from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.errors import DefinitionError, did_you_mean
+from lineal.assets.file_partitions import ByFile, by_file
+from lineal.assets.mapping import Marker
 from lineal.assets.names import check_name
+from lineal.assets.partitions import (
+    ByColumn,
+    Grid,
+    Partitions,
+    SameAs,
+    Static,
+    same_as,
+)
 
 FORMATS = ("parquet", "joblib", "pickle", "json", "array", "figure", "file", "folder")
 CONTRACT = ("format", "primary_key", "order_by", "keep_order", "schema")
@@ -98,10 +109,24 @@ def _outputs(option: str, value: Any) -> tuple[str, ...]:
     return names
 
 
-def _inputs(option: str, value: Any) -> dict[str, str]:
+def _inputs(option: str, value: Any) -> dict[str, str | Marker]:
     if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
         raise _wrong(option, value, 'parameter and asset: {"left": "raw/orders"}')
-    return {parameter: asset_name(given) for parameter, given in value.items()}
+    return {
+        parameter: given if isinstance(given, Marker) else asset_name(given)
+        for parameter, given in value.items()
+    }
+
+
+def _partitions(option: str, value: Any) -> Partitions:
+    """A definition; an asset, or its name, stands for the partitions that it has."""
+    if isinstance(value, Asset | str):
+        return same_as(asset_name(value))
+    if value is by_file:
+        return ByFile()
+    if isinstance(value, Calendar | Static | Grid | ByColumn | ByFile | SameAs):
+        return value
+    raise _wrong(option, value, 'monthly("2024-01"), static(["eu", "us"]), … or an asset')
 
 
 def asset_name(given: Any) -> str:
@@ -211,6 +236,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
     {
         "name": _text,
         "inputs": _inputs,
+        "partitions": _partitions,
         "outputs": _outputs,
         "format": _format,
         "primary_key": _names,

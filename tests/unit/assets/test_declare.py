@@ -342,7 +342,7 @@ def test_a_folder_parameter_is_no_input() -> None:
         ("@asset\ndef t(**rest): ...", "it names none"),
         ("@asset\nasync def t(): ...", "can't be `async`"),
         ("@asset\ndef t():\n    yield 1", "can't `yield`"),
-        ("@asset\ndef t(partition): ...", "kept for partitions"),
+        ("@asset\ndef t(partition): ...", "receives the partition that is made"),
         ("@asset\ndef t(x=object()): ...", "the default of `x`"),
         ("@asset\ndef t(a: Folder, b: Folder): ...", "one folder"),
         ("@asset(inputs={'lefft': 'raw/a'})\ndef t(left): ...", "did you mean `left`"),

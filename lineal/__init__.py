@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineal.assets import checks
-    from lineal.assets.asset import Folder, Result, columns
+    from lineal.assets.asset import Folder, Result, Retry, columns
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
+    from lineal.assets.declare_resource import resource
     from lineal.assets.declare_sql import sql_asset, sql_assets
     from lineal.assets.register import register
+    from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
 
     __version__: str
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Folder",
     "Result",
+    "Retry",
     "__version__",
     "asset",
     "check",
@@ -29,6 +32,8 @@ __all__ = [
     "open",
     "parquet",
     "register",
+    "resource",
+    "secret",
     "source",
     "sql_asset",
     "sql_assets",
@@ -38,6 +43,7 @@ __all__ = [
 _HOMES = {
     "Folder": "lineal.assets.asset",
     "Result": "lineal.assets.asset",
+    "Retry": "lineal.assets.asset",
     "asset": "lineal.assets.declare",
     "check": "lineal.assets.declare",
     "checks": "lineal.assets",
@@ -48,6 +54,8 @@ _HOMES = {
     "open": "lineal.project",
     "parquet": "lineal.assets.declare",
     "register": "lineal.assets.register",
+    "resource": "lineal.assets.declare_resource",
+    "secret": "lineal.assets.secrets",
     "source": "lineal.assets.declare",
     "sql_asset": "lineal.assets.declare_sql",
     "sql_assets": "lineal.assets.declare_sql",

@@ -312,7 +312,7 @@ def check(
     warning is told and recorded. The asset is one of its inputs; others are handed over as well.
     """
     where = caller()
-    if callable(asset) and not isinstance(asset, Asset):
+    if callable(asset) and not isinstance(asset, Asset | Resource):
         refused(
             DefinitionError(
                 "@check needs the asset it tests",

@@ -143,6 +143,7 @@ class Check:
     asset: str | None = None  # the asset it tests, for `@check(asset)`
     inputs: tuple[Input, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    resources: tuple[tuple[str, Resource], ...] = ()  # by parameter; bound by the graph
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -233,15 +234,16 @@ class Retry:
     """How often a failed attempt is tried again, and how long is waited before each.
 
     `times` further attempts; the n-th waits `delay * backoff**(n-1)` seconds, `maximum` at most,
-    and up to `jitter` of that more. `on`: the exceptions that are tried again.
+    and up to `jitter` of that more. `on`: the exceptions that are tried again. A length of time is
+    a number of seconds or a text such as "30s"; in an asset that was declared it is seconds.
     """
 
     times: int
-    delay: float = 1.0
+    delay: float | str = 1.0
     backoff: float = 2.0
-    maximum: float = 60.0
+    maximum: float | str = 60.0
     jitter: float = 0.5
-    on: tuple[type[BaseException], ...] = (Exception,)
+    on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,8 @@ LinealError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 class LinealError(Exception):
@@ -44,6 +45,10 @@ class LinealError(Exception):
         self.advice = advice
         self.excerpt = excerpt  # the line of code or SQL, with a caret below where that helps
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by calling their class with `args`, which knows no keywords.
+        return _unpickled, (type(self), self.args, dict(vars(self)))
+
     def as_json(self) -> dict[str, str | None]:
         return {
             "kind": self.kind,
@@ -51,6 +56,15 @@ class LinealError(Exception):
             "where": self.where,
             "advice": self.advice,
         }
+
+
+def _unpickled(
+    kind: type[LinealError], args: tuple[Any, ...], state: Mapping[str, Any]
+) -> LinealError:
+    """An error as it was in another process, with all its fields."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class DefinitionError(LinealError):

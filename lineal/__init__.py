@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineal.assets import checks
-    from lineal.assets.asset import Folder, Result, columns
+    from lineal.assets.asset import Folder, Result, Retry, columns
     from lineal.assets.calendars import daily, hourly, monthly, weekly
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
+    from lineal.assets.declare_resource import resource
     from lineal.assets.declare_sql import sql_asset, sql_assets
     from lineal.assets.file_partitions import by_file
     from lineal.assets.mapping import every, last, only, previous
     from lineal.assets.partitions import Partition, by_column, grid, static
     from lineal.assets.register import register
+    from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
 
     __version__: str
@@ -23,6 +25,7 @@ __all__ = [
     "Folder",
     "Partition",
     "Result",
+    "Retry",
     "__version__",
     "asset",
     "by_column",
@@ -44,6 +47,8 @@ __all__ = [
     "parquet",
     "previous",
     "register",
+    "resource",
+    "secret",
     "source",
     "sql_asset",
     "sql_assets",
@@ -56,6 +61,7 @@ _HOMES = {
     "Folder": "lineal.assets.asset",
     "Partition": "lineal.assets.partitions",
     "Result": "lineal.assets.asset",
+    "Retry": "lineal.assets.asset",
     "asset": "lineal.assets.declare",
     "by_column": "lineal.assets.partitions",
     "by_file": "lineal.assets.file_partitions",
@@ -76,6 +82,8 @@ _HOMES = {
     "parquet": "lineal.assets.declare",
     "previous": "lineal.assets.mapping",
     "register": "lineal.assets.register",
+    "resource": "lineal.assets.declare_resource",
+    "secret": "lineal.assets.secrets",
     "source": "lineal.assets.declare",
     "sql_asset": "lineal.assets.declare_sql",
     "sql_assets": "lineal.assets.declare_sql",

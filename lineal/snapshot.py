@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lineal.assets import watching
-from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Input
-from lineal.assets.code import Walker
+from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Input, Resource
+from lineal.assets.code import OpenedBy, Walker, with_resources
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import (
     DefinitionError,
+    DefinitionErrors,
     LinealError,
     QueryError,
     SettingsError,
@@ -33,6 +34,7 @@ from lineal.assets.records import (
     Recipe,
     RecipePart,
 )
+from lineal.assets.secrets import secrets_in
 from lineal.definitions import Definitions
 from lineal.lineage.facts import History
 from lineal.packages import Packages
@@ -69,6 +71,9 @@ class Snapshot:
     packages: Packages
     overrides: Mapping[str, Mapping[str, Any]]
     formats: tuple[CustomFormat, ...]  # what the project registers to store values of its own types
+    # Resources that something stands in for, each with a text that is unique to the run.
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    _resource_recipes: dict[str, Recipe] = field(default_factory=dict)
 
     def facts(self, wanted: Iterable[str], forced: Iterable[str] = ()) -> Facts:
         """Freeze what planning these assets needs to know.
@@ -97,7 +102,7 @@ class Snapshot:
                 CheckId(o, c.name): environments.of_check(c, check_recipes[CheckId(o, c.name)])
                 for o, c in checks
             },
-            parameters={a.name: self._parameters(a) for a in assets},
+            parameters={a.name: self.parameters_of(a) for a in assets},
             observations=self._observe(assets),
             present=remembered(self._present),
             file_digest=_once(self.file_digest),
@@ -154,9 +159,32 @@ class Snapshot:
             ignore=asset.ignore,
             parameters=asset.parameter_types,
         )
-        return self._with_formats(replace(recipe, watched=self._watched(asset, recipe)))
+        recipe = replace(recipe, watched=self._watched(asset, recipe))
+        return self._with_formats(with_resources(recipe, self._opened_by(asset)))
 
-    def _watched(self, asset: Asset, recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    def _opened_by(self, reader: Asset | Check) -> list[OpenedBy]:
+        """The resources of an asset or check, as its recipe sees them."""
+        return [
+            OpenedBy(
+                parameter,
+                resource,
+                self._resource_recipe(resource),
+                self.parameters_of(resource),
+                self.replaced.get(resource.name, ""),
+            )
+            for parameter, resource in reader.resources
+        ]
+
+    def _resource_recipe(self, resource: Resource) -> Recipe:
+        found = self._resource_recipes.get(resource.name)
+        if found is None:
+            types = resource.parameter_types
+            recipe = self.definitions.walker.recipe(resource.function, parameters=types)
+            found = replace(recipe, watched=self._watched(resource, recipe))
+            self._resource_recipes[resource.name] = found
+        return found
+
+    def _watched(self, asset: Asset | Resource, recipe: Recipe) -> tuple[tuple[str, str], ...]:
         """The files that code may name, with those that values set from outside may."""
         given = {
             **self.settings.parameters.get(asset.name, {}),
@@ -164,7 +192,7 @@ class Snapshot:
         }
         if not given:
             return recipe.watched
-        values = [value for name, value in self._parameters(asset).items() if name in given]
+        values = [value for name, value in self.parameters_of(asset).items() if name in given]
         texts = [text for value in values for text in watching.spelt(value)]
         found = [path for text in texts for path in watching.files(text, str(self.root), "")]
         place = f"{_inside(asset.where.file)}:{asset.where.line}"
@@ -207,11 +235,17 @@ class Snapshot:
             part = RecipePart(check.name, "builtin", digest, check.name, str(check.where))
             return Recipe(digest, (part,))
         walker: Walker = self.definitions.walker
-        return walker.recipe(check.function, parameters=check.parameters)
+        recipe = walker.recipe(check.function, parameters=check.parameters)
+        return with_resources(recipe, self._opened_by(check))
 
     # ---------------------------------------------------------------------------- parameters
 
-    def _parameters(self, asset: Asset) -> dict[str, Any]:
+    def parameters_of(self, asset: Asset | Resource) -> dict[str, Any]:
+        """The values of its parameters: of defaults, settings and `-p` the last that says one.
+
+        Raises:
+            SettingsError: one has no value, or the settings give it one that it can't have.
+        """
         values = dict(asset.parameters)
         spoken = self.overrides.get(asset.name, {})
         for name, given in self.settings.parameters.get(asset.name, {}).items():
@@ -226,6 +260,15 @@ class Snapshot:
                 advice=f"set it in lineal.toml: [parameters.{asset.name}] {missing[0]} = …",
             )
         return values
+
+    def secret_names(self) -> set[str]:
+        """The variables that parameters name as secrets: no fingerprint holds their values."""
+        declared: list[Asset | Check | Resource] = [
+            *self.graph.assets.values(),
+            *self.graph.resources.values(),
+            *(check for found in self.graph.checks.values() for check in found),
+        ]
+        return {secret.name for each in declared for secret in secrets_in(each.parameters)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +290,8 @@ class _Environments:
         seen = self.snapshot
         names = {*variables, *recipe.variables}
         if EVERY_VARIABLE in names:
-            names = {*names, *os.environ} - {EVERY_VARIABLE, *_RESTLESS}
+            others = {*os.environ} - seen.secret_names()
+            names = {*names, *others} - {EVERY_VARIABLE, *_RESTLESS}
         return seen.packages.facts(imports, sorted(names), seen.settings.packages)
 
 
@@ -304,30 +348,67 @@ def _as_definition_error(error: LinealError, asset: Asset) -> DefinitionError:
 
 
 def overrides_of(pairs: Iterable[str], graph: Graph) -> dict[str, dict[str, str]]:
-    """`-p ASSET.NAME=VALUE` words, by asset.
+    """`-p ASSET.NAME=VALUE` words, by asset or resource.
 
     Raises:
-        UsageError: not of that form, or no such asset.
+        UsageError: not of that form, or no such asset or resource.
     """
+    known = (*graph.assets, *graph.resources)
     found: dict[str, dict[str, str]] = {}
     for pair in pairs:
         target, equals, value = pair.partition("=")
         asset, dot, name = target.rpartition(".")
         if not equals or not dot:
             raise UsageError(f"`-p {pair}` is not ASSET.NAME=VALUE")
-        if asset not in graph.assets:
-            raise UsageError(f"no asset `{asset}`{did_you_mean(asset, graph.assets)}")
+        if asset not in known:
+            raise UsageError(f"no {_what(graph)} `{asset}`{did_you_mean(asset, known)}")
         found.setdefault(asset, {})[name] = value
     return found
 
 
 def check_settings(settings: Settings, graph: Graph) -> None:
-    """Parameters in settings must be of assets that exist."""
+    """Parameters in settings must be of what exists, and every pool that is named be defined.
+
+    Raises:
+        SettingsError: parameters of no asset or resource.
+        DefinitionErrors: pools that nobody defined, or that are too small.
+    """
+    known = (*graph.assets, *graph.resources)
     for name in settings.parameters:
-        if name not in graph.assets:
+        if name not in known:
             raise SettingsError(
-                f"[parameters.{name}]: no asset `{name}`{did_you_mean(name, graph.assets)}"
+                f"[parameters.{name}]: no {_what(graph)} `{name}`{did_you_mean(name, known)}"
             )
+    errors = [
+        error
+        for asset in graph.assets.values()
+        for pool, places in asset.pools
+        if (error := _pool_error(asset, pool, places, settings)) is not None
+    ]
+    if errors:
+        raise DefinitionErrors(errors)
+
+
+def _pool_error(asset: Asset, pool: str, wanted: int, settings: Settings) -> DefinitionError | None:
+    places = settings.pools.get(pool)
+    if places is None:
+        return DefinitionError(
+            f"no pool `{pool}`, of which `{asset.name}` takes {wanted}"
+            f"{did_you_mean(pool, settings.pools)}",
+            where=str(asset.where),
+            advice=f"define it in lineal.toml: [pools] {pool} = {wanted}",
+        )
+    if wanted > places:
+        return DefinitionError(
+            f"`{asset.name}` takes {wanted} places of the pool `{pool}`, which has {places}",
+            where=str(asset.where),
+            advice=f"it could never run: see {settings.origins[f'pools.{pool}']}",
+        )
+    return None
+
+
+def _what(graph: Graph) -> str:
+    return "asset or resource" if graph.resources else "asset"
 
 
 def _once(ask: Callable[[str], str | None]) -> Callable[[str], str | None]:

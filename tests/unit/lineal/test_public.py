@@ -14,7 +14,8 @@ import lineal
 ROOT = Path(__file__).parents[3]
 NAMES = {
     "Folder", "Result", "__version__", "asset", "check", "checks", "columns", "csv", "json",
-    "opaque", "open", "parquet", "register", "source", "sql_asset", "sql_assets",
+    "Retry", "opaque", "open", "parquet", "register", "resource", "secret", "source", "sql_asset",
+    "sql_assets",
 }  # fmt: skip
 HEAVY = "click rich pandas pyarrow duckdb numpy sklearn sqlglot tomllib importlib.metadata"
 

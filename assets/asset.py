@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from lineal.assets.errors import DefinitionError
 from lineal.assets.mapping import Marker
-from lineal.assets.partitions import Partitions
+from lineal.assets.partitions import ByColumn, Partitions
 
 
 class Where(NamedTuple):
@@ -198,6 +198,7 @@ class Asset:
     volatile: bool = False
     variables: tuple[str, ...] = ()  # environment variables it is declared to read
     partitions: Partitions | None = None
+    partitions_of: str | None = None  # the asset whose very slices these are
     takes_partition: bool = False  # a parameter called `partition` receives its Partition
     resources: tuple[tuple[str, Resource], ...] = ()  # by parameter; bound by the graph
     retry: Retry | None = None
@@ -211,6 +212,13 @@ class Asset:
     @property
     def several(self) -> bool:
         return self.outputs != (self.name,)
+
+    @property
+    def sliced_by(self) -> str | None:
+        """The column by which it is published in slices; it is computed at once."""
+        if self.partitions_of is None and isinstance(self.partitions, ByColumn):
+            return self.partitions.column
+        return None
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:

@@ -29,6 +29,7 @@ from lineal.assets.asset import (
     refused,
 )
 from lineal.assets.errors import DefinitionError
+from lineal.assets.file_partitions import file_partitions
 from lineal.assets.names import check_name
 from lineal.assets.options import (
     CODE,
@@ -39,13 +40,14 @@ from lineal.assets.options import (
     contract,
     read_options,
 )
-from lineal.assets.signature import read_signature
+from lineal.assets.partitions import unfilled
+from lineal.assets.signature import Signature, read_signature
 
 Function = Callable[..., Any]
 
 ASSET_OPTIONS = ("name", "inputs", "outputs", *CONTRACT, *DESCRIPTIVE, *CODE, *RUNNING)
 FETCH_OPTIONS = ("refetch", *CONTRACT, *DESCRIPTIVE, *CODE, *RUNNING)
-FILES_OPTIONS = ("read", *CONTRACT, *DESCRIPTIVE)
+FILES_OPTIONS = ("read", "partitions", *CONTRACT, *DESCRIPTIVE)
 
 
 # -------------------------------------------------------------------------------------- assets
@@ -131,7 +133,7 @@ def _asset(function: Function, options: Mapping[str, Any], called: Where) -> Ass
         refuse_no_function("@asset", function)
         given = read_options(options, ASSET_OPTIONS, "@asset")
         name = check_name(given.get("name") or own_name(function))
-        signature = read_signature(function, given.get("inputs", {}), str(where))
+        signature = _signature(function, given, where)
         made = Asset(
             name=name,
             kind="python",
@@ -146,6 +148,18 @@ def _asset(function: Function, options: Mapping[str, Any], called: Where) -> Ass
         refused(placed(error, where))
         return declared(_stand_in(function, "python", where, options))
     return declared(made)
+
+
+def _signature(function: Function, given: Mapping[str, Any], where: Where) -> Signature:
+    """What the signature says, held against the partitions."""
+    slices = given.get("partitions")
+    found = read_signature(
+        function, given.get("inputs", {}), str(where), partitioned=slices is not None
+    )
+    lost = None if slices is None else unfilled(slices, tuple(found.parameter_types))
+    if lost is not None:
+        raise lost
+    return found
 
 
 # ------------------------------------------------------------------------------------- sources
@@ -205,6 +219,7 @@ def source(name: Any = None, pattern: Any = None, /, **options: Any) -> Any:
     Args:
         name: of the source.
         pattern: path or glob of files.
+        partitions: `by_file(10)`: so many files each; a `{day}` in the pattern needs nothing.
         read: `csv(…)`, `parquet()` or `json()`; else the ending of the files says.
         refetch: a length of time ("30m", "1h", "2d").
         **options: as those of `asset`.
@@ -230,12 +245,14 @@ def _files(name: Any, pattern: Any, options: Mapping[str, Any], where: Where) ->
     try:
         check_name(name)
         given = read_options(options, FILES_OPTIONS, "source")
+        path = _pattern(pattern)
         made = Asset(
             name=name,
             kind="files",
             where=where,
             outputs=(name,),
-            files=Files(_pattern(pattern), folder_of(where), given.get("read", Reader("auto"))),
+            files=Files(path, folder_of(where), given.get("read", Reader("auto"))),
+            partitions=file_partitions(path, given.get("partitions")),
             contract=contract(given),
             checks=given.get("checks", ()),
             tags=given.get("tags", ()),
@@ -278,7 +295,7 @@ def _fetch(name: Any, function: Function, options: Mapping[str, Any], called: Wh
         check_name(name)
         refuse_no_function(f'@source("{name}")', function)
         given = read_options(options, FETCH_OPTIONS, "@source")
-        signature = read_signature(function, {}, str(where))
+        signature = _signature(function, given, where)
         made = Asset(
             name=name,
             kind="fetch",

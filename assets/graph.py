@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from lineal.assets.asset import Asset, Check, Declaration, Input, Resource
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
+from lineal.assets.mapping import check_mapping
 from lineal.assets.names import identifier
+from lineal.assets.partitions import SameAs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,9 +139,11 @@ class _Builder:
         resources = self._resources(assets, maker)
         spellings = _spell(maker, resources)
         bound = {name: self._bind(asset, spellings) for name, asset in assets.items()}
+        bound = self._share_partitions(bound, maker, spellings)
         checks = self._bind_checks(bound, maker, spellings)
         upstream = {name: _direct(asset, checks, maker) for name, asset in bound.items()}
         order = self._order(list(bound), upstream, bound)
+        self._check_slices(bound, checks, maker)
         if self.errors:
             raise DefinitionErrors(self.errors)
         downstream: dict[str, list[str]] = {name: [] for name in bound}
@@ -213,6 +217,74 @@ class _Builder:
                     DefinitionError(f"`{asset.name}` takes itself as an input", where=where)
                 )
         return replace(asset, inputs=taken.inputs, resources=taken.resources)
+
+    def _share_partitions(
+        self, assets: Mapping[str, Asset], maker: Mapping[str, str], names: _Spellings
+    ) -> dict[str, Asset]:
+        """Those that have the partitions of another asset find it."""
+        found: dict[str, Asset] = {}
+        for name, asset in assets.items():
+            if isinstance(asset.partitions, SameAs):
+                asset = self._sharing(asset, asset.partitions, assets, maker, names)
+            found[name] = asset
+        return found
+
+    def _sharing(
+        self,
+        asset: Asset,
+        said: SameAs,
+        assets: Mapping[str, Asset],
+        maker: Mapping[str, str],
+        names: _Spellings,
+    ) -> Asset:
+        who, where = f"`{asset.name}`", str(asset.where)
+        seen: list[str] = []
+        while True:
+            exact = names.exact.get(said.asset.casefold())
+            if exact is None:
+                self._unknown(said.asset, names, f"{who} in partitions=", where)
+                return replace(asset, partitions=None)
+            other = assets[maker[exact]]
+            if other.name in seen or other.name == asset.name:
+                told = " → ".join([asset.name, *seen, other.name])
+                self.errors.append(DefinitionError(f"partitions in a circle: {told}", where=where))
+                return replace(asset, partitions=None)
+            seen.append(other.name)
+            if other.partitions is None:
+                self.errors.append(
+                    DefinitionError(
+                        f"{who} has the partitions of `{exact}`, which has none",
+                        where=where,
+                        advice="give them: partitions=monthly(…), or leave it out",
+                    )
+                )
+                return replace(asset, partitions=None)
+            if not isinstance(other.partitions, SameAs):
+                root = other.partitions_of or other.name
+                return replace(asset, partitions=other.partitions, partitions_of=root)
+            said = other.partitions
+
+    def _check_slices(
+        self,
+        assets: Mapping[str, Asset],
+        checks: Mapping[str, tuple[Check, ...]],
+        maker: Mapping[str, str],
+    ) -> None:
+        """For every input: is it settled which slices of it are read?"""
+        for asset in assets.values():
+            read = [(f"`{given.parameter}` of `{asset.name}`", given) for given in asset.inputs]
+            for output in asset.outputs:
+                for check in checks.get(output, ()):
+                    others = (g for g in check.inputs if g.asset != output)
+                    read += [(f"`{g.parameter}` of check `{check.name}`", g) for g in others]
+            for who, given in read:
+                source = assets[maker[given.asset or ""]].partitions
+                ours = asset.partitions if asset.sliced_by is None else None
+                try:
+                    check_mapping(ours, source, given.marker, who)
+                except DefinitionError as error:
+                    error.where = error.where or str(asset.where)
+                    self.errors.append(error)
 
     def _take_resources(self, source: Asset, names: _Spellings, where: str) -> _Taken:
         """What a source takes: it has no inputs."""

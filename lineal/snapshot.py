@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lineal.assets import watching
-from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Input, Resource
+from lineal.assets.asset import Asset, Files, Check, CustomFormat, Declaration, Input, Resource
 from lineal.assets.code import OpenedBy, Walker, with_resources
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import (
@@ -24,8 +24,10 @@ from lineal.assets.errors import (
     did_you_mean,
 )
 from lineal.assets.facts import CheckId, Facts, remembered
+from lineal.assets.file_partitions import ByFile
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
+from lineal.assets.slices import Sliced, slices_of
 from lineal.assets.parameters import convert_parameter
 from lineal.assets.records import (
     Content,
@@ -82,6 +84,8 @@ class Snapshot:
             SourceMissing: a source's files are not there.
         """
         asked = set(wanted)
+        shared = {self.graph.assets[n].partitions_of or n for n in asked} - asked
+        asked |= self.graph.needed_by(shared)
         names = [n for n in self.graph.order if n in asked]
         assets = [self.graph.assets[n] for n in names]
         environments = _Environments(self)
@@ -93,6 +97,7 @@ class Snapshot:
             for check in self.graph.checks.get(output, ())
         ]
         check_recipes = {CheckId(o, c.name): self._check_recipe(c) for o, c in checks}
+        observations, now = self._observe(assets), time.time()
         return Facts(
             past=self.history,
             recipes=recipes,
@@ -103,12 +108,26 @@ class Snapshot:
                 for o, c in checks
             },
             parameters={a.name: self.parameters_of(a) for a in assets},
-            observations=self._observe(assets),
+            observations=observations,
             present=remembered(self._present),
             file_digest=_once(self.file_digest),
-            now=time.time(),
+            now=now,
             forced=frozenset(forced),
+            slices=Sliced(self.graph, now, self._found_keys(assets, observations)),
         )
+
+    def _found_keys(
+        self, assets: Iterable[Asset], observations: Iterable[Step]
+    ) -> dict[str, list[str]]:
+        """The partitions that files and data give: of sources as observed, else as last made."""
+        found: dict[str, list[str]] = {}
+        for step in observations:
+            if step.partition is not None:
+                found.setdefault(step.asset, []).append(step.partition)
+        for asset in assets:
+            if asset.sliced_by is not None:
+                found[asset.name] = slices_of(self.history.current(asset.outputs[0], None))
+        return found
 
     def file_digest(self, path: str) -> str | None:
         """The digest of a project file, or of the names in a folder (`data/`); None without it."""
@@ -120,12 +139,18 @@ class Snapshot:
             return None
 
     def _observe(self, assets: Iterable[Asset]) -> dict[Step, Observation]:
-        found = {}
+        found: dict[Step, Observation] = {}
         for asset in assets:
             if asset.files is not None:
-                found[Step(asset.name)] = self.observer.observe(asset.name, asset.files)
+                found.update(self._observe_all(asset, asset.files))
         self.observer.save()
         return found
+
+    def _observe_all(self, asset: Asset, files: Files) -> dict[Step, Observation]:
+        if not isinstance(asset.partitions, ByFile):
+            return {Step(asset.name): self.observer.observe(asset.name, files)}
+        seen = self.observer.observe_slices(asset.name, files, asset.partitions)
+        return {Step(asset.name, key): each for key, each in seen.items()}
 
     def observe(self, step: Step) -> Observation:
         """The files of a source's step, as they are now.
@@ -134,9 +159,10 @@ class Snapshot:
             SourceMissing: they are not there.
         """
         asset = self.graph.assets[step.asset]
-        if asset.files is None:
-            raise SourceMissing(f"`{step}` has no files", where=str(asset.where))
-        return self.observer.observe(asset.name, asset.files)
+        found = {} if asset.files is None else self._observe_all(asset, asset.files)
+        if step not in found:
+            raise SourceMissing(f"the files of `{step}` are gone", where=str(asset.where))
+        return found[step]
 
     def _present(self, content: Content) -> bool:
         there = self.objects.present(content.objects)

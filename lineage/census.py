@@ -11,6 +11,7 @@ from lineal.lineage.entries import Entry, json_object
 _Place = tuple[int, int, int]  # number of its run, number of its entry, position
 _MATERIALIZATION = b'"materialization"'
 _PUBLICATION = b'"publication"'
+_RETIREMENT = b'"retirement"'
 _RUN = b'"run_'  # started, ended
 
 
@@ -49,6 +50,7 @@ class Census:
         self.holders: dict[StoredObject, list[Version]] = {}  # objects without their `path`
         self.versions: dict[Version, Making] = {}
         self._shown: dict[tuple[str, str, str | None], _Shown] = {}
+        self._retired: dict[tuple[str, str, str | None], _Place] = {}
         self._open_runs: list[str] = []  # those that began after the newest one that ended
 
     def take(self, entry: Entry) -> None:
@@ -61,6 +63,10 @@ class Census:
                     made[raw["id"]] = self._made(raw)
                 elif raw.get("fact") == "publication":
                     self._published(raw, (_run(raw), entry.number, position), made)
+            elif _RETIREMENT in line:
+                raw = json.loads(line)
+                if raw.get("fact") == "retirement":
+                    self._retire(raw, (_run(raw), entry.number, position))
             elif _RUN in line:
                 self._ran(json.loads(line))
         if not entry.lines and json_object(entry.data.partition(b"\n")[0]).get("lost"):
@@ -107,12 +113,22 @@ class Census:
         self, raw: dict[str, Any], place: _Place, made: dict[str, frozenset[StoredObject]]
     ) -> None:
         step = (raw["environment"], raw["asset"], raw.get("partition"))
-        known = self._shown.get(step)
-        # A run planned earlier never overrides one planned later, whenever it ends.
-        if known is None or place > known.place:
+        if self._counts(step, place):
+            self._retired.pop(step, None)
             version = Version(*step[1:], raw["content"])
             name = raw["materialization"]
             self._shown[step] = _Shown(place, version, name, made.get(name))
+
+    def _retire(self, raw: dict[str, Any], place: _Place) -> None:
+        step = (raw["environment"], raw["asset"], raw.get("partition"))
+        if self._counts(step, place):
+            self._shown.pop(step, None)
+            self._retired[step] = place
+
+    def _counts(self, step: tuple[str, str, str | None], place: _Place) -> bool:
+        """A run planned earlier never overrides one planned later, whenever it ends."""
+        shown, retired = self._shown.get(step), self._retired.get(step)
+        return (shown is None or place > shown.place) and (retired is None or place > retired)
 
     def _ran(self, raw: dict[str, Any]) -> None:
         match raw.get("fact"):
@@ -124,5 +140,5 @@ class Census:
 
 
 def _run(raw: dict[str, Any]) -> int:
-    """The number of the run that a publication belongs to."""
+    """The number of the run that a fact belongs to."""
     return int(raw["run"][1:])

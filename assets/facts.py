@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lineal.assets.asset import Asset, Contract
 from lineal.assets.digest import SCHEME, digest_of
-from lineal.assets.ports import Archive, History
+from lineal.assets.ports import Archive, History, Slices
 from lineal.assets.records import (
     Content,
     EnvironmentFacts,
@@ -20,8 +20,8 @@ from lineal.assets.records import (
 )
 
 
-class Past(History, Archive, Protocol):
-    """History with its explanations: one object in practice."""
+class Past(History, Slices, Archive, Protocol):
+    """History with its partitions and its explanations: one object in practice."""
 
 
 class CheckId(NamedTuple):

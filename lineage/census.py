@@ -9,9 +9,7 @@ from lineal.assets.records import StoredObject
 from lineal.lineage.entries import Entry, json_object
 
 _Place = tuple[int, int, int]  # number of its run, number of its entry, position
-_MATERIALIZATION = b'"materialization"'
-_PUBLICATION = b'"publication"'
-_RETIREMENT = b'"retirement"'
+_MATERIALIZATION = b'"materialization"'  # what is published or retired names one, too
 _RUN = b'"run_'  # started, ended
 
 
@@ -57,22 +55,27 @@ class Census:
         """Take in the next entry."""
         made: dict[str, frozenset[StoredObject]] = {}
         for position, line in enumerate(entry.lines):
-            if _MATERIALIZATION in line or _PUBLICATION in line:
-                raw = json.loads(line)
-                if raw.get("fact") == "materialization" and raw.get("content") is not None:
-                    made[raw["id"]] = self._made(raw)
-                elif raw.get("fact") == "publication":
-                    self._published(raw, (_run(raw), entry.number, position), made)
-            elif _RETIREMENT in line:
-                raw = json.loads(line)
-                if raw.get("fact") == "retirement":
-                    self._retire(raw, (_run(raw), entry.number, position))
-            elif _RUN in line:
-                self._ran(json.loads(line))
+            if _MATERIALIZATION in line or _RUN in line:  # a cheap look at the others
+                self._take(json.loads(line), (entry.number, position), made)
         if not entry.lines and json_object(entry.data.partition(b"\n")[0]).get("lost"):
             self.lost.append(entry.number)
         self.entries += 1
         self.through = entry.number
+
+    def _take(
+        self, raw: dict[str, Any], where: tuple[int, int], made: dict[str, frozenset[StoredObject]]
+    ) -> None:
+        match raw.get("fact"):
+            case "materialization" if raw.get("content") is not None:
+                made[raw["id"]] = self._made(raw)
+            case "publication":
+                self._published(raw, (_run(raw), *where), made)
+            case "retirement":
+                self._retire(raw, (_run(raw), *where))
+            case "run_started":
+                self._open_runs.append(raw["run"])
+            case "run_ended":
+                self._open_runs = [run for run in self._open_runs if int(run[1:]) > _run(raw)]
 
     def current(self) -> frozenset[Version]:
         """What the environments show."""
@@ -129,14 +132,6 @@ class Census:
         """A run planned earlier never overrides one planned later, whenever it ends."""
         shown, retired = self._shown.get(step), self._retired.get(step)
         return (shown is None or place > shown.place) and (retired is None or place > retired)
-
-    def _ran(self, raw: dict[str, Any]) -> None:
-        match raw.get("fact"):
-            case "run_started":
-                self._open_runs.append(raw["run"])
-            case "run_ended":
-                ended = _run(raw)
-                self._open_runs = [run for run in self._open_runs if int(run[1:]) > ended]
 
 
 def _run(raw: dict[str, Any]) -> int:

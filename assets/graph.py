@@ -225,8 +225,9 @@ class _Builder:
         found: dict[str, Asset] = {}
         for name, asset in assets.items():
             if isinstance(asset.partitions, SameAs):
-                asset = self._sharing(asset, asset.partitions, assets, maker, names)
-            found[name] = asset
+                found[name] = self._sharing(asset, asset.partitions, assets, maker, names)
+            else:
+                found[name] = asset
         return found
 
     def _sharing(

@@ -222,6 +222,17 @@ class Materialization:
         return Step(self.asset, self.partition)
 
 
+class Brief(NamedTuple):
+    """What planning needs of a current version, where there are too many to look at each fact."""
+
+    materialization: str  # id
+    fingerprint: str
+    content: str  # digest
+    objects: tuple[StoredObject, ...]
+    seconds: float
+    plain: bool  # made or reused, judged by no check, read no file that nobody declared
+
+
 class Publication(NamedTuple):
     """The act that makes a version the one an environment shows for a step."""
 

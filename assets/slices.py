@@ -19,7 +19,7 @@ _AS_A_WHOLE = Reading(_WHOLE, many=False)
 
 @dataclass(frozen=True, slots=True)
 class Sliced:
-    """Implements `lineal.assets.facts.Slices` over a graph.
+    """Implements `lineal.assets.facts.Slicing` over a graph.
 
     A partition exists where its definition has the key, and each input that is read key by key
     has something for it.
@@ -107,7 +107,6 @@ class Sliced:
             if len(reads(asset.partitions, key, source.partitions, there, given.marker))
         ]
         return keys if len(found) == len(keys) else Listed(found, keys.period)
-
 
 
 def slices_of(whole: Materialization | None) -> list[str]:

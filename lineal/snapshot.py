@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lineal.assets import watching
-from lineal.assets.asset import Asset, Files, Check, CustomFormat, Declaration, Input, Resource
+from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Files, Input, Resource
 from lineal.assets.code import OpenedBy, Walker, with_resources
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import (
@@ -27,8 +27,8 @@ from lineal.assets.facts import CheckId, Facts, remembered
 from lineal.assets.file_partitions import ByFile
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
-from lineal.assets.slices import Sliced, slices_of
 from lineal.assets.parameters import convert_parameter
+from lineal.assets.partitions import Grid
 from lineal.assets.records import (
     Content,
     EnvironmentFacts,
@@ -37,6 +37,7 @@ from lineal.assets.records import (
     RecipePart,
 )
 from lineal.assets.secrets import secrets_in
+from lineal.assets.slices import Sliced, slices_of
 from lineal.definitions import Definitions
 from lineal.lineage.facts import History
 from lineal.packages import Packages
@@ -113,6 +114,7 @@ class Snapshot:
             file_digest=_once(self.file_digest),
             now=now,
             forced=frozenset(forced),
+            resources={r.name: self.parameters_of(r) for r in self.graph.resources.values()},
             slices=Sliced(self.graph, now, self._found_keys(assets, observations)),
         )
 
@@ -278,7 +280,8 @@ class Snapshot:
             values[name] = convert_parameter(asset, name, given, error=SettingsError)
         for name, given in spoken.items():
             values[name] = convert_parameter(asset, name, given, spoken=True)
-        missing = [n for n in asset.parameter_types if n not in values]
+        filled = _axes(asset)
+        missing = [n for n in asset.parameter_types if n not in values and n not in filled]
         if missing:
             raise SettingsError(
                 f"the parameter `{missing[0]}` of `{asset.name}` has no value",
@@ -352,7 +355,8 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
                 advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
             )
         inputs[found] = Input(found, found, "arrow")
-    unset = [p for p in facts.parameters if p not in asset.parameters]
+    given = (*asset.parameters, *_of_partitions(asset))
+    unset = [p for p in facts.parameters if p not in given]
     if unset:
         raise DefinitionError(
             f"the SQL of `{asset.name}` uses ${unset[0]}, which has no value",
@@ -362,6 +366,19 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
     return replace(
         asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
     )
+
+
+def _axes(asset: Asset | Resource) -> tuple[str, ...]:
+    """The parameters that the partitions of a grid fill."""
+    grid = asset.partitions if isinstance(asset, Asset) else None
+    return grid.names if isinstance(grid, Grid) else ()
+
+
+def _of_partitions(asset: Asset) -> tuple[str, ...]:
+    """The parameters that a partition gives to a query."""
+    if asset.partitions is None or asset.sliced_by is not None:
+        return ()
+    return ("partition", "start", "end", *_axes(asset))
 
 
 def _as_definition_error(error: LinealError, asset: Asset) -> DefinitionError:

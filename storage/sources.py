@@ -262,7 +262,9 @@ class Observer:
 def _observation(source: str, found: Sequence[tuple[str, SourceFile]]) -> Observation:
     # NUL is in no path and no digest, so the joined text says exactly what the pairs say.
     pairs = "\0".join(f"{name}\0{file.digest}" for name, file in found)
-    return Observation(source, tuple(file for _, file in found), digest_of([SCHEME, "files", pairs]))
+    return Observation(
+        source, tuple(file for _, file in found), digest_of([SCHEME, "files", pairs])
+    )
 
 
 class _Place:

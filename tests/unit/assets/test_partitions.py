@@ -281,6 +281,7 @@ def test_files_fall_into_slices_in_the_order_of_time() -> None:
     ]
     assert days.partition("2013-W09").start.isoformat() == "2013-02-25T00:00:00+00:00"
     assert days.partition("2013-W09")["week"] == "2013-W09"
+    assert days.keys(NOW, ["2013-W10", "2013-W09"]) == ["2013-W09", "2013-W10"]
     assert list(ByFile("x").keys_of_files(["b.csv", "a.csv"], "{x}.csv")) == ["a", "b"]
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import types
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from lineal.assets.asset import Input, Result
+from lineal.assets.asset import Input
 from lineal.assets.calendars import daily, hourly, monthly, weekly
 from lineal.assets.errors import DefinitionError
 from lineal.assets.file_partitions import ByFile, by_file
@@ -351,13 +350,3 @@ def test_an_input_may_be_called_partition_when_inputs_says_so() -> None:
     found = signature("def f(partition): ...", partition="raw/partition")
     assert found.inputs == (Input("partition", "raw/partition"),)
     assert not found.takes_partition
-
-
-def test_the_words_are_there_under_their_names() -> None:
-    import lineal
-
-    for word in ("daily", "hourly", "weekly", "monthly", "static", "grid", "by_file", "by_column",
-                 "last", "every", "previous", "only", "Partition"):  # fmt: skip
-        assert getattr(lineal, word).__name__ == word
-    assert Result is lineal.Result
-    assert pd.DataFrame

@@ -81,12 +81,22 @@ def meaning(
     """
     if annotation is inspect.Parameter.empty:
         return Meaning(Any)
-    found = _Reading(namespace, seen).normal(annotation)
-    if isinstance(found, _Noted):
-        noted = [note for note in found.notes if isinstance(note, Columns)]
-        markers = tuple(note for note in found.notes if isinstance(note, Marker))
-        return Meaning(found.type, noted[0].names if noted else None, markers)
-    return Meaning(found)
+    kind, notes = _lifted(_Reading(namespace, seen).normal(annotation))
+    noted = [note for note in notes if isinstance(note, Columns)]
+    markers = tuple(note for note in notes if isinstance(note, Marker))
+    return Meaning(kind, noted[0].names if noted else None, markers)
+
+
+def _lifted(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without what is noted in it, and all the notes: `dict[str, Annotated[…]]`."""
+    if isinstance(kind, _Noted):
+        bare, notes = _lifted(kind.type)
+        return bare, (*notes, *kind.notes)
+    if not isinstance(kind, Applied) or kind.head is Literal:
+        return kind, ()
+    arguments = [_lifted(each) for each in kind.arguments]
+    bare = Applied(kind.head, tuple(each for each, _ in arguments))
+    return bare, tuple(note for _, notes in arguments for note in notes)
 
 
 def arrival(kind: Any) -> Arrival:

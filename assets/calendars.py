@@ -120,10 +120,8 @@ def _edge(every: Period, word: str, given: Any, days: int) -> int:
         return every.number(given if meant is not None else "")
     except ValueError as error:
         twice = every.twice(given) if meant is not None else ()
-        day = "" if every.kind == "daily" else " or a date, 2013-01-05"
-        advice = (
-            f"say which of the two: {', '.join(twice)}"
-            if twice
-            else (f"write it as its key, {EXAMPLES[every.kind]}{day}")
-        )
+        day = "" if every.kind == "daily" else ", or a date in it, 2013-01-05"
+        advice = f"write its key, {EXAMPLES[every.kind]}{day}"
+        if twice:
+            advice = f"say which of the two: {', '.join(twice)}"
         raise DefinitionError(f"`{word}` of `{every.kind}` is {given!r}", advice=advice) from error

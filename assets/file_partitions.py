@@ -35,7 +35,9 @@ class ByFile:
         return None if kind is None else Period(kind)
 
     def keys(self, now: float, found: Sequence[str] = ()) -> Keys:
-        return Listed(found, self.period)
+        if self.period is None:
+            return Listed(found)
+        return Listed(sorted(found, key=self.period.number), self.period)
 
     def partition(self, key: str) -> Partition:
         problem = self._problem(key)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import types
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from lineal.assets.asset import Input, Result
+from lineal.assets.asset import Input
 from lineal.assets.calendars import daily, hourly, monthly, weekly
 from lineal.assets.errors import DefinitionError
 from lineal.assets.file_partitions import ByFile, by_file
@@ -236,19 +235,23 @@ def the_input(annotation: str, **inputs: Any) -> Input:
         ("Annotated[pd.DataFrame, lineal.last(N)]", last(3)),
         ("Annotated[pd.DataFrame, WEEK]", last(7)),
         ("Annotated[pd.DataFrame, 'a note', only('a', 'b')]", only("a", "b")),
-        ("Annotated[pd.DataFrame, every()] | None", None),
+        ("Annotated[pd.DataFrame, every()] | None", every()),
+        ("dict[str, Annotated[pd.DataFrame, last(2)]]", last(2)),
+        ("Annotated[Annotated[pd.DataFrame, last(2)], columns('a')]", last(2)),
         ("pd.DataFrame", None),
     ],
 )
 def test_a_marker_is_read_from_an_annotation(annotation: str, marker: Marker | None) -> None:
     found = the_input(annotation)
-    assert (found.marker, found.arrival) == (marker, found.arrival)
+    assert found.marker == marker
 
 
 def test_a_marker_stands_beside_columns_in_any_order() -> None:
     for notes in ("columns('a'), last(7)", "last(7), columns('a')"):
         found = the_input(f"Annotated[pd.DataFrame, {notes}]")
         assert found == Input("x", None, "pandas", ("a",), last(7))
+        inside = the_input(f"dict[str, Annotated[pd.DataFrame, {notes}]]")
+        assert (inside.columns, inside.marker) == (("a",), last(7))
 
 
 def test_a_marker_that_would_have_to_be_run_is_an_error_and_never_ignored() -> None:
@@ -304,6 +307,7 @@ def test_two_words_for_one_input_must_agree() -> None:
         ("Dict[str, Any]", "object", "auto"),
         ("dict[str, pd.DataFrame] | None", "object", "pandas"),
         ("Annotated[dict[str, pd.DataFrame], columns('a')]", "object", "pandas"),
+        ("dict[str, Annotated[pd.DataFrame, columns('a')]]", "object", "pandas"),
         ("Unseen[str, pd.DataFrame]", "auto", None),
         ("t.Mapping[str, pd.DataFrame]", "auto", "pandas"),
         ("dict[int, pd.DataFrame]", "object", None),
@@ -346,13 +350,3 @@ def test_an_input_may_be_called_partition_when_inputs_says_so() -> None:
     found = signature("def f(partition): ...", partition="raw/partition")
     assert found.inputs == (Input("partition", "raw/partition"),)
     assert not found.takes_partition
-
-
-def test_the_words_are_there_under_their_names() -> None:
-    import lineal
-
-    for word in ("daily", "hourly", "weekly", "monthly", "static", "grid", "by_file", "by_column",
-                 "last", "every", "previous", "only", "Partition"):  # fmt: skip
-        assert getattr(lineal, word).__name__ == word
-    assert Result is lineal.Result
-    assert pd.DataFrame

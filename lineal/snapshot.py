@@ -29,6 +29,7 @@ from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.parameters import convert_parameter
 from lineal.assets.partitions import Grid
+from lineal.assets.pools import pool_errors
 from lineal.assets.records import (
     Content,
     EnvironmentFacts,
@@ -422,32 +423,9 @@ def check_settings(settings: Settings, graph: Graph) -> None:
             raise SettingsError(
                 f"[parameters.{name}]: no {_what(graph)} `{name}`{did_you_mean(name, known)}"
             )
-    errors = [
-        error
-        for asset in graph.assets.values()
-        for pool, places in asset.pools
-        if (error := _pool_error(asset, pool, places, settings)) is not None
-    ]
+    errors = pool_errors(graph.assets.values(), settings.pools, settings.origins)
     if errors:
         raise DefinitionErrors(errors)
-
-
-def _pool_error(asset: Asset, pool: str, wanted: int, settings: Settings) -> DefinitionError | None:
-    places = settings.pools.get(pool)
-    if places is None:
-        return DefinitionError(
-            f"no pool `{pool}`, of which `{asset.name}` takes {wanted}"
-            f"{did_you_mean(pool, settings.pools)}",
-            where=str(asset.where),
-            advice=f"define it in lineal.toml: [pools] {pool} = {wanted}",
-        )
-    if wanted > places:
-        return DefinitionError(
-            f"`{asset.name}` takes {wanted} places of the pool `{pool}`, which has {places}",
-            where=str(asset.where),
-            advice=f"it could never run: see {settings.origins[f'pools.{pool}']}",
-        )
-    return None
 
 
 def _what(graph: Graph) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lineal.assets.errors import StepTimeout
 
-_AGAIN = 1.0  # seconds at most between two interruptions, if the first is swallowed
+_AGAIN = (0.1, 1.0)  # seconds between two interruptions, if the first is swallowed
 _SOON = 1e-6  # seconds: zero would switch a timer off
 
 
@@ -61,16 +61,17 @@ class limited:  # noqa: N801  (used as a function is)
         self._deadline = now + self._seconds
         if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGALRM) is None:
             return
-        left, again = signal.getitimer(signal.ITIMER_REAL)
+        left, outer_again = signal.getitimer(signal.ITIMER_REAL)
         if left:
-            self._outer_due, self._outer_again = now + left, again
+            self._outer_due, self._outer_again = now + left, outer_again
         try:
             self._before = signal.signal(signal.SIGALRM, self._ring)
         except ValueError:  # not the main thread
             return
         self._alarm = True
         first = min(self._seconds, left or self._seconds)
-        signal.setitimer(signal.ITIMER_REAL, max(first, _SOON), max(min(first, _AGAIN), _SOON))
+        again = min(max(first, _AGAIN[0]), _AGAIN[1])
+        signal.setitimer(signal.ITIMER_REAL, max(first, _SOON), again)
 
     def __exit__(
         self,
@@ -107,7 +108,7 @@ class limited:  # noqa: N801  (used as a function is)
                 self._before(number, frame)
 
 
-_OWN = (limited.__enter__.__code__, limited.__exit__.__code__)
+_OWN = tuple(f.__code__ for f in (limited.__enter__, limited.__exit__, limited._ring))
 
 
 def _may_be_replaced(error: BaseException | None) -> bool:

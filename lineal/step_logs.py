@@ -15,7 +15,7 @@ from lineal.lineage.journal import Journal
 from lineal.logs import Follower, is_being_written, log_name, not_closed, read_log, shown_log
 
 _POLL = 0.2  # seconds between two looks at a log that is followed
-_QUIET = 10.0  # seconds after which nobody is expected to go on with a log that nobody writes
+_QUIET = 10.0
 
 
 class StepLog(NamedTuple):
@@ -73,12 +73,14 @@ def follow(
     journal: Journal,
     history: Callable[[], History],
     wait: Callable[[float], bool],
+    quiet: float = _QUIET,
 ) -> Iterator[str]:
     """What a log says, and then what is added until its step has ended.
 
     Args:
         history: opens the past as it is now.
         wait: waits so many seconds; true if nobody wants to hear more.
+        quiet: seconds after which a log that nobody writes is taken for that of a dead process.
 
     Raises:
         IntegrityError: the log is not what was written.
@@ -91,7 +93,7 @@ def follow(
         if text:
             since = time.monotonic()
             yield text
-        if over or _is_abandoned(found.path, since):
+        if over or _is_abandoned(found.path, since + quiet):
             break
         if wait(_POLL):
             return
@@ -105,9 +107,9 @@ def follow(
         yield not_closed(found.path)
 
 
-def _is_abandoned(path: Path, since: float) -> bool:
+def _is_abandoned(path: Path, until: float) -> bool:
     """Its process died, and nobody tries again."""
-    return is_being_written(path) is False and time.monotonic() - since > _QUIET
+    return time.monotonic() >= until and is_being_written(path) is False
 
 
 def _is_over(found: StepLog, history: Callable[[], History]) -> tuple[bool, int]:
@@ -134,13 +136,17 @@ def _names(
     """What its log may be called: that of a function with several outputs is named by the first,
     and that of partitions which one call made by none.
     """
-    own = [log_name(step)]
-    if last is not None and not (folder / last.run / f"{own[0]}.log").is_file():
+    own = log_name(step)
+    if last is None:
+        return (own,)
+    first = last
+    if not (folder / last.run / f"{own}.log").is_file():
         same = (m for m in history.run_materializations(last.run) if _same_call(m, last))
         first = next(same, last)
-        own.append(log_name(Step(first.asset, step.partition)))
-    whole = [name.partition("@")[0] for name in own]
-    return tuple(dict.fromkeys([*own, *whole]))
+    firsts = log_name(Step(first.asset, step.partition))
+    return tuple(
+        dict.fromkeys([own, firsts, log_name(Step(step.asset)), log_name(Step(first.asset))])
+    )
 
 
 def _newer_run(folder: Path, names: Iterable[str], last: Materialization | None) -> str | None:

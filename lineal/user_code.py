@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, TextIO
 
 from lineal.assets.asset import Asset
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import StepError, UserCodeError
+from lineal.assets.errors import StepError, StepTimeout, UserCodeError
 from lineal.assets.records import Recipe
 from lineal.assets.secrets import held_back, hidden_texts, scrub, scrubbed
-from lineal.logs import Log
+from lineal.logs import Log, descriptors_to
 
 Echo = Callable[[str, str], None]  # (step, text): shows what a step prints, at once
 
@@ -240,6 +240,7 @@ class UserCode:
         settle: Callable[[], None],
         echo: Echo | None = None,
         debugger: bool = False,
+        descriptors: bool = False,  # in a worker: what is written below Python is kept too
     ) -> None:
         self._root = root
         self._own = own
@@ -249,6 +250,7 @@ class UserCode:
         self._settle = settle
         self._echo = echo
         self._debugger = debugger
+        self._descriptors = descriptors
 
     @contextlib.contextmanager
     def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
@@ -262,6 +264,9 @@ class UserCode:
         tee = _Tee(kept, self._echo)
         try:
             with (
+                descriptors_to(kept.descriptor())
+                if self._descriptors
+                else contextlib.nullcontext(),
                 seeded(recipe.digest),
                 _in_folder(self._root),
                 _logging_to(tee),
@@ -276,6 +281,10 @@ class UserCode:
                     _Active.trace = before
         except StepError as error:
             tee.finish()
+            if isinstance(error, StepTimeout) and error.__cause__ is not None:
+                located = self.locate(error.__cause__)  # where it was just then
+                error.where, error.excerpt = located.where, located.excerpt
+                kept.write(scrubbed(located.traceback))
             error.args = (scrubbed(error.message),)
             error.message = scrubbed(error.message)
             kept.write(f"{error.message}\n")

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class LinealError(Exception):
@@ -44,6 +45,10 @@ class LinealError(Exception):
         self.advice = advice
         self.excerpt = excerpt  # the line of code or SQL, with a caret below where that helps
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, for another process: each kind is made with other arguments."""
+        return _again, (type(self), self.args), self.__dict__
+
     def as_json(self) -> dict[str, str | None]:
         return {
             "kind": self.kind,
@@ -51,6 +56,12 @@ class LinealError(Exception):
             "where": self.where,
             "advice": self.advice,
         }
+
+
+def _again(kind: type[LinealError], args: tuple[Any, ...]) -> LinealError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class DefinitionError(LinealError):

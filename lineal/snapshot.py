@@ -107,12 +107,7 @@ class Snapshot:
 
     def file_digest(self, path: str) -> str | None:
         """The digest of a project file, or of the names in a folder (`data/`); None without it."""
-        if not path.endswith("/"):
-            return self.observer.digest(path)
-        try:
-            return digest_of(sorted(p.name for p in (self.root / path).iterdir()))
-        except OSError:
-            return None
+        return digest_in(self.root, self.observer, path)
 
     def _observe(self, assets: Iterable[Asset]) -> dict[Step, Observation]:
         found = {}
@@ -226,6 +221,16 @@ class Snapshot:
                 advice=f"set it in lineal.toml: [parameters.{asset.name}] {missing[0]} = …",
             )
         return values
+
+
+def digest_in(root: Path, observer: Observer, path: str) -> str | None:
+    """The digest of a project file, or of the names in a folder (`data/`); None without it."""
+    if not path.endswith("/"):
+        return observer.digest(path)
+    try:
+        return digest_of(sorted(p.name for p in (root / path).iterdir()))
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,90 @@
+"""Builds the workshop in which steps are worked on: of this process, or of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from lineal.assets.asset import Asset, CustomFormat
+from lineal.assets.perform import Workshop
+from lineal.definitions import Definitions
+from lineal.storage.objects import Objects
+from lineal.storage.sources import Observer
+from lineal.storage.sql import Queries
+from lineal.user_code import Echo, UserCode
+
+
+class Loaded(Protocol):
+    """A project that is loaded, with its store open: a Snapshot, or what a worker has of it."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def definitions(self) -> Definitions: ...
+    @property
+    def queries(self) -> Queries: ...
+    @property
+    def objects(self) -> Objects: ...
+    @property
+    def observer(self) -> Observer: ...
+    @property
+    def formats(self) -> tuple[CustomFormat, ...]: ...
+    def file_digest(self, path: str) -> str | None:
+        """The digest of a project file, or of the names in a folder (`data/`)."""
+        ...
+
+
+def workshop(
+    loaded: Loaded,
+    scratch: Callable[[], Path],
+    *,
+    echo: Echo | None = None,
+    debugger: bool = False,
+    threads: int | None = None,
+) -> Workshop:
+    """A workshop over the real store.
+
+    Args:
+        scratch: gives a new empty folder.
+        echo: gets what steps print, as (step, text).
+        debugger: open pdb where a step raises.
+        threads: of DuckDB; None: as many as there are cores.
+    """
+    from lineal.storage.engine import Engine
+    from lineal.storage.vault import Vault
+
+    walker, store = loaded.definitions.walker, loaded.objects.root
+
+    def drifted(asset: Asset) -> str | None:
+        part = walker.drifted(asset.function)
+        if part is None:
+            return None
+        return f"the constant `{part.name}` changed while `{asset.name}` ran"
+
+    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify)
+    engine = Engine(
+        vault,
+        loaded.root,
+        temporary=store / "tmp",
+        queries=loaded.queries,
+        threads=threads,
+        doubt=loaded.observer.doubt,
+    )
+    user_code = UserCode(
+        loaded.root,
+        store,
+        loaded.file_digest,
+        drifted,
+        loaded.definitions.settle,
+        echo,
+        debugger,
+    )
+    return Workshop(
+        vault,
+        engine,
+        user_code,
+        scratch=scratch,
+        as_path=Path,
+        known_result=lambda _: None,
+    )

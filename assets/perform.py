@@ -143,6 +143,8 @@ class Workshop:
     as_path: Callable[[str], Any]
     open: Callable[[Resource, Mapping[str, Any]], Any]  # a resource, once a worker
     known_result: Callable[[str], CheckResult | None]
+    # A block that ends with StepTimeout when it takes longer; in a worker process it is killed.
+    limited: Callable[[float | None, str], AbstractContextManager[None]]
 
 
 def work(task: Task, workshop: Workshop) -> Done:
@@ -187,7 +189,8 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
 def _ingest(task: Task, workshop: Workshop) -> Any:
     if task.asset.files is None or task.observation is None:
         raise StepError(f"`{task.asset.name}` was not observed")
-    return workshop.engine.ingest(task.asset.files, task.observation)
+    with workshop.limited(task.timeout, str(task.step)):
+        return workshop.engine.ingest(task.asset.files, task.observation)
 
 
 def _query(task: Task, workshop: Workshop) -> Any:
@@ -199,7 +202,8 @@ def _query(task: Task, workshop: Workshop) -> Any:
     }
     parameters = reveal(task.parameters, f"`{task.asset.name}`", str(task.asset.where))
     parameters.update(_partition_parameters(task))
-    return workshop.engine.query(task.asset.query, inputs, parameters, task.asset.contract)
+    with workshop.limited(task.timeout, str(task.step)):
+        return workshop.engine.query(task.asset.query, inputs, parameters, task.asset.contract)
 
 
 def _partition_parameters(task: Task) -> dict[str, Any]:
@@ -242,7 +246,8 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
     if asset.takes_partition and asset.partitions is not None and task.step.partition is not None:
         arguments["partition"] = asset.partitions.partition(task.step.partition)
     declared = [path for paths in task.paths.values() for path in paths]
-    with workshop.user_code.running(task.recipe, task.log, declared) as trace:
+    limit = workshop.limited(task.timeout, str(task.step))
+    with workshop.user_code.running(task.recipe, task.log, declared) as trace, limit:
         arguments.update(_from_outside(asset, task.parameters, task, workshop))
         returned = call_by_name(asset.function, arguments)
         returned = _exhausted(returned)

@@ -60,8 +60,8 @@ class Teller(Announcer):
         told = f"{step}  {error}; again in {pause:.0f} s (attempt {attempt} of {of})"
         self._aside(render.shorten(told, self.style.width - 4))
 
-    def stopping(self, running: Sequence[Step]) -> None:
-        self._aside(f"{len(running)} steps run to their end; again to stop them at once")
+    def stopping(self) -> None:
+        self._aside("what runs goes on to its end; again to stop it at once")
 
     def tick(self) -> None:
         """The line of a step stays as it is."""

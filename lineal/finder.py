@@ -359,6 +359,10 @@ class TextFiles:
         found = Path(folder).rglob(f"*{suffix}") if Path(folder).is_dir() else ()
         return sorted(str(path) for path in found if path.is_file())
 
+    def digests(self) -> dict[str, str]:
+        """The digest of each file that was read, by path."""
+        return {path: digest_bytes(text) for path, text in self._read.items()}
+
     def changed(self) -> list[str]:
         """The files whose bytes are no longer what was read."""
         return [path for path, text in self._read.items() if _bytes(path) != text]

@@ -134,12 +134,7 @@ class Snapshot:
 
     def file_digest(self, path: str) -> str | None:
         """The digest of a project file, or of the names in a folder (`data/`); None without it."""
-        if not path.endswith("/"):
-            return self.observer.digest(path)
-        try:
-            return digest_of(sorted(p.name for p in (self.root / path).iterdir()))
-        except OSError:
-            return None
+        return digest_in(self.root, self.observer, path)
 
     def _observe(self, assets: Iterable[Asset]) -> dict[Step, Observation]:
         found: dict[Step, Observation] = {}
@@ -299,6 +294,16 @@ class Snapshot:
             *(check for found in self.graph.checks.values() for check in found),
         ]
         return {secret.name for each in declared for secret in secrets_in(each.parameters)}
+
+
+def digest_in(root: Path, observer: Observer, path: str) -> str | None:
+    """The digest of a project file, or of the names in a folder (`data/`); None without it."""
+    if not path.endswith("/"):
+        return observer.digest(path)
+    try:
+        return digest_of(sorted(p.name for p in (root / path).iterdir()))
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

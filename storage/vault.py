@@ -65,6 +65,17 @@ class HeldFiles:
         return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A version whose objects another process wrote, durably: only what is known of it."""
+
+    content: Content
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+
 class Vault:
     """Implements `lineal.assets.ports.Vault` over a folder of objects.
 
@@ -114,6 +125,8 @@ class Vault:
             return replace(canonical.content, objects=(stored,))
         if isinstance(canonical, HeldFiles):
             return replace(canonical.content, objects=canonical.staged)
+        if isinstance(canonical, Written):
+            return canonical.content
         raise TypeError(f"a {type(canonical).__name__} is not from this vault")
 
     def sync(self) -> None:

@@ -1,0 +1,305 @@
+"""A worker process: loads the project once, works on the tasks it is sent, writes what they make.
+
+It is sent bytes and answers with bytes: `BEGUN` once it begins, then what became of the task. It
+writes objects and logs; facts and locks are its parent's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NamedTuple
+
+from lineal.assets.asset import Asset, CustomFormat
+from lineal.assets.errors import InputsChanged, LinealError, StepError
+from lineal.assets.perform import Done, Outcome, Task, Workshop, work
+from lineal.assets.records import Recipe
+from lineal.crossing import Crossing
+from lineal.definitions import Definitions, load
+from lineal.disk import Disk
+from lineal.snapshot import bind, digest_in
+from lineal.storage.objects import Objects
+from lineal.storage.scratch import Folders
+from lineal.storage.sources import Observer
+from lineal.storage.sql import Queries
+from lineal.storage.vault import Written
+from lineal.workshop import workshop
+
+BEGUN = b""
+
+
+class Filter(NamedTuple):
+    """A filter of warnings, its category named, for it may be a class of the project."""
+
+    action: str
+    message: str
+    module_of_category: str
+    category: str
+    module: str
+    line: int
+
+
+class Setup(NamedTuple):
+    """What a worker has to know of its parent; all of it can be read before any project code."""
+
+    root: Path
+    store: Path
+    definitions: tuple[str, ...]
+    modules: Mapping[str, str]  # digests of the project's modules that the plan was made with
+    texts: Mapping[str, str]  # and of the text files, by path
+    duckdb: str  # its version
+    environment: Mapping[str, str]
+    path: tuple[str, ...]  # `sys.path`
+    filters: tuple[Filter, ...]  # of warnings
+    threads: int  # for each of Arrow and DuckDB
+
+
+class Reply(NamedTuple):
+    """What became of a task; `raised` is for the whole run: the disk said no."""
+
+    done: Done | None
+    raised: LinealError | None = None
+
+
+def serve(connection: Connection, setup: Setup) -> None:
+    """The life of a worker: it ends when its parent hangs up."""
+    _stand_alone()
+    _be_as(setup)
+    with contextlib.ExitStack() as stack:
+        bench: _Bench | LinealError | None = None
+        while True:
+            try:
+                data = connection.recv_bytes()
+                if bench is None:
+                    bench = _opened(setup, stack)
+                connection.send_bytes(BEGUN)
+                connection.send_bytes(_answer(bench, data))
+            except (EOFError, OSError):
+                return  # the parent is gone, or wants nothing more
+
+
+def _answer(bench: _Bench | LinealError, data: bytes) -> bytes:
+    if isinstance(bench, LinealError):
+        reply = Reply(Done(Outcome({}, 0.0), error=bench))
+    else:
+        reply = bench.work_on(data)
+    return pickle.dumps(reply, pickle.HIGHEST_PROTOCOL)
+
+
+# ------------------------------------------------------------------------------- the process
+
+
+def _stand_alone() -> None:
+    """Ends with its parent, however that ends, and by nothing else."""
+    from multiprocessing import parent_process
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not SIG_IGN: what a step starts would inherit it, and could not be told to end.
+        signal.signal(number, lambda number, frame: None)
+    if hasattr(os, "setpgid"):  # Ctrl-C in a terminal reaches neither it nor what it starts
+        os.setpgid(0, 0)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)  # with all that a step started
+    os._exit(1)
+
+
+def _be_as(setup: Setup) -> None:
+    """What the parent has set, as far as code may look at it."""
+    os.environ.clear()
+    os.environ.update(setup.environment)
+    if hasattr(time, "tzset"):
+        time.tzset()
+    sys.path[:] = setup.path
+    os.dup2(2, 1)  # what a step prints goes to its log; what a parent prints may be JSON
+
+
+def _warn_as(filters: tuple[Filter, ...]) -> None:
+    warnings.resetwarnings()
+    for each in reversed(filters):
+        found: object = importlib.import_module(each.module_of_category)
+        for name in each.category.split("."):
+            found = getattr(found, name, None)
+        if isinstance(found, type) and issubclass(found, Warning):
+            warnings.filterwarnings(
+                each.action,  # type: ignore[arg-type] # it was one of the parent's
+                each.message,
+                found,
+                each.module,
+                each.line,
+            )
+
+
+# ------------------------------------------------------------------------------- the project
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Implements lineal.workshop.Loaded."""
+
+    root: Path
+    definitions: Definitions
+    queries: Queries
+    objects: Objects
+    observer: Observer
+    formats: tuple[CustomFormat, ...]
+
+    def file_digest(self, path: str) -> str | None:
+        return digest_in(self.root, self.observer, path)
+
+
+def _opened(setup: Setup, stack: contextlib.ExitStack) -> _Bench | LinealError:
+    """The project as the plan knows it, or what is wrong with it: then no task can be made."""
+    try:
+        return stack.enter_context(_bench(setup))
+    except InputsChanged as error:
+        return error
+    except LinealError as error:
+        return StepError(
+            f"a worker can't load the project: {error.message}",
+            where=error.where,
+            advice="it could be loaded to be planned: does its code do something else the "
+            "second time? `--jobs 1` loads it only once",
+        )
+
+
+@contextlib.contextmanager
+def _bench(setup: Setup) -> Iterator[_Bench]:
+    cache = setup.store / "cache"
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        # What modules print as they load was seen when the parent loaded them.
+        definitions = load(setup.root, setup.definitions, cache, setup.modules)
+    with definitions, contextlib.closing(Folders(setup.store / "tmp")) as folders:
+        _as_planned(definitions, setup)
+        queries = Queries(cache / "queries.json", setup.duckdb)
+        crossing = Crossing(bind(definitions.declared, queries))
+        _warn_as(setup.filters)
+        disk = Disk()
+        loaded = _Loaded(
+            setup.root,
+            definitions,
+            queries,
+            Objects(setup.store, disk),
+            Observer(setup.root, cache / "stat.json", disk),
+            tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
+        )
+        _use_threads(setup.threads)
+        shop, opened = workshop(loaded, folders.new, threads=setup.threads, alone=True)
+        try:
+            yield _Bench(definitions, queries, crossing, shop)
+        finally:
+            for problem in opened.close():
+                sys.stderr.write(f"warning: {problem}\n")
+            loaded.objects.abandon()
+
+
+def _as_planned(definitions: Definitions, setup: Setup) -> None:
+    """The finder has compared the modules that the parent knows: there may be no other.
+
+    Raises:
+        InputsChanged: naming a file.
+    """
+    for name, source in definitions.sources.items():
+        if name not in setup.modules:
+            raise _changed(source.path)
+    now = definitions.texts.digests()
+    for path in sorted({*now, *setup.texts}):
+        if now.get(path) != setup.texts.get(path):
+            raise _changed(os.path.relpath(path, setup.root))
+
+
+def _changed(path: str) -> InputsChanged:
+    return InputsChanged(f"`{path}` changed since the plan", where=path, advice="run again")
+
+
+def _use_threads(count: int) -> None:
+    """Not those of BLAS and OpenMP: how many there are shows in the last bits of results."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(count)
+
+
+class _Bench(NamedTuple):
+    """Where a worker works: all that stays open from task to task."""
+
+    definitions: Definitions
+    queries: Queries
+    crossing: Crossing
+    workshop: Workshop
+
+    def work_on(self, data: bytes) -> Reply:
+        try:
+            task = self.crossing.unpack(data)
+            self._confirm(task)
+        except StepError as error:
+            return Reply(Done(Outcome({}, 0.0), error=error))
+        try:
+            done = work(task, self.workshop)
+            return Reply(self._written(done) if done.error is None else done)
+        except LinealError as error:
+            return Reply(None, error)
+
+    def _written(self, done: Done) -> Done:
+        """Its objects are durable when the parent hears of them."""
+        vault = self.workshop.vault
+        made = {
+            output: each._replace(canonical=Written(vault.write(each.canonical)))
+            for output, each in done.outcome.made.items()
+        }
+        vault.sync()
+        return replace(done, outcome=replace(done.outcome, made=made))
+
+    # Modules are compared by their bytes; what they compute as they load is compared by recipes.
+
+    def _confirm(self, task: Task) -> None:
+        """Raises InputsChanged: the code is not what the plan was made with."""
+        if task.kept is None:
+            _same(task.asset, task.recipe, self._recipe(task.asset))
+        walker = self.definitions.walker
+        for bound in (bound for checks in task.checks.values() for bound in checks):
+            check = bound.check
+            if check.function is not None:
+                found = walker.recipe(check.function, parameters=check.parameters)
+                _same(task.asset, bound.recipe, found)
+
+    def _recipe(self, asset: Asset) -> Recipe:
+        if asset.function is None:
+            return Recipe("")  # what it says was compared
+        return self.definitions.walker.recipe(
+            asset.function,
+            version=asset.version,
+            ignore=asset.ignore,
+            parameters=asset.parameter_types,
+        )
+
+
+def _same(asset: Asset, planned: Recipe, found: Recipe) -> None:
+    known = {(part.kind, part.name, part.digest) for part in planned.parts}
+    for part in found.parts:
+        if (part.kind, part.name, part.digest) not in known:
+            raise InputsChanged(
+                f"`{asset.name}`: the {part.kind} `{part.name}` is another in a worker than when "
+                "the plan was made",
+                where=part.where or str(asset.where),
+                advice="what code computes as it loads must be the same each time "
+                "(no clock, no random number); or run with --jobs 1",
+            )

@@ -1,0 +1,373 @@
+"""Performs tasks in worker processes: starts them, sends tasks, hears of their ends, kills them.
+
+Each worker has a pipe of its own, and one thread waits for all: a worker that dies, at any moment,
+harms no other. See docs/decisions/0012-worker-processes.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import time
+import types
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from lineal.assets.errors import LinealError, StepTimeout, WorkerDied
+from lineal.assets.executors import Finished
+from lineal.assets.perform import Done, Outcome, Task
+from lineal.crossing import Crossing
+from lineal.finder import ProjectFinder
+from lineal.heavy import HEAVY
+from lineal.snapshot import Snapshot
+from lineal.worker import BEGUN, Filter, Reply, Setup, serve
+
+_ENDING = 10.0  # seconds that workers have to close what they opened
+# What every worker needs, whatever the project imports.
+_ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lineal.storage.engine",
+           "lineal.storage.content", "lineal.storage.arrivals")  # fmt: skip
+
+
+class Processes:
+    """Implements assets.executors.Executor. Close it, or use it in a `with` block.
+
+    Workers start when they are first needed. One that dies is replaced when it is next needed.
+    """
+
+    hands_over = False
+
+    def __init__(self, seen: Snapshot, jobs: int) -> None:
+        self.slots = jobs
+        self._crossing = Crossing(seen.graph)
+        self._setup = _setup(seen, jobs)
+        self._server = _Server(seen.definitions.finder)
+        self._workers: list[_Worker] = []
+        self._finished: list[Finished] = []
+        self._waking, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._waking, False)
+
+    def submit(self, task: Task) -> None:
+        try:
+            data = self._crossing.pack(task)
+        except LinealError as error:
+            self._finished.append(Finished(task.step, Done(Outcome({}, 0.0), error=error)))
+            return
+        self._idle().take(task, data)
+
+    def wait(self, seconds: float | None) -> Sequence[Finished]:
+        until = None if seconds is None else time.monotonic() + seconds
+        while not self._finished:
+            busy = [worker for worker in self._workers if worker.task is not None]
+            if not busy and until is None:
+                break
+            ends = [w.deadline for w in busy if w.deadline is not None]
+            ends += [] if until is None else [until]
+            left = max(0.0, min(ends) - time.monotonic()) if ends else None
+            heard = connection.wait([self._waking, *(x for w in busy for x in w.ends)], left)
+            for worker in busy:
+                self._attend(worker, heard)
+            if self._waking in heard:
+                self._forget_waking()
+                break
+            if until is not None and time.monotonic() >= until:
+                break
+        found, self._finished = tuple(self._finished), []
+        return found
+
+    def wake(self) -> None:
+        """End a `wait`, at once or the next; may be called in a signal handler."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake, b"!")
+
+    def give_up(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+        self._finished.clear()
+
+    def close(self) -> None:
+        """Let the workers end, and what they opened be closed; kill those that don't."""
+        for worker in self._workers:
+            if worker.task is not None:
+                worker.kill()
+            worker.pipe.close()
+        until = time.monotonic() + _ENDING
+        for worker in self._workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+            worker.kill()
+        self._workers.clear()
+        for descriptor in (self._waking, self._wake):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------ within
+
+    def _idle(self) -> _Worker:
+        """A worker with nothing to do; one that died of itself since is none."""
+        for worker in [w for w in self._workers if w.task is None]:
+            if worker.process.is_alive():
+                return worker
+            self._workers.remove(worker)
+        if len(self._workers) >= self.slots:
+            raise RuntimeError(f"more than {self.slots} tasks at once")
+        worker = self._server.start(self._setup)
+        self._workers.append(worker)
+        return worker
+
+    def _attend(self, worker: _Worker, heard: Sequence[Any]) -> None:
+        """What a worker said, or that it is dead, or late."""
+        task = worker.task
+        if task is None:
+            return
+        try:
+            done = worker.hear() if worker.pipe in heard or worker.pipe.poll() else None
+        except (EOFError, OSError):
+            self._lost(worker, task, _died(task, worker.exit_code()))
+            return
+        if done is not None:
+            worker.task, worker.deadline = None, None
+            self._finished.append(Finished(task.step, done))
+        elif worker.is_late():
+            self._lost(worker, task, _late(task))
+        elif worker.pipe not in heard and worker.process.sentinel in heard:
+            self._lost(worker, task, _died(task, worker.exit_code()))
+
+    def _lost(self, worker: _Worker, task: Task, error: LinealError) -> None:
+        worker.kill()
+        self._workers.remove(worker)
+        if worker.was_idle:  # nothing of the step was begun
+            self._idle().take(task, worker.data)
+            return
+        seconds = time.monotonic() - worker.since
+        done = Done(Outcome({}, seconds), error=error)
+        self._finished.append(Finished(task.step, done))
+
+    def _forget_waking(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._waking, 1024):
+                pass
+
+
+class _Worker:
+    """A worker process and our end of its pipe; `task` is what it works on."""
+
+    def __init__(self, process: BaseProcess, pipe: connection.Connection) -> None:
+        self.process, self.pipe = process, pipe
+        self.task: Task | None = None
+        self.data = b""  # of its task, as it was sent
+        self.since = 0.0
+        self.deadline: float | None = None
+        self.was_idle = False  # it has worked before, and did not begin its task yet
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """What is ready when it says something, or is dead."""
+        return self.pipe, self.process.sentinel
+
+    def take(self, task: Task, data: bytes) -> None:
+        self.task, self.data, self.since, self.deadline = task, data, time.monotonic(), None
+        with contextlib.suppress(OSError):  # it has died: `wait` will find it so
+            self.pipe.send_bytes(data)
+
+    def hear(self) -> Done | None:
+        """What became of its task; None if it has but begun, which is when time begins to count.
+
+        Raises:
+            EOFError: it is dead.
+            LinealError: what ends the whole run.
+        """
+        said = self.pipe.recv_bytes()
+        if said == BEGUN:
+            self.since, self.was_idle = time.monotonic(), False
+            if self.task is not None and self.task.timeout is not None:
+                self.deadline = self.since + self.task.timeout
+            return None
+        reply: Reply = pickle.loads(said)
+        self.was_idle = True
+        if reply.raised is not None:
+            self.task = None
+            raise reply.raised
+        return reply.done
+
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def exit_code(self) -> int | None:
+        self.process.join(_ENDING)
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        """With all that its step started; nothing if it has ended."""
+        if self.process.is_alive() and self.process.pid is not None:
+            with contextlib.suppress(AttributeError, ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
+        self.process.join(_ENDING)
+        self.pipe.close()
+
+
+# ------------------------------------------------------------------------------------ starting
+
+
+class _Server:
+    """Starts workers: forks of a process that has imported what is installed, and no more.
+
+    No thread of ours is copied, and none of the project's modules: those a worker imports itself.
+    """
+
+    def __init__(self, finder: ProjectFinder) -> None:
+        known = multiprocessing.get_all_start_methods()
+        self._context: Any = multiprocessing.get_context(
+            "forkserver" if "forkserver" in known else "spawn"
+        )
+        self._finder = finder
+
+    def start(self, setup: Setup) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=serve, args=(theirs, setup), name="lineal-worker")
+        with _without_main():
+            self._ensure_running()
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _ensure_running(self) -> None:
+        """Nothing if it runs. It looks for modules where we do, but not in the project."""
+        if self._context.get_start_method() != "forkserver":
+            return
+        from multiprocessing.forkserver import ensure_running
+
+        self._context.set_forkserver_preload(self._installed())
+        folders = [
+            entry for entry in sys.path if entry and not self._is_projects(Path(entry).resolve())
+        ]
+        given = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
+        before = {name: os.environ.get(name) for name in given}
+        os.environ.update(given)
+        try:
+            ensure_running()
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+    def _is_projects(self, folder: Path) -> bool:
+        return folder == self._finder.root or self._finder.searches(folder)
+
+    def _installed(self) -> list[str]:
+        """The libraries that take long to import, as far as the project says it needs them."""
+        said = {
+            name
+            for source in list(self._finder.sources.values())
+            for name in source.analysis.modules
+            if name.partition(".")[0] in HEAVY
+        }
+        wanted = [*_ALWAYS, *sorted(said)]
+        return [name for name in wanted if not self._finder.is_project(name)]
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """multiprocessing has a child run the `__main__` of its parent again, which for a script means
+    to start all over. A worker needs nothing of it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _setup(seen: Snapshot, jobs: int) -> Setup:
+    duckdb = dict(seen.packages.facts(["duckdb"], [], "exact").packages)["duckdb"]
+    return Setup(
+        root=seen.root,
+        store=seen.objects.root,
+        definitions=tuple(seen.settings.definitions),
+        modules={name: source.digest for name, source in seen.definitions.sources.items()},
+        texts=seen.definitions.texts.digests(),
+        duckdb=duckdb,
+        environment=dict(os.environ),
+        path=tuple(sys.path),
+        filters=tuple(_filters()),
+        threads=max(1, (os.cpu_count() or 1) // jobs),
+    )
+
+
+def _filters() -> Iterator[Filter]:
+    for action, message, category, module, line in warnings.filters:
+        if not isinstance(category, type) or category.__module__ == "__main__":
+            continue  # no worker has that one
+        yield Filter(
+            action,
+            _pattern(message),
+            category.__module__,
+            category.__qualname__,
+            _pattern(module),
+            line,
+        )
+
+
+def _pattern(said: Any) -> str:
+    return str(getattr(said, "pattern", said) or "")
+
+
+# -------------------------------------------------------------------------------------- errors
+
+_ADVICE: Mapping[str, str] = {
+    "SIGKILL": "out of memory is the usual reason: see `dmesg`; use fewer --jobs, or hand over "
+    "less at once (columns, partitions)",
+    "SIGSEGV": "code in C crashed: a library that it uses; `python -X faulthandler` says where",
+    "SIGBUS": "a file that it had mapped became shorter, or the disk is full",
+}
+
+
+def _died(task: Task, code: int | None) -> WorkerDied:
+    name = task.asset.name
+    if code is not None and code < 0:
+        signal_name = _signal_name(-code)
+        return WorkerDied(
+            f"the worker that made `{name}` was killed by {signal_name}",
+            where=str(task.asset.where),
+            advice=_ADVICE.get(signal_name),
+        )
+    told = "died" if code is None else f"ended with exit code {code}"
+    return WorkerDied(
+        f"the worker that made `{name}` {told}",
+        where=str(task.asset.where),
+        advice="`os._exit`, or a library that calls it, ends a process without a word; "
+        "raise an error instead",
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _late(task: Task) -> StepTimeout:
+    return StepTimeout(
+        f"`{task.asset.name}` took longer than its timeout of {task.timeout:g} s, and was killed",
+        where=str(task.asset.where),
+        advice="raise its `timeout`, or find out what it waits for: `lineal logs "
+        f"{task.asset.name}`",
+    )

@@ -317,7 +317,7 @@ def _check(
         read = {key: value for key, value in options.items() if key != "severity"}
         given = read_options(read, ("name",), "@check")
         tested = asset_name(target)
-        signature = read_signature(function, {}, str(where))
+        signature = read_signature(function, {}, str(where), yields=False)
         if signature.takes_rest or signature.folder_parameter:
             raise DefinitionError(
                 f"the check `{_own_name(function)}` takes `**` or a folder",

@@ -35,17 +35,27 @@ class Signature(NamedTuple):
     returns_rows: bool
 
 
-def read_signature(function: Callable[..., Any], named: Mapping[str, str], where: str) -> Signature:
+def read_signature(
+    function: Callable[..., Any], named: Mapping[str, str], where: str, *, yields: bool = True
+) -> Signature:
     """Read a signature.
 
     Args:
         function: of the user; a wrapper is looked through.
         named: `inputs=`: parameter → asset name.
         where: for errors.
+        yields: may it be a generator function: the batches of a table?
 
     Raises:
-        DefinitionError: `*args`, a coroutine or generator, a default without canonical form, …
+        DefinitionError: `*args`, a coroutine, a default without canonical form, …
     """
+    if not yields and inspect.isgeneratorfunction(inspect.unwrap(function)):
+        name = getattr(function, "__name__", repr(function))
+        raise DefinitionError(
+            f"`{name}`: it can't `yield`",
+            where=where,
+            advice="a check returns a bool, or the rows that fail",
+        )
     try:
         return _Reading(function, named, where).read()
     except Unsettled:
@@ -111,11 +121,6 @@ class _Reading:
         if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
             raise self._error(
                 "an asset can't be `async`", "write `def`, and `asyncio.run(…)` inside"
-            )
-        if inspect.isgeneratorfunction(plain):
-            raise self._error(
-                "an asset returns its value, it can't `yield`",
-                "for a table in batches return a `pyarrow.RecordBatchReader`",
             )
 
     def _sort(self, parameter: inspect.Parameter) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -64,10 +64,16 @@ class ParquetWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self.close()
+        elif self._file is not None:
+            self._file.close()
+
+    def close(self) -> None:
+        """Write what is left, and the end of the file."""
+        self._held += self._over
         try:
-            if kind is None:
-                self._held += self._over
-                self._write_group()
+            self._write_group()
         finally:
             if self._file is not None:
                 self._file.close()
@@ -119,6 +125,30 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.T
     with pq.ParquetFile(path) as file:
         metadata = file.schema_arrow.metadata or {}
         table = file.read(columns=None if columns is None else list(columns))
+    return _canonical(table, metadata, columns)
+
+
+def read_pieces(
+    path: str | Path, columns: Sequence[str] | None = None, rows: int = _GRID
+) -> Iterator[pa.Table]:
+    """The same table piece by piece; never more of it in memory than a row group.
+
+    The first piece has no rows: it shows the columns.
+    """
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        metadata = file.schema_arrow.metadata or {}
+        bare = file.schema_arrow.remove_metadata()
+        yield _canonical(bare.empty_table(), metadata, columns)
+        chosen = None if columns is None else list(columns)
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(rows, row_groups=[group], columns=chosen):
+                yield _canonical(pa.Table.from_batches([batch]), metadata, columns)
+
+
+def _canonical(
+    table: pa.Table, metadata: Mapping[bytes, bytes], columns: Sequence[str] | None
+) -> pa.Table:
+    """What was read of a file, as it was written."""
     if columns is not None:
         table = table.select(list(columns))
     categories = json.loads(metadata.get(_CATEGORIES, b"{}"))

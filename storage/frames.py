@@ -140,15 +140,24 @@ def _from_relation(value: Any) -> pa.Table:
         raise ContentError(
             f"a {type_name(value)} is not a table", advice="return a relation: `connection.sql(…)`"
         )
+    huge = hugeint_columns(value)
+    return _from_arrow(bigint_for_hugeint(value.to_arrow_table(), huge))
+
+
+def hugeint_columns(relation: Any) -> list[str]:
+    """The HUGEINT columns of a relation.
+
+    Raises:
+        ContentError: naming a column that Arrow would get without its meaning, and the cast.
+    """
     huge = []
-    for name, kind in zip(value.columns, map(str, value.types), strict=True):
+    for name, kind in zip(relation.columns, map(str, relation.types), strict=True):
         for lossy, cast in _LOSSY.items():
             if re.search(rf"\b{lossy}\b", kind):
                 raise refused(name, f"values of type {kind}", f"cast it: `{name}::{cast}`")
         if kind in ("HUGEINT", "UHUGEINT"):
             huge.append(name)
-    table = bigint_for_hugeint(value.to_arrow_table(), huge)
-    return _from_arrow(table)
+    return huge
 
 
 def bigint_for_hugeint(table: pa.Table, hugeint_columns: Iterable[str]) -> pa.Table:

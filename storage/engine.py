@@ -196,7 +196,14 @@ def _streaming(
         try:
             yield from pieces
         except duckdb.Error as error:
-            raise query_error(query, error) from error
+            raise _told(query, error) from error
+
+
+def _told(query: Query, error: Exception) -> QueryError:
+    """A DuckDB error, at the query's own line; the settings it would have changed are locked."""
+    if "Out of Memory Error" not in str(error):
+        return query_error(query, error)
+    return query_error(query, error, advice='give the run more: `[run] memory = "8GB"`')
 
 
 def _bound(query: Query, facts: SqlFacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +239,7 @@ def _explained(query: Query, error: Exception, tables: Mapping[str, Shown]) -> Q
     """A DuckDB error with the nearest table, since DuckDB would name its own."""
     text = str(error)
     if "Table with name" not in text:
-        return query_error(query, error)
+        return _told(query, error)
     missing = text.split("Table with name", 1)[1].split()[0].strip('"')
     known = [spelling for name in tables for spelling in spellings(name)]
     advice = f"the query's inputs are {', '.join(f'`{name}`' for name in tables) or 'none'}"

@@ -158,8 +158,8 @@ class Runner:
         from lineal.storage.engine import Engine
         from lineal.storage.vault import Vault
 
-        walker = seen.definitions.walker
-        vault = Vault(seen.objects, customs=seen.formats, identify=walker.identify)
+        walker, memory = seen.definitions.walker, seen.settings.memory
+        vault = Vault(seen.objects, customs=seen.formats, identify=walker.identify, memory=memory)
 
         def drifted(asset: Asset) -> str | None:
             part = walker.drifted(asset.function)
@@ -184,6 +184,7 @@ class Runner:
             self._root,
             temporary=self._store / "tmp",
             queries=seen.queries,
+            memory=memory,
             doubt=seen.observer.doubt,
         )
         return Surroundings(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 from lineal.assets.asset import Asset
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import StepError, UserCodeError
+from lineal.assets.errors import StepError, StoreError, UserCodeError
 from lineal.assets.records import Recipe
 from lineal.logs import Log
 
@@ -257,7 +257,7 @@ class UserCode:
                     yield trace
                 finally:
                     _Active.trace = before
-        except StepError as error:
+        except (StepError, StoreError) as error:
             kept.write(f"{error.message}\n")
             raise
         except (KeyboardInterrupt, GeneratorExit):

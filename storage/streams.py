@@ -220,7 +220,9 @@ def _tables(value: Any) -> Iterator[tuple[int, pa.Table]]:
             yield number, canonical_value(batch, rows=False)
         except ContentError as error:
             raise ContentError(
-                f"batch {number}: {error.message}", where=error.where, advice=error.advice
+                f"batch {number}: {error.message}",
+                where=error.where,
+                advice=error.advice or "yield tables; what is no table is returned as a list",
             ) from error
 
 

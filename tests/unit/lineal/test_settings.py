@@ -125,7 +125,7 @@ def test_a_pyproject_that_does_not_speak_of_lineal_is_nobodys(root: Path) -> Non
         ("[run]\njobs = 0\n", 2, "`run.jobs` is 0"),
         ("[run]\njobs = true\n", 2, "`run.jobs` is True"),
         ("[run]\nmemory = '4 bananas'\n", 2, "`run.memory` is '4 bananas'"),
-        ("[run]\nmemory = '1MB'\n", 2, "64MB at least"),
+        ("[run]\nmemory = '1MB'\n", 2, "`run.memory` is '1MB'"),
         ("[run]\nmemory = true\n", 2, "`run.memory` is True"),
         ("[project]\nstrict = 1\n", 2, "`project.strict` is 1"),
         ('[project]\ndefinitions = "a.py"\n', 2, "`project.definitions` is 'a.py'"),

@@ -111,8 +111,7 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
     elif asset.kind == "sql":
         values = {asset.name: _query(task, workshop)}
     else:
-        returned, traced = _call(task, workshop)
-        values = _by_output(asset, returned)
+        values, traced = _call(task, workshop)
     made = {output: _canonical(asset, output, value, workshop) for output, value in values.items()}
     seconds = time.perf_counter() - started
     if traced is None:
@@ -147,7 +146,7 @@ def version_of(task: Task, known: Known) -> Content | Canonical:
     return known.content
 
 
-def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
+def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
     asset = task.asset
     if asset.function is None:
         raise StepError(f"`{asset.name}` has no function")
@@ -159,8 +158,8 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
     arguments.update(task.parameters)
     declared = [path for paths in task.paths.values() for path in paths]
     with workshop.user_code.running(task.recipe, task.log, declared) as trace:
-        returned = call_by_name(asset.function, arguments)
-        returned = _exhausted(returned)
+        values = _by_output(asset, call_by_name(asset.function, arguments))
+        values = {o: _taken_in(asset, o, value, workshop) for o, value in values.items()}
     drifted = workshop.user_code.drift(asset)
     if drifted is not None:
         raise StepError(
@@ -169,7 +168,7 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
             advice="a constant that code changes can't be part of a recipe: "
             "return the value, or make it an asset",
         )
-    return returned, trace
+    return values, trace
 
 
 def call_by_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -181,11 +180,12 @@ def call_by_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
     return function(*positional, **given)
 
 
-def _exhausted(returned: Any) -> Any:
-    """A generator's code is user code: it must run where user code runs."""
-    if isinstance(returned, Iterator) and hasattr(returned, "gi_frame"):
-        return list(returned)
-    return returned
+def _taken_in(asset: Asset, output: str, value: Any, workshop: Workshop) -> Any:
+    """The code of an iterator is user code: its batches are taken in where user code runs."""
+    whole = value.value if isinstance(value, Result) else value
+    if not isinstance(whole, Iterator) and not hasattr(whole, "read_next_batch"):
+        return value
+    return _canonical(asset, output, value, workshop)
 
 
 def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
@@ -233,6 +233,8 @@ def _listed(names: Any) -> str:
 
 
 def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Made:
+    if isinstance(value, Made):  # it was taken in already
+        return value
     result = value if isinstance(value, Result) else Result(value)
     if result.value is None and _promises_a_value(asset):
         raise ContentError(

@@ -213,6 +213,7 @@ class Runner:
             scratch.new,
             echo=hearers.echo,
             debugger=hearers.debugger,
+            memory=seen.settings.memory,
             stand_ins=hearers.stand_ins,
         )
         stack.callback(_close, opened)

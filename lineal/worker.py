@@ -64,6 +64,7 @@ class Setup(NamedTuple):
     environment: Mapping[str, str]
     path: tuple[str, ...]  # `sys.path`
     filters: tuple[Filter, ...]  # of warnings
+    memory: int  # bytes that tables may take before they spill
     threads: int  # for each of Arrow and DuckDB
 
 
@@ -203,7 +204,9 @@ def _bench(setup: Setup) -> Iterator[_Bench]:
             tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
         )
         _use_threads(setup.threads)
-        shop, opened = workshop(loaded, folders.new, threads=setup.threads, alone=True)
+        shop, opened = workshop(
+            loaded, folders.new, memory=setup.memory, threads=setup.threads, alone=True
+        )
         try:
             yield _Bench(definitions, queries, crossing, shop)
         finally:

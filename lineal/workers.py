@@ -28,6 +28,7 @@ from lineal.crossing import Crossing
 from lineal.finder import ProjectFinder
 from lineal.heavy import HEAVY
 from lineal.snapshot import Snapshot
+from lineal.storage.memory import quarter
 from lineal.worker import BEGUN, Filter, Reply, Setup, serve
 
 _ENDING = 10.0  # seconds that workers have to close what they opened
@@ -307,6 +308,7 @@ def _setup(seen: Snapshot, jobs: int) -> Setup:
         environment=dict(os.environ),
         path=tuple(sys.path),
         filters=tuple(_filters()),
+        memory=(seen.settings.memory or quarter()) // jobs,
         threads=max(1, (os.cpu_count() or 1) // jobs),
     )
 

@@ -47,6 +47,7 @@ def workshop(
     *,
     echo: Echo | None = None,
     debugger: bool = False,
+    memory: int | None = None,
     threads: int | None = None,
     stand_ins: Mapping[str, Any] = _NONE,
     alone: bool = False,
@@ -57,6 +58,7 @@ def workshop(
         scratch: gives a new empty folder.
         echo: gets what steps print, as (step, text).
         debugger: open pdb where a step raises.
+        memory: bytes that tables may take before they spill; None: a quarter of the machine's.
         threads: of DuckDB; None: as many as there are cores.
         stand_ins: in place of resources, by name.
         alone: this process has nothing else to do: what is written below Python goes to the log
@@ -74,13 +76,14 @@ def workshop(
                 return f"the constant `{part.name}` changed while `{asset.name}` ran"
         return None
 
-    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify)
+    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify, memory=memory)
     engine = Engine(
         vault,
         loaded.root,
         temporary=store / "tmp",
         queries=loaded.queries,
         threads=threads,
+        memory=memory,
         doubt=loaded.observer.doubt,
     )
     user_code = UserCode(

@@ -298,7 +298,7 @@ class _Loop:
         scribe: Scribe,
         work: Callable[[Asset, Decision, Scribe], None],
     ) -> None:
-        self.around.announcer.started(asset, decision)
+        self.around.announcer.started(Step(asset.name), asset, decision, 1, None)
         started = self.around.clock()
         began = time.perf_counter()
         try:

@@ -30,6 +30,7 @@ class StepReport(NamedTuple):
     because: tuple[str, ...] = ()  # of a skipped step: the inputs that failed or were blocked
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
+    attempts: int = 1
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")
@@ -75,9 +76,12 @@ def is_told(unwatched: tuple[str, str, str]) -> bool:
 
 
 class Announcer(Protocol):
-    """Whoever wants to hear of steps as they start and settle."""
+    """Whoever wants to hear of steps as they start and settle; told by any thread."""
 
-    def started(self, asset: Asset, decision: Decision) -> None: ...
+    def started(
+        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
+    ) -> None:
+        """An attempt begins, the first is 1; `expected`: the seconds that it took before."""
 
     def waiting(self, asset: Asset) -> None:
         """Another process makes this one just now, and nothing else is left to do."""
@@ -85,4 +89,13 @@ class Announcer(Protocol):
     def moved(self, sources: Sequence[str]) -> None:
         """Their files changed during the run: what rests on them is made again."""
 
+    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
+        """An attempt failed; the next one, `attempt` of `of`, begins in `pause` seconds."""
+
+    def stopping(self, running: Sequence[Step]) -> None:
+        """The run was interrupted: these may end, nothing else begins."""
+
     def settled(self, reports: Sequence[StepReport]) -> None: ...
+
+    def tick(self) -> None:
+        """Time passes; heard a few times a second while steps run."""

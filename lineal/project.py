@@ -17,6 +17,7 @@ from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, Asset, CustomFormat
 from lineal.assets.errors import (
     IntegrityError,
+    LinealError,
     SettingsError,
     StoreError,
     UsageError,
@@ -24,8 +25,8 @@ from lineal.assets.errors import (
 )
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.graph import Graph
-from lineal.assets.names import identifier
-from lineal.assets.plan import Decision, Plan, plan
+from lineal.assets.names import Step, identifier, in_partition
+from lineal.assets.plan import Decision, Plan, PlannedStep, plan
 from lineal.assets.records import (
     Acceptance,
     Content,
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
 
 
 class _Silent:
-    def started(self, asset: Asset, decision: Decision) -> None:
+    def started(
+        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
+    ) -> None:
         """Nobody listens."""
 
     def waiting(self, asset: Asset) -> None:
@@ -62,7 +65,16 @@ class _Silent:
     def moved(self, sources: Sequence[str]) -> None:
         """Nobody listens."""
 
+    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
+        """Nobody listens."""
+
+    def stopping(self, running: Sequence[Step]) -> None:
+        """Nobody listens."""
+
     def settled(self, reports: Sequence[StepReport]) -> None:
+        """Nobody listens."""
+
+    def tick(self) -> None:
         """Nobody listens."""
 
 
@@ -177,6 +189,7 @@ class Project:
         exclude: Sequence[str] = (),
         force: bool = False,
         parameters: Sequence[str] = (),
+        partitions: Sequence[str] = (),
     ) -> Plan:
         """What a run would do, and why; nothing runs."""
         with self.look(parameters) as seen:
@@ -232,6 +245,8 @@ class Project:
         planned: Callable[[Plan], None] | None = None,
         echo: Echo | None = None,
         debugger: bool = False,
+        jobs: int | None = None,
+        partitions: Sequence[str] = (),
     ) -> Run:
         """Make what is selected and stale, with all it needs.
 
@@ -243,6 +258,8 @@ class Project:
             announcer: hears of every step; planned: hears of the plan before the first.
             echo: gets what steps print, as (step, text).
             debugger: open pdb where a step raises.
+            jobs: how many steps run at once; else as the settings say.
+            partitions: keys, or ranges of them (`2024-01..2024-06`); none for all.
 
         Raises:
             LinealError: what is known to be wrong before the first step. What goes wrong in a step
@@ -291,12 +308,13 @@ class Project:
 
     # ------------------------------------------------------------------------------------ asking
 
-    def load(self, name: str, arrival: Arrival = "auto") -> Any:
-        """The current value of an asset, or of a version of it (`flights@9f3a2c`).
+    def load(self, name: str, arrival: Arrival = "auto", partition: str | None = None) -> Any:
+        """The current value of an asset or a partition, or of a version of it (`flights@9f3a2c`).
 
         Raises:
             UsageError: no such asset or version.
         """
+        name = in_partition(name, partition)
         made = self.version(name)
         if made.content is None:
             raise UsageError(f"`{name}` has no content")
@@ -330,13 +348,13 @@ class Project:
         finally:
             history.close()
 
-    def path(self, name: str) -> list[Path]:
+    def path(self, name: str, partition: str | None = None) -> list[Path]:
         """The absolute paths of the objects of the current version, their bytes checked.
 
         Raises:
             IntegrityError: one is gone or damaged.
         """
-        made = self.version(name)
+        made = self.version(in_partition(name, partition))
         objects = Objects(self.store, self._disk)
         content = made.content
         if content is None:
@@ -385,16 +403,20 @@ class Project:
                     size += entry.stat().st_size
         return count, size
 
-    def why(self, name: str) -> Explanation:
-        """Why a step is stale or fresh, with all its verdict rests on."""
+    def why(self, name: str, partition: str | None = None) -> Explanation:
+        """Why a step is stale or fresh, with all its verdict rests on.
+
+        Raises:
+            UsageError: no such step.
+        """
         with self.look() as seen:
             (asset,) = self.chosen(seen, [name])
             output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
             facts = seen.facts(seen.graph.needed_by([asset]))
             found = plan(seen.graph, facts, [asset])
-            step = next(s for s in found.steps if s.step.asset == output)
-            current = seen.history.current(output, None)
-            last = seen.history.last(output, None)
+            step = _step_of(found, Step(output, partition))
+            current = seen.history.current(output, partition)
+            last = seen.history.last(output, partition)
             made = current or (last if last is not None and last.content is not None else None)
             return Explanation(
                 step=step,
@@ -422,9 +444,9 @@ class Project:
                 past.content if past is not None else None,
             )
 
-    def show(self, name: str) -> Shown:
+    def show(self, name: str, partition: str | None = None) -> Shown:
         """What is known of an asset's version: current, or `name@prefix`."""
-        made = self.version(name)
+        made = self.version(in_partition(name, partition))
         history = self.history()
         try:
             results = [history.check(fingerprint) for fingerprint in made.checks]
@@ -594,6 +616,26 @@ class Project:
         with self.look() as seen:
             known = [name for name in outputs if name in seen.graph.maker]
         return self.materialize(*known, force=force) if known else None
+
+
+def _step_of(found: Plan, wanted: Step) -> PlannedStep:
+    """The step of a plan.
+
+    Raises:
+        UsageError: there is none, or only its partitions are.
+    """
+    for step in found.steps:
+        if step.step == wanted:
+            return step
+    asset, partition = wanted
+    keys = [s.step.partition for s in found.steps if s.step.asset == asset and s.step.partition]
+    if not keys:
+        raise UsageError(f"`{asset}` has no partitions", advice="leave the partition out")
+    if partition is None:
+        told, near = f"`{asset}` has {len(keys)} partitions", ""
+    else:
+        told, near = f"`{asset}` has no partition `{partition}`", did_you_mean(partition, keys)
+    raise UsageError(told + near, advice=f"name one, such as --partition {keys[-1]}")
 
 
 def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:

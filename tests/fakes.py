@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from lineal.assets.asset import Arrival, Asset, Check, Contract, Files, Query
 from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import ContentError, UserCodeError
+from lineal.assets.errors import ContentError, LinealError, UserCodeError
 from lineal.assets.facts import Past
+from lineal.assets.names import Step
 from lineal.assets.perform import Trace, UserCode
 from lineal.assets.plan import Decision
 from lineal.assets.ports import Canonical, Engine, Journal, Locks, Observer, Vault, Verdict
@@ -286,7 +287,9 @@ class Listener(Announcer):
         self.seen_moving: list[list[str]] = []
         self.told: list[StepReport] = []
 
-    def started(self, asset: Asset, decision: Decision) -> None:
+    def started(
+        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
+    ) -> None:
         self.begun.append(asset.name)
 
     def waiting(self, asset: Asset) -> None:
@@ -297,3 +300,12 @@ class Listener(Announcer):
 
     def settled(self, reports: Sequence[StepReport]) -> None:
         self.told.extend(reports)
+
+    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
+        """No test asks."""
+
+    def stopping(self, running: Sequence[Step]) -> None:
+        """No test asks."""
+
+    def tick(self) -> None:
+        """No test asks."""

@@ -151,7 +151,9 @@ class _Teller:
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def started(self, asset: Any, decision: Any) -> None:
+    def started(
+        self, step: Any, asset: Any, decision: Any, attempt: int, expected: float | None
+    ) -> None:
         self._say("started", asset.name)
 
     def waiting(self, asset: Any) -> None:
@@ -159,6 +161,15 @@ class _Teller:
 
     def moved(self, sources: Sequence[str]) -> None:
         self._say("moved", *sources)
+
+    def retrying(self, step: Any, error: Any, attempt: int, of: int, pause: float) -> None:
+        self._say("retrying", str(step))
+
+    def stopping(self, running: Sequence[Any]) -> None:
+        self._say("stopping")
+
+    def tick(self) -> None:
+        """Time passes."""
 
     def settled(self, reports: Any) -> None:
         self._say("told", [[r.step.asset, r.outcome, r.version] for r in reports])

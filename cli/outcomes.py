@@ -185,7 +185,7 @@ def skipped(style: Style, reports: Sequence[StepReport]) -> list[str]:
     for needed, group in groups.items():
         few = [r for r in group if r.step.asset not in crowds]
         if few:
-            told = f"{_some(style, few)}   skipped: need {', '.join(needed)}{_kept(few)}"
+            told = f"{_some(style, few)}   skipped: need {_needed(needed)}{_kept(few)}"
             lines.extend(style.folded(told, f"  {style.glyph('skipped')} "))
     for asset in crowds:
         crowd = [r for r in left_out if r.step.asset == asset]
@@ -202,6 +202,11 @@ def cancelled(style: Style, reports: Sequence[StepReport]) -> list[str]:
         return []
     told = f"{_some(style, left_out)}   cancelled{_kept(left_out)}"
     return style.folded(told, f"  {style.glyph('cancelled')} ")
+
+
+def _needed(names: Sequence[str]) -> str:
+    parts = [name.partition(" ") for name in names]
+    return ", ".join(step_names(Step(asset, key or None) for asset, _, key in parts))
 
 
 def _some(style: Style, reports: Sequence[StepReport]) -> str:
@@ -275,7 +280,7 @@ def _advice(run: Run) -> list[str]:
         rows = [("lineal materialize", f"carries on from here{carries}")]
         if isinstance(failed.error, UserCodeError):
             rows.insert(0, (f"lineal logs {_words(failed.step)}", "the whole traceback"))
-        wide = max(len(command) for command, _ in rows)
+        wide = max(len(command) for command, _ in rows if len(command) < 30)
         return [f"{command:<{wide}}    {what}" for command, what in rows]
     blocked = next((r for r in run.steps if r.outcome == "blocked" and r.version), None)
     if blocked is not None and blocked.version:

@@ -22,6 +22,7 @@ from lineal.cli import outcomes
 from lineal.cli.render import (
     Style,
     about,
+    clipped,
     joint_name,
     name_column,
     plural,
@@ -215,7 +216,8 @@ class Teller:
 
     def _aside(self, text: str) -> None:
         if not self.quiet:
-            told = self.style.text(click.style(f"  ↻ {text}", dim=True))
+            mark = f"{'~':<2}" if self.style.ascii else "↻"
+            told = self.style.text(click.style(f"  {mark} {text}", dim=True))
             with self._lock:
                 self._print([], [told])
 
@@ -280,7 +282,7 @@ def retry_line(
     first = next(iter(error.message.splitlines()), "failed")
     room = style.width - span(name) - len(again) - 8
     if not style.piped and span(first) > room:
-        first = shorten(first, max(16, room), style.mark)
+        first = clipped(first, max(16, room - 1)) + style.mark
     return f"{name}  {first}; {again}"
 
 

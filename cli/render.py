@@ -30,6 +30,7 @@ GLYPHS: Mapping[str, tuple[str, str, str]] = {
     "pending": ("?", "?", "yellow"),
     "stale": (" ", " ", "yellow"),
     "due": (" ", " ", "yellow"),
+    "again": ("↻", "~", "yellow"),
     "warning": ("!", "!", "yellow"),
 }
 
@@ -203,10 +204,12 @@ def item(style: Style, glyph: str, name: str, width: int, what: str, right: str 
     """One step: glyph, name, what came out, time at the right; what doesn't fit goes below."""
     left = style.text(f"  {glyph} {style.name(name, width)}   ")
     what = style.text(what)
+    taken = len(style.pad(width)) + (len(right) + 2 if right else 0)
     if style.piped:
         rows = [what]
     else:
-        taken = len(style.pad(width)) + (len(right) + 2 if right else 0)
+        if right and style.width - taken < 20:  # too narrow for a column of times
+            what, right, taken = f"{what}   {right}".strip(), "", len(style.pad(width))
         rows = fold(what, max(16, style.width - taken)) or [""]
     gap = style.width - span(left) - span(rows[0]) - len(right)
     end = f"{' ' * max(2, gap)}{right}" if right else ""

@@ -74,7 +74,8 @@ def _head(style: Style, story: RunStory, bars: Sequence[Bar], now: float) -> lis
     commit = f" · git {started.git_commit[:7]}" if started.git_commit else ""
     state = " (with changes)" if started.git_dirty else (" (clean)" if commit else "")
     with_what = f"python {started.python} · lineal {started.lineal}{commit}{state}"
-    rows = style.folded(_run_line(story), "", "  ")
+    head = f"{started.run:<6} {moment(started.started_at):<13} not ended"
+    rows = style.folded(head if story.ended is None else _run_line(story), "", "  ")
     rows += style.folded(f"by {started.who} on {started.host} · {with_what}", "  ", "  ")
     rows += style.folded(" ".join(started.command), "  ", "    ")
     if story.ended is None:
@@ -181,7 +182,7 @@ class _Chart:
 
     def _fill(self, cells: list[str], at: float, seconds: float, mark: str) -> None:
         scale = self.cells / (self.end - self.begin)
-        first = min(self.cells - 1, max(0, int((at - self.begin) * scale)))
+        first = min(self.cells - 1, max(0, round((at - self.begin) * scale)))
         last = min(self.cells, max(first + 1, round((at - self.begin + seconds) * scale)))
         cells[first:last] = mark * (last - first)
 
@@ -211,13 +212,13 @@ def _why(style: Style, made: Sequence[Materialization]) -> list[str]:
     for common, group in list(groups.items())[:_GROUPS]:
         told = reason_lines(group[0].reasons if len(group) == 1 else common, 2)
         names = listed(style, step_names(m.step for m in group), 4)
-        rows.extend(style.folded(f"{names}   {told[0]}", "  ", "    "))
+        rows.extend(style.folded(f"{names}   {told[0]}", "    ", "      "))
         for more in told[1:]:
-            rows.extend(style.folded(more, "    "))
+            rows.extend(style.folded(more, "      "))
     others = sum(map(len, list(groups.values())[_GROUPS:]))
     if others:
-        rows.append(f"  … and {plural(others, 'more step')}, for other reasons")
-    return rows
+        rows.append(f"    … and {plural(others, 'more step')}, for other reasons")
+    return ["  made because:", *rows] if rows else []
 
 
 def _troubles(style: Style, story: RunStory) -> list[str]:
@@ -240,20 +241,21 @@ def _trouble(style: Style, run: str, bar: Bar, width: int) -> list[str]:
         version = f"{made.step}@{made.content.digest[:6]}" if made.content is not None else ""
         told = "refused by a check"
         rows += item(style, style.glyph("blocked"), bar.name, width, told)
-        rows += style.folded(f'lineal show "{version}"', pad) if version else []
+        rows += excerpt(style, f'lineal show "{version}"', pad) if version else []
     elif made.error is not None:
         rows += item(style, style.glyph("failed"), bar.name, width, said(made.error))
         rows += excerpt(style, made.error.where, pad) if made.error.where else []
         rows += excerpt(style, made.error.line, pad + "  ") if made.error.line else []
     else:
         told = f"made after {plural(len(made.attempts), 'failed attempt')}"
-        rows += item(style, "↻", bar.name, width, told)
+        rows += item(style, style.glyph("again"), bar.name, width, told)
     for attempt in made.attempts:
-        when = duration(max(0.0, attempt.started_at - bar.begin))
-        rows += style.folded(f"attempt {attempt.number}, at {when}: {said(attempt.error)}", pad)
+        later = attempt.started_at - bar.begin
+        when = f", after {duration(later)}" if later > 0.01 else ""
+        rows += style.folded(f"attempt {attempt.number}{when}: {said(attempt.error)}", pad)
     if made.outcome == "failed":
         which = f" --partition {made.partition}" if made.partition is not None else ""
-        rows += style.folded(f"lineal logs {made.asset}{which} --run {run}", pad)
+        rows += excerpt(style, f"lineal logs {made.asset}{which} --run {run}", pad)
     return rows
 
 

@@ -196,14 +196,16 @@ class Tally:
         if len(lines) > most:
             lines = [*lines[: most - 1], f"  … and {len(lines) - most + 1} more"]
         whole = self._whole(now)
+        while span(" · ".join(whole)) > room - 2:
+            del whole[-1]
         if whole:
-            lines.append(f"  {whole}")
+            lines.append(f"  {' · '.join(whole)}")
         return [clipped(style.text(line), room) for line in lines]
 
-    def _whole(self, now: float) -> str:
+    def _whole(self, now: float) -> list[str]:
         """`made 34 of 120 · 4 running · 2 waiting to be tried again · about 3 min left`."""
-        if len(self.expected) <= FEW or not (self.running or self.waiting):
-            return ""
+        if len(self.expected) <= FEW or len(self.settled) >= len(self.expected):
+            return []
         failed = self._counts["failed"] + self._counts["blocked"]
         skipped = self._counts["skipped"] + self._counts["cancelled"]
         made = self._counts.total() - failed - skipped
@@ -219,7 +221,7 @@ class Tally:
             parts.append(f"about {about(left)} left")
         if self.stopping:
             parts.append("stopping")
-        return " · ".join(parts)
+        return parts
 
     def left(self, now: float) -> float | None:
         """Seconds until all is done, if each takes what it took before; None: nobody knows."""

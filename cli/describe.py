@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lineal.answers import Explanation, Shown
+from lineal.answers import Explanation, InputNow, Shown
+from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.plan import Stale
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
 from lineal.cli.documents import planned_step
-from lineal.cli.outcomes import sample_table
-from lineal.cli.planned import reason_lines
+from lineal.cli.outcomes import SEVERAL, sample_table
+from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
     Style,
     cell,
@@ -21,6 +22,7 @@ from lineal.cli.render import (
     name_column,
     plural,
     shorten,
+    step_names,
 )
 
 # ------------------------------------------------------------------------------------------- why
@@ -90,13 +92,16 @@ def _reason(style: Style, reason: Reason) -> list[str]:
 
 
 def _upstream(style: Style, found: Explanation) -> list[str]:
+    alike: dict[str, list[Step]] = {}  # by what is said of them
+    for step in found.upstream:
+        if isinstance(step.verdict, Stale):
+            reasons = [without(r, step.step.partition) for r in step.verdict.reasons[:1]]
+            alike.setdefault(reason_lines(reasons)[0], []).append(step.step)
     rows = [
         row
-        for step in found.upstream
-        if isinstance(step.verdict, Stale)
-        for row in style.folded(
-            reason_lines(step.verdict.reasons, 1)[0], f"  {step.step}   ", "      "
-        )
+        for told, steps in alike.items()
+        for name in step_names(steps)
+        for row in style.folded(told, f"  {name}   ", "      ")
     ]
     return ["", *rows] if rows else []
 
@@ -107,7 +112,8 @@ def _unread_changes(style: Style, found: Explanation) -> list[str]:
     for used, now, before in found.inputs:
         if now is not None and before is not None and now.digest != before.digest:
             what = columns_difference(before, now)
-            told = f"{used.asset} got new content, {what}; nothing on the way here reads it."
+            told = f"{Step(used.asset, used.partition)} got new content, {what}; "
+            told += "nothing on the way here reads it."
             rows.extend(style.folded(told, "  "))
     return ["", *rows] if rows else []
 
@@ -132,9 +138,7 @@ def _rest(style: Style, found: Explanation) -> list[str]:
         ("packages", f"{len(packages):<10}  {versions}"),
         ("parameters", ", ".join(f"{n}={v}" for n, v in found.parameters) or "none"),
     ]
-    for i, (used, content, before) in enumerate(found.inputs):
-        read = _input(used, content) + _unread(used, content, before)
-        told.append(("" if i else "inputs", read))
+    told.extend(("" if i else "inputs", read) for i, read in enumerate(_inputs(found)))
     told.append(("not followed", "; ".join(found.recipe.opaque) or "nothing"))
     if found.recipe.impure:
         told.append(("impure", "; ".join(found.recipe.impure)))
@@ -144,7 +148,25 @@ def _rest(style: Style, found: Explanation) -> list[str]:
     return rows
 
 
-def _input(used: Any, content: Any) -> str:
+def _inputs(found: Explanation) -> list[str]:
+    """What is read of each input; many partitions of one are told together."""
+    groups: dict[str, list[InputNow]] = {}
+    for one in found.inputs:
+        groups.setdefault(one.used.parameter, []).append(one)
+    rows = []
+    for group in groups.values():
+        (used, content, _), count = group[0], len(group)
+        if count > SEVERAL:
+            rows.append(_input(used, content, f"{used.asset} [{count:,} partitions]", ""))
+            continue
+        for used, content, before in group:
+            name = str(Step(used.asset, used.partition))
+            read = _input(used, content, name, f"@{used.content[:6]}")
+            rows.append(read + _unread(used, content, before))
+    return rows
+
+
+def _input(used: Used, content: Content | None, name: str, version: str) -> str:
     whole = len(content.columns) if content is not None and content.columns else 0
     if used.mode == "columns":
         read = f"{len(used.columns)} of {plural(whole, 'column')} read"
@@ -152,7 +174,7 @@ def _input(used: Any, content: Any) -> str:
         read = "its files, by their bytes"
     else:
         read = f"{whole} of {plural(whole, 'column')} read" if whole else "read whole"
-    return f"{used.asset:<17} {read:<26} @{used.content[:6]}"
+    return f"{name:<17} {read:<26} {version}".rstrip()
 
 
 def _unread(used: Used, now: Content | None, before: Content | None) -> str:

@@ -17,6 +17,7 @@ from lineal.cli.render import (
 )
 
 _MOST = 4  # lines of partitions of one asset, each with reasons of its own
+_ENDS = 48  # the most that the first and the last partition may take on a line
 _AGAIN = {"reuse": "   (kept from before: no computation)", "blocked": "   (blocked again)"}
 
 
@@ -118,7 +119,8 @@ def partitions_text(keys: Sequence[str]) -> str:
     """`2013-01`, `2013-01, 2013-05`, `12 partitions, 2013-01 … 2013-12`."""
     if len(keys) < 3:
         return ", ".join(keys)
-    return f"{plural(len(keys), 'partition')}, {keys[0]} … {keys[-1]}"
+    ends = f", {keys[0]} … {keys[-1]}"
+    return plural(len(keys), "partition") + (ends if len(ends) <= _ENDS else "")
 
 
 def _told(verdict: Verdict, partition: str | None) -> object:

@@ -226,9 +226,15 @@ def warn(warnings: Sequence[str]) -> None:
 
 def listed(style: Style, names: Sequence[str], most: int) -> str:
     """Some of the names, long ones shortened, and `…` for the others."""
-    room = max(NAME_WIDTH, style.width // 2)
-    shown = [name if style.piped else shorten(name, room, style.mark) for name in names[:most]]
+    shown = [name if style.piped else _fitting(style, name) for name in names[:most]]
     return ", ".join([*shown, "…"] if len(names) > most else shown)
+
+
+def _fitting(style: Style, name: str) -> str:
+    """The name of a step, or of an asset and how many partitions, which is not shortened."""
+    asset, bracket, count = name.partition(" [")
+    room = max(NAME_WIDTH, style.width // 2 - len(bracket + count))
+    return shorten(asset, room, style.mark) + bracket + count
 
 
 def step_names(steps: Iterable[Step], most: int = 3) -> list[str]:

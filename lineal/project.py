@@ -451,7 +451,7 @@ class Project:
         try:
             results = [history.check(fingerprint) for fingerprint in made.checks]
             told = history.asset_facts(made.asset)
-            versions = history.versions(made.asset)
+            versions = [m for m in history.versions(made.asset) if m.partition == made.partition]
             current = history.current(made.asset, made.partition)
             readers = {
                 m.asset

@@ -7,13 +7,14 @@ import json
 
 import click
 
-from lineal.answers import Status
+from lineal.answers import Explanation, InputNow, Status
 from lineal.assets.errors import UserCodeError
 from lineal.assets.names import Step, in_partition
-from lineal.assets.plan import Fresh, Pending, Plan, PlannedStep, Stale, Verdict
-from lineal.assets.records import Reason
+from lineal.assets.plan import Decision, Fresh, Pending, Plan, PlannedStep, Stale, Verdict
+from lineal.assets.records import Column, Content, EnvironmentFacts, Reason, Recipe, Used
 from lineal.assets.run import Run, StepReport
 from lineal.cli import outcomes
+from lineal.cli.describe import why_lines
 from lineal.cli.documents import dumps, plan_document
 from lineal.cli.planned import plan_lines
 from lineal.cli.render import Style, joint_name, step_names
@@ -99,6 +100,29 @@ def test_the_strip_of_an_asset_shows_its_partitions_in_their_order() -> None:
     many = [planned("days", f"{i:04}", NEVER if i == 700 else Fresh()) for i in range(1000)]
     (row,) = _every_step(Style(80, ascii=True), many, found)
     assert row.split() == ["days", "=" * 14 + "-" + "=" * 5, "999", "fresh", "-", "1", "stale"]
+
+
+def explained(count: int) -> list[str]:
+    content = Content("ab" * 32, "parquet", (), 3, (Column("a", "int64", "x"),))
+    inputs = tuple(
+        InputNow(Used("flights", "flights", m, "all", "d", "cd" * 32, "r1.1"), content, content)
+        for m in MONTHS[:count]
+    )
+    upstream = tuple(planned("flights", m, changed(m)) for m in MONTHS[:count])
+    found = Explanation(
+        planned("model", None, Pending(("flights",))), Decision(Fresh(), "none"), Recipe("r"),
+        EnvironmentFacts("e", "3.12", (), ()), (), None, None, inputs, upstream,
+    )  # fmt: skip
+    return why_lines(Style(80, ascii=False), found)
+
+
+def test_why_tells_many_partitions_of_an_input_in_one_line() -> None:
+    rows = explained(12)
+    assert "  flights [12 partitions]   input changed   raw/flights" in rows
+    (inputs,) = (row for row in rows if row.startswith("    inputs "))
+    assert inputs.strip() == "inputs        flights [12 partitions] 1 of 1 column read"
+    few = [row.split() for row in explained(2) if "@cdcdcd" in row]
+    assert [row[-8:-6] for row in few] == [["flights", "2013-01"], ["flights", "2013-02"]]
 
 
 # ------------------------------------------------------------------------------------- outcomes

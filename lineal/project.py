@@ -184,8 +184,10 @@ class Project:
         chosen = self.chosen(seen, select)
         left_out = self.chosen(seen, exclude) if exclude else set()
         wanted = seen.graph.needed_by(chosen)
-        facts = seen.facts(wanted, chosen - left_out if force else ())
+        facts = seen.facts(wanted)
         keys = _partitions_of(seen.graph, facts, chosen, partitions) if partitions else {}
+        if force:
+            facts = _forced(facts, chosen - left_out, keys)
         return plan(seen.graph, facts, keys or chosen, left_out, keys), facts
 
     def chosen(self, seen: Snapshot, words: Sequence[str]) -> set[str]:
@@ -303,7 +305,7 @@ class Project:
                         advice=f"make it with `lineal materialize {name}`",
                     )
             fetched = {n for n in chosen if seen.graph.assets[n].kind == "fetch"}
-            facts = seen.facts(chosen, fetched)
+            facts = _forced(seen.facts(chosen), fetched, {})
             return plan(seen.graph, facts, chosen), facts
 
         return self._run(planned_now, Hearers(announcer or Announcer(), _nothing, echo))
@@ -635,7 +637,7 @@ def _partitions_of(
     """
     found: dict[str, Sequence[str | None]] = {}
     refused: UsageError | None = None
-    for name in sorted(chosen):
+    for name in (name for name in graph.order if name in chosen):
         keys = facts.slices.units(name)
         if not isinstance(keys, Keys):
             continue
@@ -650,6 +652,12 @@ def _partitions_of(
         )
         raise refused or nothing
     return found
+
+
+def _forced(facts: Facts, names: Iterable[str], keys: Mapping[str, Sequence[str | None]]) -> Facts:
+    """The same facts, and that these are to be made whatever is known of them."""
+    units = {name: keys.get(name) or facts.slices.units(name) for name in names}
+    return replace(facts, forced=units)
 
 
 def _step_of(found: Plan, wanted: Step) -> PlannedStep:

@@ -116,7 +116,7 @@ class Workbench:
             present=self.vault.holds,
             file_digest=self.digests.get,
             now=self.clock(),
-            forced=frozenset(forced),
+            forced=dict.fromkeys(forced, (None,)),
         )
 
     def around(self, past: MemoryPast) -> Surroundings:

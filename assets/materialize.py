@@ -33,7 +33,7 @@ from lineal.assets.perform import Done, Outcome, Task, Workshop
 from lineal.assets.plan import Plan
 from lineal.assets.ports import Clock, Journal, Locks, Observer
 from lineal.assets.recorder import Recorder, content_in_place, error_facts
-from lineal.assets.records import Attempt, Content, Observation, RunEnded
+from lineal.assets.records import Attempt, Content, Observation, Retirement, RunEnded
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
 from lineal.assets.verdicts import BoundCheck, Decision, Handed
@@ -139,6 +139,7 @@ class _Loop:
         self.undecided: set[Step] = set()  # those to which the plan applies no more
         self.void: set[Step] = set()  # under way on what holds no more: to be done once more
         self.used: dict[str, int] = {}  # places of each pool
+        self.retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     @property
     def facts(self) -> Facts:
@@ -170,7 +171,8 @@ class _Loop:
         finally:
             for step in list(self.taken):
                 self._let_go(step)
-        run = Run(run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, self.retired)
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -202,8 +204,8 @@ class _Loop:
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""
         if self.plan.retired:
-            gone = [fact._replace(run=self.run_id) for fact in self.plan.retired]
-            self.ledger.retire(gone)
+            self.retired = tuple(f._replace(run=self.run_id) for f in self.plan.retired)
+            self.ledger.retire(self.retired)
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:

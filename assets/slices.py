@@ -66,8 +66,10 @@ class Sliced:
             self._readings[place] = Reading(keys, many=not one)
         return self._readings[place]
 
-    def _asset(self, output: str) -> Asset:
-        return self.graph.assets[self.graph.maker[output]]
+    def _asset(self, name: str) -> Asset:
+        """The asset of a name, or that which makes the output of this name."""
+        assets = self.graph.assets
+        return assets[name] if name in assets else assets[self.graph.maker[name]]
 
     # --------------------------------------------------------------------------- which there are
 

@@ -85,6 +85,9 @@ class Announcer:
     ) -> None:
         """An attempt begins: the first is 1; `expected` seconds, by the last time it was made."""
 
+    def ended(self, step: Step) -> None:
+        """Its attempt is over; what it gave is told when it is durable."""
+
     def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
         """An attempt failed; in `pause` seconds the next one, `attempt` of at most `of`, begins."""
 

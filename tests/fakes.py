@@ -310,7 +310,7 @@ class PlainCalls(UserCode):
 class NoLocks(Locks):
     """Nobody else is there."""
 
-    def take(self, step: str, *, wait: bool) -> Callable[[], None]:
+    def take(self, step: str) -> Callable[[], None]:
         return lambda: None
 
 

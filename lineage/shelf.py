@@ -40,7 +40,8 @@ def brief_of(raw: Mapping[str, Any]) -> Brief | None:
     )
     plain = _is_plain(raw["outcome"], raw.get("unwatched"), raw.get("checks"))
     seconds = float(raw.get("seconds", 0.0))
-    return Brief(raw["id"], raw["fingerprint"], content["digest"], objects, seconds, plain)
+    known = raw["id"], raw["fingerprint"], content["digest"], objects, seconds, plain
+    return Brief(*known, content["format"])
 
 
 def brief(made: Materialization) -> Brief | None:
@@ -49,7 +50,8 @@ def brief(made: Materialization) -> Brief | None:
     if content is None:
         return None
     plain = _is_plain(made.outcome, made.unwatched, made.checks)
-    return Brief(made.id, made.fingerprint, content.digest, content.objects, made.seconds, plain)
+    known = made.id, made.fingerprint, content.digest, content.objects, made.seconds, plain
+    return Brief(*known, content.format)
 
 
 def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
@@ -57,8 +59,10 @@ def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
 
 
 _OF_STEPS = ("key", "run", "entry", "position", "materialization", "shown", "retired", "last")
-_OF_BRIEFS = ("fingerprint", "content", "seconds", "plain", "objects")
+_OF_BRIEFS = ("fingerprint", "content", "seconds", "plain", "format", "objects")
 _OF_OBJECTS = ("digest", "suffix", "bytes", "path")
+_BEFORE_OBJECTS = ("materialization", "fingerprint", "content")  # as in a Brief
+_AFTER_OBJECTS = ("seconds", "plain", "format")
 _NO_BRIEF = Brief("", "", "", (), 0.0, False)
 
 
@@ -155,11 +159,8 @@ class Shelf:
             self._starts = list(accumulate(of("objects"), initial=0))
         objects = slice(self._starts[number], self._starts[number + 1])
         stored = tuple(map(StoredObject, *(of(name)[objects] for name in _OF_OBJECTS)))
-        name, fingerprint, content, seconds, plain = (
-            of(column)[number]
-            for column in ("materialization", "fingerprint", "content", "seconds", "plain")
-        )
-        return Brief(name, fingerprint, content, stored, seconds, plain)
+        before = (of(name)[number] for name in _BEFORE_OBJECTS)
+        return Brief(*before, stored, *(of(name)[number] for name in _AFTER_OBJECTS))
 
     def _briefs(self) -> Iterator[Brief | None]:
         of = self._packed.column
@@ -170,8 +171,7 @@ class Shelf:
             objects = zip(stored, strict=True)
         else:
             objects = (tuple(islice(stored, count)) for count in counts)
-        known = map(of, ("materialization", "fingerprint", "content"))
-        briefs = map(Brief, *known, objects, of("seconds"), of("plain"))
+        briefs = map(Brief, *map(of, _BEFORE_OBJECTS), objects, *map(of, _AFTER_OBJECTS))
         if -1 not in of("shown"):
             return briefs
         return (b if line >= 0 else None for b, line in zip(briefs, of("shown"), strict=True))
@@ -230,6 +230,7 @@ class _Merged:
             "content": [b.content for b in known],
             "seconds": [b.seconds for b in known],
             "plain": [b.plain for b in known],
+            "format": [b.format for b in known],
             "objects": [len(b.objects) for b in known],
             "digest": [o.digest for o in objects],
             "suffix": [o.suffix for o in objects],

@@ -100,7 +100,7 @@ def test_partitions_are_told_in_brief(journal: Journal) -> None:
         assert found == {
             m.partition: Brief(
                 m.id, m.fingerprint, m.content.digest, m.content.objects, m.seconds,
-                m.partition not in ("4", "5", "6"),
+                m.partition not in ("4", "5", "6"), m.content.format,
             )
             for m in made if m.content
         }  # fmt: skip

@@ -160,7 +160,8 @@ class Shelf:
         objects = slice(self._starts[number], self._starts[number + 1])
         stored = tuple(map(StoredObject, *(of(name)[objects] for name in _OF_OBJECTS)))
         before = (of(name)[number] for name in _BEFORE_OBJECTS)
-        return Brief(*before, stored, *(of(name)[number] for name in _AFTER_OBJECTS))
+        after = (of(name)[number] for name in _AFTER_OBJECTS)
+        return Brief._make((*before, stored, *after))
 
     def _briefs(self) -> Iterator[Brief | None]:
         of = self._packed.column

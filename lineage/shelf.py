@@ -5,6 +5,8 @@ A shelf is what the checkpoint holds, unchanged, and beside it the rows that cha
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
@@ -116,7 +118,8 @@ class Shelf:
     def showing(self) -> dict[str, Brief | None]:
         """All that is shown, by key; None where the line of the materialization is not known."""
         names = self._packed.column("materialization")
-        found = dict(zip(self._packed.column("key"), self._briefs(), strict=True))
+        with _collecting_nothing():
+            found = dict(zip(self._packed.column("key"), self._briefs(), strict=True))
         if "" in names:
             shown = zip(list(found.items()), names, strict=True)
             found = {key: known for (key, known), name in shown if name}
@@ -131,7 +134,8 @@ class Shelf:
         """Its bytes: as they are in the file, if nothing changed."""
         if not self.changed:
             return self._packed.written()
-        return _Merged(self._packed, list(self._briefs()), self.changed).written()
+        with _collecting_nothing():
+            return _Merged(self._packed, list(self._briefs()), self.changed).written()
 
     # ------------------------------------------------------------------------------------ within
 
@@ -178,6 +182,18 @@ class Shelf:
         return (b if line >= 0 else None for b, line in zip(briefs, of("shown"), strict=True))
 
 
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """For a moment: hundreds of thousands of tuples are made, none of them in a cycle."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 class _Merged:
     """A shelf's rows with those that changed, written anew."""
 
@@ -220,7 +236,10 @@ class _Merged:
             numbers = {-1: -1, **{old: new for new, old in enumerate(kept)}}
             for name in ("shown", "retired", "last"):
                 self._columns[name] = [numbers[n] for n in self._columns[name]]
-        ends = list(accumulate(map(self._length, kept)))
+        stay = len(self._ends) if len(kept) == count else 0  # where they were
+        begin = self._packed.lines_bytes if stay else 0
+        new = accumulate(map(self._length, kept[stay:]))
+        ends = [*self._ends[:stay], *(begin + end for end in new)]
         return write(self._columns | {"end": ends} | self._of_briefs(), self._lines(kept))
 
     def _of_briefs(self) -> dict[str, Sequence[Any]]:

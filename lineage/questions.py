@@ -195,7 +195,7 @@ def mentioned_versions(history: History, query: str) -> list[TableView]:
 # A query with one of these looks at the list of tables, so every table has to be in it.
 _LOOKS_AROUND = ("show", "describe", "information_schema", "duckdb_", "pg_", "pragma")
 # One with one of these may make up the name of a table that it reads.
-_MAKES_UP_NAMES = re.compile(r"\bquery(_table)?\b")
+_MAKES_UP_NAMES = re.compile(r"\bquery(_table)?\s*\(")
 _NAMES_ONLY = re.compile(r"\s*show\s+tables\s*;?\s*\Z")
 _NO_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
 import os
 import pickle
 import signal
@@ -39,6 +38,9 @@ from lineal.storage.vault import Written
 from lineal.workshop import workshop
 
 BEGUN = b""
+# OpenMP has as many threads as in one process, for their number shows in the last bits of results;
+# but those of several workers share the cores, so that one that waits must not spin.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 class Filter(NamedTuple):
@@ -126,11 +128,29 @@ def _end_with(parent: BaseProcess) -> None:
 def _be_as(setup: Setup) -> None:
     """What the parent has set, as far as code may look at it."""
     os.environ.clear()
-    os.environ.update(setup.environment)
+    os.environ.update({**PATIENT, **setup.environment})
     if hasattr(time, "tzset"):
         time.tzset()
     sys.path[:] = setup.path
     os.dup2(2, 1)  # what a step prints goes to its log; what a parent prints may be JSON
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Below Python, so that a handler of logging that is made meanwhile can be heard later."""
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for descriptor, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, descriptor)
+            os.close(before)
 
 
 def _warn_as(filters: tuple[Filter, ...]) -> None:
@@ -185,8 +205,7 @@ def _opened(setup: Setup, stack: contextlib.ExitStack) -> _Bench | LinealError:
 @contextlib.contextmanager
 def _bench(setup: Setup) -> Iterator[_Bench]:
     cache = setup.store / "cache"
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        # What modules print as they load was seen when the parent loaded them.
+    with _unheard():  # what modules print as they load was seen when the parent loaded them
         definitions = load(setup.root, setup.definitions, cache, setup.modules)
     with definitions, contextlib.closing(Folders(setup.store / "tmp")) as folders:
         _as_planned(definitions, setup)
@@ -204,7 +223,7 @@ def _bench(setup: Setup) -> Iterator[_Bench]:
         )
         _use_threads(setup.threads)
         try:
-            shop = workshop(loaded, folders.new, threads=setup.threads)
+            shop = workshop(loaded, folders.new, threads=setup.threads, mapped=True)
             yield _Bench(definitions, queries, crossing, shop)
         finally:
             loaded.objects.abandon()
@@ -230,7 +249,7 @@ def _changed(path: str) -> InputsChanged:
 
 
 def _use_threads(count: int) -> None:
-    """Not those of BLAS and OpenMP: how many there are shows in the last bits of results."""
+    """Of Arrow; those of OpenMP and BLAS stay as they are."""
     import pyarrow as pa
 
     pa.set_cpu_count(count)

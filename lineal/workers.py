@@ -21,14 +21,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from lineal.assets.errors import LinealError, StepTimeout, WorkerDied
+from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, WorkerDied
 from lineal.assets.executors import Finished
 from lineal.assets.perform import Done, Outcome, Task
 from lineal.crossing import Crossing
 from lineal.finder import ProjectFinder
 from lineal.heavy import HEAVY
 from lineal.snapshot import Snapshot
-from lineal.worker import BEGUN, Filter, Reply, Setup, serve
+from lineal.worker import BEGUN, PATIENT, Filter, Reply, Setup, serve
 
 _ENDING = 10.0  # seconds that workers have to close what they opened
 # What every worker needs, whatever the project imports.
@@ -49,6 +49,7 @@ class Processes:
         self._crossing = Crossing(seen.graph)
         self._setup = _setup(seen, jobs)
         self._server = _Server(seen.definitions.finder)
+        self._doubt = seen.observer.doubt
         self._workers: list[_Worker] = []
         self._finished: list[Finished] = []
         self._waking, self._wake = os.pipe()
@@ -140,6 +141,8 @@ class Processes:
             self._lost(worker, task, _died(task, worker.exit_code()))
             return
         if done is not None:
+            if isinstance(done.error, InputsChanged) and task.observation is not None:
+                self._doubt(task.observation)  # the worker's own observer is not asked again
             worker.task, worker.deadline = None, None
             self._finished.append(Finished(task.step, done))
         elif worker.is_late():
@@ -257,6 +260,7 @@ class _Server:
             entry for entry in sys.path if entry and not self._is_projects(Path(entry).resolve())
         ]
         given = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
+        given |= {name: os.environ.get(name, value) for name, value in PATIENT.items()}
         before = {name: os.environ.get(name) for name in given}
         os.environ.update(given)
         try:

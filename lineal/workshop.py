@@ -42,6 +42,7 @@ def workshop(
     echo: Echo | None = None,
     debugger: bool = False,
     threads: int | None = None,
+    mapped: bool = False,
 ) -> Workshop:
     """A workshop over the real store.
 
@@ -50,6 +51,8 @@ def workshop(
         echo: gets what steps print, as (step, text).
         debugger: open pdb where a step raises.
         threads: of DuckDB; None: as many as there are cores.
+        mapped: tables are read from mapped memory. A file that somebody makes shorter meanwhile
+            then ends the process.
     """
     from lineal.storage.engine import Engine
     from lineal.storage.vault import Vault
@@ -62,7 +65,7 @@ def workshop(
             return None
         return f"the constant `{part.name}` changed while `{asset.name}` ran"
 
-    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify)
+    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify, mapped=mapped)
     engine = Engine(
         vault,
         loaded.root,

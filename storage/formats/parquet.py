@@ -41,13 +41,15 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
     )
 
 
-def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(
+    path: str | Path, columns: Sequence[str] | None = None, *, memory_map: bool = False
+) -> pa.Table:
     """The canonical table of a file that `write_parquet` wrote, or these of its columns in order.
 
     Raises:
         KeyError: for a column that is not there; `hand_over` says it better.
     """
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, memory_map=memory_map) as file:
         metadata = file.schema_arrow.metadata or {}
         table = file.read(columns=None if columns is None else list(columns))
     if columns is not None:

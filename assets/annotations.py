@@ -14,11 +14,14 @@ import inspect
 import pathlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from lineal.assets import mapping
 from lineal.assets.asset import Arrival, Columns, Folder, columns
 from lineal.assets.deferred import deferred_in, names_of, waits
+from lineal.assets.mapping import Marker
+from lineal.assets.partitions import Partition
 from lineal.assets.scopes import unrolled
 
 _MISSING = object()
@@ -38,10 +41,11 @@ class Applied(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """What an annotation says: a type (Any when it says none) and the declared columns."""
+    """What an annotation says: a type (Any when it says none), declared columns, markers."""
 
     type: Any
     columns: tuple[str, ...] | None = None
+    markers: tuple[Marker, ...] = ()
 
 
 class Unseen(NamedTuple):
@@ -55,8 +59,8 @@ class Unsettled(LookupError):
     """What an annotation says depends on a name that its module has yet to bind."""
 
 
-class UnreadColumns(ValueError):
-    """`columns(…)` is written so that its names can't be read without running it."""
+class UnreadNote(ValueError):
+    """`columns(…)` or a marker is written so that it can't be read without running it."""
 
 
 def meaning(
@@ -71,16 +75,28 @@ def meaning(
             a list of rows.
 
     Raises:
-        UnreadColumns: when declared columns would be lost.
+        UnreadNote: when declared columns or a marker would be lost.
+        DefinitionError: without a place; a marker that can't be.
         Unsettled: when a name has to be bound to tell.
     """
     if annotation is inspect.Parameter.empty:
         return Meaning(Any)
-    found = _Reading(namespace, seen).normal(annotation)
-    if isinstance(found, _Noted):
-        noted = [note for note in found.notes if isinstance(note, Columns)]
-        return Meaning(found.type, noted[0].names if noted else None)
-    return Meaning(found)
+    kind, notes = _lifted(_Reading(namespace, seen).normal(annotation))
+    noted = [note for note in notes if isinstance(note, Columns)]
+    markers = tuple(note for note in notes if isinstance(note, Marker))
+    return Meaning(kind, noted[0].names if noted else None, markers)
+
+
+def _lifted(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without what is noted in it, and all the notes: `dict[str, Annotated[…]]`."""
+    if isinstance(kind, _Noted):
+        bare, notes = _lifted(kind.type)
+        return bare, (*notes, *kind.notes)
+    if not isinstance(kind, Applied) or kind.head is Literal:
+        return kind, ()
+    arguments = [_lifted(each) for each in kind.arguments]
+    bare = Applied(kind.head, tuple(each for each, _ in arguments))
+    return bare, tuple(note for _, notes in arguments for note in notes)
 
 
 def arrival(kind: Any) -> Arrival:
@@ -105,6 +121,22 @@ def arrival(kind: Any) -> Arrival:
         module = kind.__module__.split(".")[0]
         return _ARRIVALS.get((module, kind.__qualname__), "object")
     return "object" if callable(kind) else "auto"
+
+
+def each_arrival(kind: Any) -> Arrival | None:
+    """How each partition arrives for `dict[str, …]` or `Mapping[str, …]`; None for other types."""
+    if not isinstance(kind, Applied):
+        return None
+    if kind.head is typing.Union:
+        arms = [arm for arm in kind.arguments if arm is not None and arm is not types.NoneType]
+        return each_arrival(arms[0]) if len(arms) == 1 else None
+    if isinstance(kind.head, Named):
+        mapped = kind.head.path.rpartition(".")[2] == "Mapping"
+    else:
+        mapped = kind.head in (dict, Mapping)
+    if not mapped or len(kind.arguments) != 2 or kind.arguments[0] not in (str, Partition):
+        return None
+    return arrival(kind.arguments[1])
 
 
 def returns_rows(kind: Any) -> bool:
@@ -134,6 +166,7 @@ _ARRIVALS: Mapping[tuple[str, str], Arrival] = types.MappingProxyType(
         ("numpy", "ndarray"): "array",
         ("numpy", "NDArray"): "array",
         ("pathlib", "Path"): "path",
+        ("lineal", "Result"): "result",
     }
 )
 # Names that mean one thing even without their module. A bare `DataFrame` could be anyone's.
@@ -212,6 +245,10 @@ class _Reading:
         if head is typing.Literal:
             return Applied(head, tuple(self._value(each) for each in inside))
         arguments = tuple(self._node(each) for each in inside)
+        if isinstance(head, Applied) and not head.arguments:  # `Dict` and `List` of typing
+            head = head.head
+        if isinstance(head, Named) and len(arguments) == 2 and self.seen == "arrival":
+            return Applied(head, arguments)
         return head if isinstance(head, Named | Unseen) else _applied(head, arguments)
 
     def _dotted(self, node: ast.expr) -> Any:
@@ -278,12 +315,36 @@ class _Reading:
         return Named(spelt)
 
     def _note(self, node: ast.expr) -> Any:
-        """One note of an `Annotated`: the Columns it makes or names, anything else is nobody's."""
+        """One note of an `Annotated`: the Columns or Marker it makes or names, else nobody's."""
         if not isinstance(node, ast.Call):
             return self._value(node)
         maker = self._look_up(node.func)
-        if maker is not columns and maker not in (Named("columns"), Named("lineal.columns")):
-            return None
+        if maker is columns or maker in (Named("columns"), Named("lineal.columns")):
+            return self._columns(node)
+        for marker in (mapping.last, mapping.every, mapping.previous, mapping.only):
+            name = marker.__name__
+            if maker is marker or maker in (Named(name), Named(f"lineal.{name}")):
+                return self._marker(marker, node)
+        return None
+
+    def _marker(self, maker: Callable[..., Marker], node: ast.Call) -> Marker:
+        try:
+            words = [self._argument(each) for each in node.args]
+            named = {str(each.arg): self._argument(each.value) for each in node.keywords}
+            return maker(*words, **named)
+        except (ValueError, TypeError) as error:
+            raise UnreadNote(ast.unparse(node)) from error
+
+    def _argument(self, node: ast.expr) -> Any:
+        """A literal, or a value by its name; raises ValueError for all else."""
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return ast.literal_eval(node)
+        found = self._look_up(node)
+        if isinstance(found, Named):
+            raise ValueError(found.path)
+        return found
+
+    def _columns(self, node: ast.Call) -> Columns:
         names: list[Any] = []
         for argument in node.args:
             if isinstance(argument, ast.Starred):
@@ -292,7 +353,7 @@ class _Reading:
             else:
                 names.append(self._value(argument))
         if node.keywords or not all(isinstance(name, str) for name in names):
-            raise UnreadColumns(ast.unparse(node))
+            raise UnreadNote(ast.unparse(node))
         return Columns(tuple(names))
 
     def _value(self, node: ast.expr) -> Any:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from lineal.assets.errors import DefinitionError
-from lineal.assets.partitions import Marker, Partitions
+from lineal.assets.mapping import Marker
+from lineal.assets.partitions import ByColumn, Partitions
 
 
 class Where(NamedTuple):
@@ -81,6 +82,7 @@ class Input:
     columns: tuple[str, ...] | None = None
     marker: Marker | None = None  # last(7), every(), …: which partitions are read
     each: bool = False  # annotated `dict[str, …]`: partitions by key, if the asset has any
+    each_arrival: Arrival = "auto"  # how each of them arrives then; `arrival`: if it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Check:
     asset: str | None = None  # the asset it tests, for `@check(asset)`
     inputs: tuple[Input, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    resources: tuple[tuple[str, Resource], ...] = ()  # by parameter; bound by the graph
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -195,6 +198,7 @@ class Asset:
     volatile: bool = False
     variables: tuple[str, ...] = ()  # environment variables it is declared to read
     partitions: Partitions | None = None
+    partitions_of: str | None = None  # the asset whose very slices these are
     takes_partition: bool = False  # a parameter called `partition` receives its Partition
     resources: tuple[tuple[str, Resource], ...] = ()  # by parameter; bound by the graph
     retry: Retry | None = None
@@ -208,6 +212,13 @@ class Asset:
     @property
     def several(self) -> bool:
         return self.outputs != (self.name,)
+
+    @property
+    def sliced_by(self) -> str | None:
+        """The column by which it is published in slices; it is computed at once."""
+        if self.partitions_of is None and isinstance(self.partitions, ByColumn):
+            return self.partitions.column
+        return None
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:
@@ -231,15 +242,16 @@ class Retry:
     """How often a failed attempt is tried again, and how long is waited before each.
 
     `times` further attempts; the n-th waits `delay * backoff**(n-1)` seconds, `maximum` at most,
-    and up to `jitter` of that more. `on`: the exceptions that are tried again.
+    and up to `jitter` of that more. `on`: the exceptions that are tried again. A length of time is
+    a number of seconds or a text such as "30s"; in an asset that was declared it is seconds.
     """
 
     times: int
-    delay: float = 1.0
+    delay: float | str = 1.0
     backoff: float = 2.0
-    maximum: float = 60.0
+    maximum: float | str = 60.0
     jitter: float = 0.5
-    on: tuple[type[BaseException], ...] = (Exception,)
+    on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,18 +6,20 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from lineal.assets.asset import Resource
 from lineal.assets.captured import Opaque, identity, opaque
 from lineal.assets.components import components
-from lineal.assets.digest import SCHEME, digest_bytes
+from lineal.assets.digest import SCHEME, digest_bytes, digest_of
 from lineal.assets.live import short
 from lineal.assets.loading import Loading
 from lineal.assets.pieces import ModuleSource, Node, Project
 from lineal.assets.reach import Reach, lasting
-from lineal.assets.records import Recipe, RecipePart
+from lineal.assets.records import REPLACED, Recipe, RecipePart
+from lineal.assets.secrets import Secret
 
-__all__ = ["ModuleSource", "Opaque", "Walker", "opaque"]
+__all__ = ["ModuleSource", "Opaque", "OpenedBy", "Walker", "opaque", "with_resources"]
 
 
 class Walker:
@@ -247,6 +249,61 @@ def _breadth_first(root: Node, ignored: frozenset[int]) -> list[tuple[Node, str]
                 found[inner] = node.part.name
                 waiting.append(inner)
     return list(found.items())
+
+
+class OpenedBy(NamedTuple):
+    """A resource as a recipe sees it: the code that opens it, with which values.
+
+    `replaced`: unique to this run, if something stands in for it; else empty.
+    """
+
+    parameter: str
+    resource: Resource
+    recipe: Recipe
+    values: Mapping[str, Any]
+    replaced: str
+
+
+def with_resources(recipe: Recipe, taken: Iterable[OpenedBy]) -> Recipe:
+    """The recipe of code that is handed resources: all of theirs counts for it."""
+    opened = list(taken)
+    if not opened:
+        return recipe
+    parts = {(part.kind, part.name): part for part in recipe.parts}
+    pieces: list[Any] = [SCHEME, "resources", recipe.digest]
+    for each in opened:
+        for part in _resource_parts(each):
+            parts.setdefault((part.kind, part.name), part)
+        whole = parts["resource", each.resource.name]
+        pieces.append((each.parameter, whole.name, whole.digest))
+    every = [recipe, *(each.recipe for each in opened)]
+    return Recipe(
+        digest=digest_of(pieces),
+        parts=tuple(parts.values()),
+        opaque=_merged(each.opaque for each in every),
+        imports=tuple(sorted(_merged(each.imports for each in every))),
+        variables=tuple(sorted(_merged(each.variables for each in every))),
+        impure=_merged(each.impure for each in every),
+        watched=_merged(each.watched for each in every),
+    )
+
+
+def _resource_parts(opened: OpenedBy) -> Iterable[RecipePart]:
+    """The resource as a whole, each of its parameters, and the code it reaches."""
+    name, where = opened.resource.name, opened.recipe.parts[0].where if opened.recipe.parts else ""
+    values = [(key, opened.values[key]) for key in sorted(opened.values)]
+    if opened.replaced:
+        whole = digest_of((SCHEME, REPLACED, name, opened.replaced))
+        yield RecipePart(name, "resource", whole, REPLACED, where)
+    else:
+        whole = digest_of((SCHEME, "resource", name, opened.recipe.digest, values))
+        yield RecipePart(name, "resource", whole, "", where)
+    for key, value in values:
+        label = f"{name}.{key}"
+        shown = repr(value) if isinstance(value, Secret) else short(label, value)
+        yield RecipePart(label, "resource", digest_of(value), shown, where, name)
+    for part in opened.recipe.parts:
+        yield _used_by(part, part.via or name)
 
 
 def _plain(thing: Any) -> Any:

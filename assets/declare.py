@@ -6,6 +6,7 @@ stop the module: the error is kept, a harmless stand-in returned, and all errors
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import os
 import re
@@ -19,6 +20,8 @@ from lineal.assets.asset import (
     Fetch,
     Files,
     Reader,
+    Resource,
+    Retry,
     Where,
     caller,
     declared,
@@ -26,15 +29,25 @@ from lineal.assets.asset import (
     refused,
 )
 from lineal.assets.errors import DefinitionError
+from lineal.assets.file_partitions import file_partitions
 from lineal.assets.names import check_name
-from lineal.assets.options import CODE, CONTRACT, DESCRIPTIVE, asset_name, contract, read_options
-from lineal.assets.signature import read_signature
+from lineal.assets.options import (
+    CODE,
+    CONTRACT,
+    DESCRIPTIVE,
+    RUNNING,
+    asset_name,
+    contract,
+    read_options,
+)
+from lineal.assets.partitions import unfilled
+from lineal.assets.signature import Signature, read_signature
 
 Function = Callable[..., Any]
 
-ASSET_OPTIONS = ("name", "inputs", "outputs", *CONTRACT, *DESCRIPTIVE, *CODE)
-FETCH_OPTIONS = ("refetch", *CONTRACT, *DESCRIPTIVE, *CODE)
-FILES_OPTIONS = ("read", *CONTRACT, *DESCRIPTIVE)
+ASSET_OPTIONS = ("name", "inputs", "outputs", *CONTRACT, *DESCRIPTIVE, *CODE, *RUNNING)
+FETCH_OPTIONS = ("refetch", *CONTRACT, *DESCRIPTIVE, *CODE, *RUNNING)
+FILES_OPTIONS = ("read", "partitions", *CONTRACT, *DESCRIPTIVE)
 
 
 # -------------------------------------------------------------------------------------- assets
@@ -48,7 +61,7 @@ def asset(function: Function, /, **options: Any) -> Asset: ...
 def asset(
     *,
     name: str | None = None,
-    inputs: Mapping[str, str | Asset] | None = None,
+    inputs: Mapping[str, str | Asset | Resource] | None = None,
     outputs: Sequence[str] | None = None,
     primary_key: str | Sequence[str] | None = None,
     order_by: str | Sequence[str] | None = None,
@@ -60,6 +73,11 @@ def asset(
     ignore: Sequence[Any] | None = None,
     volatile: bool = False,
     variables: str | Sequence[str] | None = None,
+    retry: int | Retry | None = None,
+    timeout: str | float | dt.timedelta | None = None,
+    pools: str | Mapping[str, int] | None = None,
+    exclusive: bool = False,
+    partitions: Any = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -70,7 +88,8 @@ def asset(*function: Any, **options: Any) -> Any:
     """Declare an asset by the function that makes it.
 
     A parameter without a default is an input: the asset of that name (`raw_flights` takes
-    `raw/flights`). A default, or keyword-only, makes a parameter that settings can change.
+    `raw/flights`), or a resource. A default, or keyword-only, makes a parameter that settings can
+    change.
 
     Args:
         name: else the function's.
@@ -86,6 +105,11 @@ def asset(*function: Any, **options: Any) -> Any:
         ignore: helpers that don't count in the recipe.
         volatile: stale in every run.
         variables: environment variables it reads.
+        retry: how many further attempts follow one that failed; a `Retry` says more.
+        timeout: an attempt that takes longer fails: "10m".
+        pools: the places it takes in each pool of the settings while it runs: {"database": 1}.
+        exclusive: it runs alone.
+        partitions: the slices it is made in.
         tags, owner, description: for people; the description is the docstring unless given.
     """
     where = caller()
@@ -104,12 +128,12 @@ def asset(*function: Any, **options: Any) -> Any:
 
 
 def _asset(function: Function, options: Mapping[str, Any], called: Where) -> Asset:
-    where = _where(function, called)
+    where = where_of(function, called)
     try:
-        _refuse_no_function("@asset", function)
+        refuse_no_function("@asset", function)
         given = read_options(options, ASSET_OPTIONS, "@asset")
-        name = check_name(given.get("name") or _own_name(function))
-        signature = read_signature(function, given.get("inputs", {}), str(where))
+        name = check_name(given.get("name") or own_name(function))
+        signature = _signature(function, given, where)
         made = Asset(
             name=name,
             kind="python",
@@ -121,9 +145,21 @@ def _asset(function: Function, options: Mapping[str, Any], called: Where) -> Ass
             **_described(function, given),
         )
     except DefinitionError as error:
-        refused(_placed(error, where))
+        refused(placed(error, where))
         return declared(_stand_in(function, "python", where, options))
     return declared(made)
+
+
+def _signature(function: Function, given: Mapping[str, Any], where: Where) -> Signature:
+    """What the signature says, held against the partitions."""
+    slices = given.get("partitions")
+    found = read_signature(
+        function, given.get("inputs", {}), str(where), partitioned=slices is not None
+    )
+    lost = None if slices is None else unfilled(slices, tuple(found.parameter_types))
+    if lost is not None:
+        raise lost
+    return found
 
 
 # ------------------------------------------------------------------------------------- sources
@@ -162,6 +198,11 @@ def source(
     ignore: Sequence[Any] | None = None,
     volatile: bool = False,
     variables: str | Sequence[str] | None = None,
+    retry: int | Retry | None = None,
+    timeout: str | float | dt.timedelta | None = None,
+    pools: str | Mapping[str, int] | None = None,
+    exclusive: bool = False,
+    partitions: Any = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -178,6 +219,7 @@ def source(name: Any = None, pattern: Any = None, /, **options: Any) -> Any:
     Args:
         name: of the source.
         pattern: path or glob of files.
+        partitions: `by_file(10)`: so many files each; a `{day}` in the pattern needs nothing.
         read: `csv(…)`, `parquet()` or `json()`; else the ending of the files says.
         refetch: a length of time ("30m", "1h", "2d").
         **options: as those of `asset`.
@@ -191,8 +233,8 @@ def source(name: Any = None, pattern: Any = None, /, **options: Any) -> Any:
         refused(
             DefinitionError(
                 "@source needs the name of the source",
-                where=str(_where(name, where)),
-                advice=f'write @source("raw/{_own_name(name)}")',
+                where=str(where_of(name, where)),
+                advice=f'write @source("raw/{own_name(name)}")',
             )
         )
         return declared(_stand_in(name, "fetch", where))
@@ -203,12 +245,14 @@ def _files(name: Any, pattern: Any, options: Mapping[str, Any], where: Where) ->
     try:
         check_name(name)
         given = read_options(options, FILES_OPTIONS, "source")
+        path = _pattern(pattern)
         made = Asset(
             name=name,
             kind="files",
             where=where,
             outputs=(name,),
-            files=Files(_pattern(pattern), folder_of(where), given.get("read", Reader("auto"))),
+            files=Files(path, folder_of(where), given.get("read", Reader("auto"))),
+            partitions=file_partitions(path, given.get("partitions")),
             contract=contract(given),
             checks=given.get("checks", ()),
             tags=given.get("tags", ()),
@@ -216,7 +260,7 @@ def _files(name: Any, pattern: Any, options: Mapping[str, Any], where: Where) ->
             description=given.get("description", ""),
         )
     except DefinitionError as error:
-        refused(_placed(error, where))
+        refused(placed(error, where))
         stand_in = Files("nothing", folder_of(where))
         shown = name if isinstance(name, str) else "invalid"
         return declared(Asset(shown, "files", where, (shown,), files=stand_in))
@@ -246,19 +290,12 @@ def folder_of(where: Where) -> str:
 
 
 def _fetch(name: Any, function: Function, options: Mapping[str, Any], called: Where) -> Asset:
-    where = _where(function, called)
+    where = where_of(function, called)
     try:
         check_name(name)
-        _refuse_no_function(f'@source("{name}")', function)
+        refuse_no_function(f'@source("{name}")', function)
         given = read_options(options, FETCH_OPTIONS, "@source")
-        signature = read_signature(function, {}, str(where))
-        if signature.inputs or signature.takes_rest:
-            which = signature.inputs[0].parameter if signature.inputs else "**"
-            raise DefinitionError(
-                f"the source `{name}` can't take `{which}`: a source has no inputs",
-                advice="give it a default, which makes it a parameter; "
-                "or use @asset for what is computed from other assets",
-            )
+        signature = _signature(function, given, where)
         made = Asset(
             name=name,
             kind="fetch",
@@ -271,7 +308,7 @@ def _fetch(name: Any, function: Function, options: Mapping[str, Any], called: Wh
             **_described(function, given),
         )
     except DefinitionError as error:
-        refused(_placed(error, where))
+        refused(placed(error, where))
         return declared(_stand_in(function, "fetch", where, {"name": name}))
     return declared(made)
 
@@ -292,11 +329,11 @@ def check(
     warning is told and recorded. The asset is one of its inputs; others are handed over as well.
     """
     where = caller()
-    if callable(asset) and not isinstance(asset, Asset):
+    if callable(asset) and not isinstance(asset, Asset | Resource):
         refused(
             DefinitionError(
                 "@check needs the asset it tests",
-                where=str(_where(asset, where)),
+                where=str(where_of(asset, where)),
                 advice="write @check(flights)",
             )
         )
@@ -308,23 +345,28 @@ def check(
 def _check(
     target: Asset | str, function: Function, options: Mapping[str, Any], called: Where
 ) -> Check:
-    where = _where(function, called)
+    where = where_of(function, called)
     try:
-        _refuse_no_function("@check", function)
+        refuse_no_function("@check", function)
         severity = options["severity"]
         if severity not in ("error", "warn"):
             raise DefinitionError(f"`severity=` is {severity!r}", advice='it is "error" or "warn"')
         read = {key: value for key, value in options.items() if key != "severity"}
         given = read_options(read, ("name",), "@check")
+        if isinstance(target, Resource):
+            raise DefinitionError(
+                f"@check tests an asset, and `{target.name}` is a resource",
+                advice="a check may take a resource as a parameter of its name",
+            )
         tested = asset_name(target)
         signature = read_signature(function, {}, str(where))
         if signature.takes_rest or signature.folder_parameter:
             raise DefinitionError(
-                f"the check `{_own_name(function)}` takes `**` or a folder",
+                f"the check `{own_name(function)}` takes `**` or a folder",
                 advice="a check takes assets and parameters, by name",
             )
         made = Check(
-            name=given.get("name") or _own_name(function),
+            name=given.get("name") or own_name(function),
             where=where,
             severity=severity,
             function=function,
@@ -334,7 +376,7 @@ def _check(
         )
         _refuse_unset(signature.parameter_types, signature.parameters, made.name)
     except DefinitionError as error:
-        refused(_placed(error, where))
+        refused(placed(error, where))
         return _no_check(function, where)
     return declared(made)
 
@@ -349,7 +391,7 @@ def _refuse_unset(types: Mapping[str, Any], values: Mapping[str, Any], name: str
 
 
 def _no_check(function: Function, where: Where) -> Check:
-    return Check(_own_name(function), where, function=function)
+    return Check(own_name(function), where, function=function)
 
 
 # ------------------------------------------------------------------------------------- readers
@@ -383,7 +425,7 @@ def csv(
                 )
             options.append(("delimiter", delimiter))
     except DefinitionError as error:
-        refused(_placed(error, caller()))
+        refused(placed(error, caller()))
         return Reader("csv")
     return Reader("csv", tuple(options))
 
@@ -401,24 +443,24 @@ def json() -> Reader:
 # --------------------------------------------------------------------------------------- shared
 
 
-def _placed(error: DefinitionError, where: Where) -> DefinitionError:
+def placed(error: DefinitionError, where: Where) -> DefinitionError:
     if error.where is None:
         error.where = str(where)
     return error
 
 
-def _where(function: Any, otherwise: Where) -> Where:
+def where_of(function: Any, otherwise: Where) -> Where:
     """Where a function is written (its first decorator); else where the declaration was called."""
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return place(code.co_filename, code.co_firstlineno) if code else otherwise
 
 
-def _own_name(function: Any) -> str:
+def own_name(function: Any) -> str:
     return str(getattr(function, "__name__", "invalid"))
 
 
-def _refuse_no_function(word: str, function: Any) -> None:
-    if isinstance(function, Asset | Check):
+def refuse_no_function(word: str, function: Any) -> None:
+    if isinstance(function, Asset | Check | Resource):
         raise DefinitionError(f"{word} stands above `{function.name}`, which is declared already")
     if not callable(function) or isinstance(function, type):
         raise DefinitionError(
@@ -428,7 +470,7 @@ def _refuse_no_function(word: str, function: Any) -> None:
 
 def _described(function: Function, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an asset that are taken as they are given."""
-    fields = {key: given[key] for key in (*DESCRIPTIVE, *CODE) if key in given}
+    fields = {key: given[key] for key in (*DESCRIPTIVE, *CODE, *RUNNING) if key in given}
     fields.setdefault("description", inspect.cleandoc(getattr(function, "__doc__", None) or ""))
     return fields
 
@@ -439,7 +481,7 @@ def _stand_in(
     """A harmless asset in place of one that was refused, so that what names it finds it."""
     options = options or {}
     name = options.get("name")
-    name = name if isinstance(name, str) else _own_name(function)
+    name = name if isinstance(name, str) else own_name(function)
     outputs = options.get("outputs")
     several = isinstance(outputs, list | tuple) and all(isinstance(o, str) for o in outputs)
     return Asset(

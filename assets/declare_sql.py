@@ -7,6 +7,7 @@ read: an asset from a file has an empty text then, a folder gives no assets.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -16,6 +17,7 @@ from lineal.assets.asset import (
     Asset,
     Check,
     Query,
+    Retry,
     Texts,
     Where,
     caller,
@@ -28,9 +30,9 @@ from lineal.assets.checks import make_check, parse_check
 from lineal.assets.declare import folder_of
 from lineal.assets.errors import DefinitionError, did_you_mean
 from lineal.assets.names import check_name
-from lineal.assets.options import CONTRACT, DESCRIPTIVE, contract, read_options
+from lineal.assets.options import CONTRACT, DESCRIPTIVE, RUNNING, contract, read_options
 
-SQL_OPTIONS = (*CONTRACT, *DESCRIPTIVE, "parameters")
+SQL_OPTIONS = (*CONTRACT, *DESCRIPTIVE, *RUNNING, "parameters")
 _HEADER = re.compile(r"\s*/\*\s*lineal\b(.*?)\*/", re.DOTALL)
 _BUILT_IN = frozenset({"partition", "start", "end"})
 
@@ -46,6 +48,11 @@ def sql_asset(
     schema: Mapping[str, str] | None = None,
     checks: Sequence[Check] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    retry: int | Retry | None = None,
+    timeout: str | float | dt.timedelta | None = None,
+    pools: str | Mapping[str, int] | None = None,
+    exclusive: bool | None = None,
+    partitions: Any = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -63,12 +70,15 @@ def sql_asset(
             and what is said here counts before the header.
         parameters: names and values; settings can change them.
         primary_key, order_by, keep_order, schema, checks, tags, owner, description: as for `asset`.
+        retry, timeout, pools, exclusive, partitions: likewise.
     """
     where = caller()
     given = {
         "primary_key": primary_key, "order_by": order_by, "keep_order": keep_order,
-        "schema": schema, "checks": checks, "parameters": parameters, "tags": tags,
-        "owner": owner, "description": description, **unknown,
+        "schema": schema, "checks": checks, "parameters": parameters,
+        "retry": retry, "timeout": timeout, "pools": pools, "exclusive": exclusive,
+        "partitions": partitions, "tags": tags, "owner": owner, "description": description,
+        **unknown,
     }  # fmt: skip
     try:
         check_name(name)
@@ -161,7 +171,7 @@ def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) 
                 key: Any if value is None else type(value) for key, value in parameters.items()
             },
             contract=contract(options),
-            **{key: options[key] for key in DESCRIPTIVE if key in options},
+            **{key: options[key] for key in (*DESCRIPTIVE, *RUNNING) if key in options},
         )
     )
 

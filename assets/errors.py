@@ -21,7 +21,7 @@ LinealError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -46,8 +46,8 @@ class LinealError(Exception):
         self.excerpt = excerpt  # the line of code or SQL, with a caret below where that helps
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As it is, for another process: each kind is made with other arguments."""
-        return _again, (type(self), self.args), self.__dict__
+        # Exceptions are pickled by calling their class with `args`, which knows no keywords.
+        return _unpickled, (type(self), self.args, dict(vars(self)))
 
     def as_json(self) -> dict[str, str | None]:
         return {
@@ -58,9 +58,12 @@ class LinealError(Exception):
         }
 
 
-def _again(kind: type[LinealError], args: tuple[Any, ...]) -> LinealError:
-    error = kind.__new__(kind)
-    error.args = args
+def _unpickled(
+    kind: type[LinealError], args: tuple[Any, ...], state: Mapping[str, Any]
+) -> LinealError:
+    """An error as it was in another process, with all its fields."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
     return error
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from lineal.assets.asset import Asset, Contract, Input
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.names import Step
-from lineal.assets.ports import Archive, History
+from lineal.assets.ports import Archive, History, Slices
 from lineal.assets.records import (
     Content,
     EnvironmentFacts,
@@ -21,8 +21,8 @@ from lineal.assets.records import (
 )
 
 
-class Past(History, Archive, Protocol):
-    """History with its explanations: one object in practice."""
+class Past(History, Slices, Archive, Protocol):
+    """History with its partitions and its explanations: one object in practice."""
 
 
 class CheckId(NamedTuple):
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     many: bool
 
 
-class Slices(Protocol):
+class Slicing(Protocol):
     """Which partitions there are when planning begins, and which of an input each reads."""
 
     def keys(self, asset: str) -> Sequence[str | None]:
@@ -99,6 +99,7 @@ class Facts:
         now: UTC seconds since 1970.
         forced: assets the person asked to make whatever the verdict.
         slices: which partitions there are.
+        resources: resolved parameters of each resource, by name.
     """
 
     past: Past
@@ -112,7 +113,8 @@ class Facts:
     file_digest: Callable[[str], str | None]
     now: float
     forced: frozenset[str] = field(default_factory=frozenset)
-    slices: Slices = field(default_factory=Whole)
+    slices: Slicing = field(default_factory=Whole)
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def remembered(ask: Callable[[Content], bool]) -> Callable[[Content], bool]:

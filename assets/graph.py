@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from lineal.assets.asset import Asset, Check, Declaration, Input
+from lineal.assets.asset import Asset, Check, Declaration, Input, Resource
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
+from lineal.assets.mapping import check_mapping
 from lineal.assets.names import identifier
+from lineal.assets.partitions import SameAs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +20,8 @@ class Graph:
 
     `maker` maps every output to the asset that makes it (itself, unless a function makes several).
     `checks` maps every output to its checks. `upstream` and `downstream` are between assets' names
-    and hold direct edges only, those of checks included.
+    and hold direct edges only, those of checks included. Resources are no assets: what takes one
+    has it in its own `resources`.
     """
 
     assets: Mapping[str, Asset]
@@ -27,6 +30,7 @@ class Graph:
     checks: Mapping[str, tuple[Check, ...]]
     upstream: Mapping[str, tuple[str, ...]]
     downstream: Mapping[str, tuple[str, ...]]
+    resources: Mapping[str, Resource] = field(default_factory=dict)
 
     @staticmethod
     def build(declared: Iterable[Declaration]) -> Graph:
@@ -87,8 +91,25 @@ def _closure(names: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[st
 
 
 class _Spellings(NamedTuple):
+    """What names may mean, whatever their case: outputs, their identifiers, resources."""
+
     exact: Mapping[str, str]
     by_identifier: Mapping[str, tuple[str, ...]]
+    resources: Mapping[str, Resource]
+
+    def resource(self, name: str) -> Resource | None:
+        return self.resources.get(name.casefold())
+
+    def known(self) -> list[str]:
+        resources = (resource.name for resource in self.resources.values())
+        return [*self.exact.values(), *self.by_identifier, *resources]
+
+
+class _Taken(NamedTuple):
+    """What the parameters without a default turned out to be."""
+
+    inputs: tuple[Input, ...]
+    resources: tuple[tuple[str, Resource], ...]
 
 
 class _Builder:
@@ -98,6 +119,7 @@ class _Builder:
         self.errors: list[DefinitionError] = []
         assets: dict[int, Asset] = {}
         checks: dict[int, Check] = {}
+        resources: dict[int, Resource] = {}
         for thing in declared:
             if isinstance(thing, DefinitionError):
                 self.errors.append(thing)
@@ -105,17 +127,23 @@ class _Builder:
                 assets.setdefault(id(thing), thing)
             elif isinstance(thing, Check):
                 checks.setdefault(id(thing), thing)
+            elif isinstance(thing, Resource):
+                resources.setdefault(id(thing), thing)
         self.declared = list(assets.values())
+        self.declared_resources = list(resources.values())
         self.free_checks = [c for c in checks.values() if c.asset is not None]
 
     def build(self) -> Graph:
         assets = self._unique_names()
         maker = {output: a.name for a in assets.values() for output in a.outputs}
-        spellings = _spell(maker)
+        resources = self._resources(assets, maker)
+        spellings = _spell(maker, resources)
         bound = {name: self._bind(asset, spellings) for name, asset in assets.items()}
+        bound = self._share_partitions(bound, maker, spellings)
         checks = self._bind_checks(bound, maker, spellings)
         upstream = {name: _direct(asset, checks, maker) for name, asset in bound.items()}
         order = self._order(list(bound), upstream, bound)
+        self._check_slices(bound, checks, maker)
         if self.errors:
             raise DefinitionErrors(self.errors)
         downstream: dict[str, list[str]] = {name: [] for name in bound}
@@ -129,6 +157,7 @@ class _Builder:
             checks=checks,
             upstream=upstream,
             downstream={name: tuple(found) for name, found in downstream.items()},
+            resources=resources,
         )
 
     def _unique_names(self) -> dict[str, Asset]:
@@ -153,25 +182,161 @@ class _Builder:
             )
         return assets
 
+    def _resources(
+        self, assets: Mapping[str, Asset], maker: Mapping[str, str]
+    ) -> dict[str, Resource]:
+        """Resources by name: settings tell them from assets, and from each other, by it alone."""
+        taken: dict[str, Asset | Resource] = {
+            output.casefold(): assets[name] for output, name in maker.items()
+        }
+        found: dict[str, Resource] = {}
+        for resource in self.declared_resources:
+            other = taken.setdefault(resource.name.casefold(), resource)
+            if other is resource:
+                found[resource.name] = resource
+                continue
+            both = "two resources" if isinstance(other, Resource) else "an asset and a resource"
+            self.errors.append(
+                DefinitionError(
+                    f"{both} are called `{resource.name}`: here and at {other.where}",
+                    where=str(resource.where),
+                    advice="give one of them another name (name=…)",
+                )
+            )
+        return found
+
     def _bind(self, asset: Asset, names: _Spellings) -> Asset:
         where = f"{asset.where}"
-        found = [self._find(given, names, f"`{asset.name}`", where) for given in asset.inputs]
-        bound = tuple(given for given in found if given is not None)
-        for given in bound:
+        if asset.kind == "fetch":
+            taken = self._take_resources(asset, names, where)
+        else:
+            taken = self._take(asset.inputs, names, f"`{asset.name}`", where)
+        for given in taken.inputs:
             if given.asset in asset.outputs:
                 self.errors.append(
                     DefinitionError(f"`{asset.name}` takes itself as an input", where=where)
                 )
-        return replace(asset, inputs=bound)
+        return replace(asset, inputs=taken.inputs, resources=taken.resources)
 
-    def _find(self, given: Input, names: _Spellings, who: str, where: str) -> Input | None:
+    def _share_partitions(
+        self, assets: Mapping[str, Asset], maker: Mapping[str, str], names: _Spellings
+    ) -> dict[str, Asset]:
+        """Those that have the partitions of another asset find it."""
+        found: dict[str, Asset] = {}
+        for name, asset in assets.items():
+            if isinstance(asset.partitions, SameAs):
+                found[name] = self._sharing(asset, asset.partitions, assets, maker, names)
+            else:
+                found[name] = asset
+        return found
+
+    def _sharing(
+        self,
+        asset: Asset,
+        said: SameAs,
+        assets: Mapping[str, Asset],
+        maker: Mapping[str, str],
+        names: _Spellings,
+    ) -> Asset:
+        who, where = f"`{asset.name}`", str(asset.where)
+        seen: list[str] = []
+        while True:
+            exact = names.exact.get(said.asset.casefold())
+            if exact is None:
+                self._unknown(said.asset, names, f"{who} in partitions=", where)
+                return replace(asset, partitions=None)
+            other = assets[maker[exact]]
+            if other.name in seen or other.name == asset.name:
+                told = " → ".join([asset.name, *seen, other.name])
+                self.errors.append(DefinitionError(f"partitions in a circle: {told}", where=where))
+                return replace(asset, partitions=None)
+            seen.append(other.name)
+            if other.partitions is None:
+                self.errors.append(
+                    DefinitionError(
+                        f"{who} has the partitions of `{exact}`, which has none",
+                        where=where,
+                        advice="give them: partitions=monthly(…), or leave it out",
+                    )
+                )
+                return replace(asset, partitions=None)
+            if not isinstance(other.partitions, SameAs):
+                root = other.partitions_of or other.name
+                return replace(asset, partitions=other.partitions, partitions_of=root)
+            said = other.partitions
+
+    def _check_slices(
+        self,
+        assets: Mapping[str, Asset],
+        checks: Mapping[str, tuple[Check, ...]],
+        maker: Mapping[str, str],
+    ) -> None:
+        """For every input: is it settled which slices of it are read?"""
+        for asset in assets.values():
+            read = [(f"`{given.parameter}` of `{asset.name}`", given) for given in asset.inputs]
+            for output in asset.outputs:
+                for check in checks.get(output, ()):
+                    others = (g for g in check.inputs if g.asset != output)
+                    read += [(f"`{g.parameter}` of check `{check.name}`", g) for g in others]
+            for who, given in read:
+                source = assets[maker[given.asset or ""]].partitions
+                ours = asset.partitions if asset.sliced_by is None else None
+                try:
+                    check_mapping(ours, source, given.marker, who)
+                except DefinitionError as error:
+                    error.where = error.where or str(asset.where)
+                    self.errors.append(error)
+
+    def _take_resources(self, source: Asset, names: _Spellings, where: str) -> _Taken:
+        """What a source takes: it has no inputs."""
+        found: list[tuple[str, Resource]] = []
+        for given in source.inputs:
+            resource = names.resource(given.parameter)
+            if resource is not None:
+                self._refuse_slices(given, resource, f"`{source.name}`", where)
+                found.append((given.parameter, resource))
+                continue
+            near = did_you_mean(given.parameter, [r.name for r in names.resources.values()])
+            self.errors.append(
+                DefinitionError(
+                    f"the source `{source.name}` can't take `{given.parameter}`: "
+                    f"a source has no inputs{near}",
+                    where=where,
+                    advice="give it a default, which makes it a parameter; "
+                    "or use @asset for what is computed from other assets",
+                )
+            )
+        return _Taken((), tuple(found))
+
+    def _take(self, given: Iterable[Input], names: _Spellings, who: str, where: str) -> _Taken:
+        """Inputs find their assets; those that are resources go apart."""
+        inputs: list[Input] = []
+        resources: list[tuple[str, Resource]] = []
+        for each in given:
+            found = self._find(each, names, who, where)
+            if isinstance(found, Resource):
+                self._refuse_slices(each, found, who, where)
+                resources.append((each.parameter, found))
+            elif found is not None:
+                inputs.append(found)
+        return _Taken(tuple(inputs), tuple(resources))
+
+    def _find(
+        self, given: Input, names: _Spellings, who: str, where: str
+    ) -> Input | Resource | None:
+        resource = names.resource(given.asset or given.parameter)
         if given.asset is not None:
             exact = names.exact.get(given.asset.casefold())
             if exact is not None:
                 return replace(given, asset=exact)
-            self._unknown(given.asset, names, who, where)
-            return None
+            if resource is None:
+                self._unknown(given.asset, names, who, where)
+            return resource
         matches = names.by_identifier.get(given.parameter.casefold(), ())
+        if resource is not None:
+            matches = (*matches, resource.name)
+            if len(matches) == 1:
+                return resource
         if len(matches) == 1:
             return replace(given, asset=matches[0])
         if not matches:
@@ -187,11 +352,22 @@ class _Builder:
             )
         return None
 
+    def _refuse_slices(self, given: Input, resource: Resource, who: str, where: str) -> None:
+        if given.columns is not None or given.marker is not None:
+            self.errors.append(
+                DefinitionError(
+                    f"`{given.parameter}` of {who} is the resource `{resource.name}`, "
+                    "which has no columns or partitions",
+                    where=where,
+                    advice="annotate it with the type of what it is",
+                )
+            )
+
     def _unknown(self, name: str, names: _Spellings, who: str, where: str) -> None:
-        spelt = [*names.exact.values(), *names.by_identifier]
+        what = "asset or resource" if names.resources else "asset"
         self.errors.append(
             DefinitionError(
-                f"no asset `{name}`, an input of {who}{did_you_mean(name, spelt)}",
+                f"no {what} `{name}`, an input of {who}{did_you_mean(name, names.known())}",
                 where=where,
                 advice="an input is a parameter with the name of an asset; "
                 "a parameter with a default is a setting",
@@ -225,9 +401,10 @@ class _Builder:
                 )
             )
             return
-        inputs = [self._find(given, names, who, where) for given in check.inputs]
-        bound = tuple(given for given in inputs if given is not None)
-        found[target].append(replace(check, asset=target, inputs=bound))
+        taken = self._take(check.inputs, names, who, where)
+        found[target].append(
+            replace(check, asset=target, inputs=taken.inputs, resources=taken.resources)
+        )
 
     def _order(
         self, names: list[str], upstream: Mapping[str, Sequence[str]], assets: Mapping[str, Asset]
@@ -258,13 +435,14 @@ class _Builder:
         return order
 
 
-def _spell(outputs: Iterable[str]) -> _Spellings:
+def _spell(outputs: Iterable[str], resources: Mapping[str, Resource]) -> _Spellings:
     by_identifier: dict[str, list[str]] = {}
     for name in outputs:
         by_identifier.setdefault(identifier(name).casefold(), []).append(name)
     return _Spellings(
         exact={name.casefold(): name for name in outputs},
         by_identifier={key: tuple(found) for key, found in by_identifier.items()},
+        resources={name.casefold(): resource for name, resource in resources.items()},
     )
 
 

@@ -540,6 +540,7 @@ class _Loop:
             checks={o.asset: self._bound_checks(asset, o) for o in outputs},
             previous={o: m.content for o, m in currents.items() if m and m.content},
             timeout=asset.timeout,
+            resources=facts.resources,
         )
 
     def _handed(self, step: Step, parameter: str) -> Handed:

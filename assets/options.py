@@ -9,19 +9,29 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from lineal.assets.asset import Asset, Check, Contract, Reader
+from lineal.assets.asset import Asset, Check, Contract, Reader, Resource, Retry
+from lineal.assets.calendars import Calendar
 from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.errors import DefinitionError, did_you_mean
+from lineal.assets.file_partitions import ByFile, by_file
+from lineal.assets.mapping import Marker
 from lineal.assets.names import check_name
+from lineal.assets.partitions import (
+    ByColumn,
+    Grid,
+    Partitions,
+    SameAs,
+    Static,
+    same_as,
+)
 
 FORMATS = ("parquet", "joblib", "pickle", "json", "array", "figure", "file", "folder")
 CONTRACT = ("format", "primary_key", "order_by", "keep_order", "schema")
 DESCRIPTIVE = ("checks", "tags", "owner", "description")
 CODE = ("version", "ignore", "volatile", "variables")
+RUNNING = ("retry", "timeout", "pools", "exclusive", "partitions")
 
-_LATER = frozenset(
-    {"retry", "timeout", "pools", "partitions", "in_place", "settle", "token", "partition"}
-)
+_LATER = frozenset({"in_place", "settle", "token", "partition"})
 _OTHER_WORDS = MappingProxyType(
     {
         "env": "variables", "environ": "variables", "deps": "inputs", "depends_on": "inputs",
@@ -98,10 +108,24 @@ def _outputs(option: str, value: Any) -> tuple[str, ...]:
     return names
 
 
-def _inputs(option: str, value: Any) -> dict[str, str]:
+def _inputs(option: str, value: Any) -> dict[str, str | Marker]:
     if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
         raise _wrong(option, value, 'parameter and asset: {"left": "raw/orders"}')
-    return {parameter: asset_name(given) for parameter, given in value.items()}
+    return {
+        parameter: given if isinstance(given, Marker) else asset_name(given)
+        for parameter, given in value.items()
+    }
+
+
+def _partitions(option: str, value: Any) -> Partitions:
+    """A definition; an asset, or its name, stands for the partitions that it has."""
+    if isinstance(value, Asset | str):
+        return same_as(asset_name(value))
+    if value is by_file:
+        return ByFile()
+    if isinstance(value, Calendar | Static | Grid | ByColumn | ByFile | SameAs):
+        return value
+    raise _wrong(option, value, 'monthly("2024-01"), static(["eu", "us"]), … or an asset')
 
 
 def asset_name(given: Any) -> str:
@@ -110,6 +134,8 @@ def asset_name(given: Any) -> str:
     Raises:
         DefinitionError: no asset name, or a function with several outputs, which has none.
     """
+    if isinstance(given, Resource):
+        return given.name
     if not isinstance(given, Asset):
         return check_name(given)
     if given.several:
@@ -207,10 +233,82 @@ def seconds(option: str, value: Any) -> float:
     return found
 
 
+# ------------------------------------------------------------------------------- how it is run
+
+
+def _retry(option: str, value: Any) -> Retry:
+    """A number of further attempts, a Retry, or its fields (in a SQL header), in its one form."""
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in _RETRY_FIELDS:
+                raise DefinitionError(
+                    f"`{option}=` does not take `{name}`{did_you_mean(str(name), _RETRY_FIELDS)}",
+                    advice=f"it takes {', '.join(_RETRY_FIELDS)}",
+                )
+        if "times" not in value:
+            raise _wrong(option, value, "times, the number of further attempts")
+        value = Retry(**value)
+    elif not isinstance(value, Retry):
+        value = Retry(value)
+    if type(value.times) is not int or value.times < 0:
+        raise _wrong(option, value.times, "a number of further attempts, from 0: retry=3")
+    delay = seconds(f"{option} delay", value.delay)
+    maximum = seconds(f"{option} maximum", value.maximum)
+    if maximum < delay or not maximum:
+        raise DefinitionError(
+            f"`{option}=` waits {delay:g} s at first, and {maximum:g} s at most",
+            advice="give it a `maximum` above 0, and not below its `delay`",
+        )
+    return Retry(
+        value.times,
+        delay,
+        _number(f"{option} backoff", value.backoff, 1),
+        maximum,
+        _number(f"{option} jitter", value.jitter, 0),
+        _exceptions(f"{option} on", value.on),
+    )
+
+
+_RETRY_FIELDS = ("times", "delay", "backoff", "maximum", "jitter", "on")
+
+
+def _number(option: str, value: Any, least: int) -> float:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not least <= value < math.inf:
+        raise _wrong(option, value, f"a number from {least}")
+    return float(value)
+
+
+def _exceptions(option: str, value: Any) -> tuple[type[BaseException], ...]:
+    kinds = value if isinstance(value, tuple | list) else (value,)
+    if not kinds or not all(isinstance(k, type) and issubclass(k, BaseException) for k in kinds):
+        raise _wrong(option, value, "classes of exceptions: on=(ConnectionError, TimeoutError)")
+    return tuple(kinds)
+
+
+def _timeout(option: str, value: Any) -> float:
+    found = seconds(option, value)
+    if not found:
+        raise _wrong(option, value, 'a length of time above 0: "10m", 90')
+    return found
+
+
+def _pools(option: str, value: Any) -> tuple[tuple[str, int], ...]:
+    """A pool, or how many places of each."""
+    wanted = {value: 1} if isinstance(value, str) else value
+    if not isinstance(wanted, Mapping) or not wanted:
+        raise _wrong(option, value, 'a pool or the places it takes in each: {"database": 1}')
+    for count in wanted.values():
+        if type(count) is not int or count < 1:
+            raise _wrong(option, value, 'a whole number of places from 1: {"database": 1}')
+    return tuple((_text(option, name), count) for name, count in wanted.items())
+
+
 _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
     {
         "name": _text,
         "inputs": _inputs,
+        "partitions": _partitions,
         "outputs": _outputs,
         "format": _format,
         "primary_key": _names,
@@ -228,5 +326,9 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "parameters": _parameters,
         "read": _reader,
         "refetch": seconds,
+        "retry": _retry,
+        "timeout": _timeout,
+        "pools": _pools,
+        "exclusive": _flag,
     }
 )

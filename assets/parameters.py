@@ -12,16 +12,17 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from lineal.assets.annotations import Applied, Named
-from lineal.assets.asset import Asset
+from lineal.assets.asset import Asset, Resource
 from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.errors import LinealError, UsageError, did_you_mean
+from lineal.assets.secrets import secrets_in
 
 _TRUE = frozenset({"true", "yes", "1", "on"})
 _FALSE = frozenset({"false", "no", "0", "off"})
 
 
 def convert_parameter(
-    asset: Asset,
+    asset: Asset | Resource,
     name: str,
     value: Any,
     *,
@@ -32,7 +33,7 @@ def convert_parameter(
     """The value of a parameter in its declared type.
 
     Args:
-        asset: that has the parameter.
+        asset: that has the parameter; or the resource.
         name: of the parameter.
         value: a text, or what TOML gave.
         spoken: a text of the command line, which may mean a number where no type is declared.
@@ -49,6 +50,14 @@ def convert_parameter(
             f"`{asset.name}` has no parameter `{name}`{near}",
             where=where,
             advice=f"its parameters: {known}",
+        )
+    secret = next(iter(secrets_in(asset.parameters.get(name))), None)
+    if secret is not None:
+        # The value itself is not told: it may be the very secret.
+        raise error(
+            f"`{asset.name}.{name}` is a secret, which no setting can say",
+            where=where,
+            advice=f"set the environment variable `{secret.name}`",
         )
     wanted = asset.parameter_types[name]
     try:

@@ -11,7 +11,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.asset import Asset, Contract, Input, LateResult, Result
+from lineal.assets.asset import (
+    Asset,
+    Check,
+    Contract,
+    Input,
+    LateResult,
+    Resource,
+    Result,
+)
 from lineal.assets.decide import planned_check
 from lineal.assets.errors import (
     ContentError,
@@ -24,6 +32,7 @@ from lineal.assets.errors import (
 from lineal.assets.names import Step
 from lineal.assets.ports import Canonical, Engine, Vault, Versions
 from lineal.assets.records import CheckResult, Content, Observation, Recipe
+from lineal.assets.secrets import reveal
 from lineal.assets.verdicts import BoundCheck, Handed, Known, PlannedCheck
 
 
@@ -92,6 +101,7 @@ class Task:
         kept: versions by output that are only judged again; None: they are computed.
         checks: by output, to be run on what is made; previous: the current content by output.
         timeout: seconds for this attempt.
+        resources: the values of the parameters of each resource it takes, by resource.
     """
 
     step: Step
@@ -107,6 +117,7 @@ class Task:
     checks: Mapping[str, tuple[BoundCheck, ...]] = field(default_factory=dict)
     previous: Mapping[str, Content] = field(default_factory=dict)
     timeout: float | None = None
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,7 @@ class Workshop:
     user_code: UserCode
     scratch: Callable[[], Any]  # a new empty folder, as a path object
     as_path: Callable[[str], Any]
+    open: Callable[[Resource, Mapping[str, Any]], Any]  # a resource, once a worker
     known_result: Callable[[str], CheckResult | None]
 
 
@@ -185,7 +197,21 @@ def _query(task: Task, workshop: Workshop) -> Any:
         given.asset or given.parameter: versions_of(task, task.inputs[given.parameter])
         for given in task.asset.inputs
     }
-    return workshop.engine.query(task.asset.query, inputs, task.parameters, task.asset.contract)
+    parameters = reveal(task.parameters, f"`{task.asset.name}`", str(task.asset.where))
+    parameters.update(_partition_parameters(task))
+    return workshop.engine.query(task.asset.query, inputs, parameters, task.asset.contract)
+
+
+def _partition_parameters(task: Task) -> dict[str, Any]:
+    """`$partition`, and of a time `$start` and `$end`, as SQL may use them."""
+    definition, key = task.asset.partitions, task.step.partition
+    if definition is None or key is None:
+        return {}
+    partition = definition.partition(key)
+    found: dict[str, Any] = {"partition": str(partition)}
+    if definition.period is not None:
+        found.update(start=partition.start, end=partition.end)
+    return found
 
 
 def version_of(task: Task, known: Known) -> Content | Canonical:
@@ -213,9 +239,11 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
         arguments[given.parameter] = hand_over(task, given, workshop)
     if asset.folder_parameter is not None:
         arguments[asset.folder_parameter] = workshop.scratch()
-    arguments.update(task.parameters)
+    if asset.takes_partition and asset.partitions is not None and task.step.partition is not None:
+        arguments["partition"] = asset.partitions.partition(task.step.partition)
     declared = [path for paths in task.paths.values() for path in paths]
     with workshop.user_code.running(task.recipe, task.log, declared) as trace:
+        arguments.update(_from_outside(asset, task.parameters, task, workshop))
         returned = call_by_name(asset.function, arguments)
         returned = _exhausted(returned)
     drifted = workshop.user_code.drift(asset)
@@ -227,6 +255,16 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
             "return the value, or make it an asset",
         )
     return returned, trace
+
+
+def _from_outside(
+    reader: Asset | Check, parameters: Mapping[str, Any], task: Task, workshop: Workshop
+) -> dict[str, Any]:
+    """Parameters with their secrets, and resources: where user code runs, and its logs are kept."""
+    found = reveal(parameters, f"`{reader.name}`", str(reader.where))
+    for parameter, resource in reader.resources:
+        found[parameter] = workshop.open(resource, task.resources[resource.name])
+    return found
 
 
 def call_by_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -251,8 +289,9 @@ def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
     if not handed.versions and not handed.many:
         return None
     if handed.many and given.each:
+        alone = replace(given, arrival=given.each_arrival)
         return {
-            known.partition: _one_version(task, given, known, workshop) for known in handed.versions
+            known.partition: _one_version(task, alone, known, workshop) for known in handed.versions
         }
     if given.arrival == "paths" and handed.many:
         return [path for known in handed.versions for path in _files(task, known, workshop)]
@@ -429,7 +468,6 @@ def _run_function(
         else:
             source = versions_of(task, bound.handed[given.asset or ""])
         arguments[given.parameter] = workshop.vault.load(source, given.arrival, given.columns)
-    arguments.update(check.parameters)
     traces: list[Trace] = []
     verdict = workshop.engine.judge(
         lambda: _in_user_code(arguments, one, task, workshop, traces), check.name
@@ -449,7 +487,8 @@ def _in_user_code(
         raise StepError(f"the check `{one.check.name}` has no function")
     with workshop.user_code.running(one.recipe, task.log, ()) as trace:
         traces.append(trace)
-        return call_by_name(one.check.function, arguments)
+        outside = _from_outside(one.check, one.check.parameters, task, workshop)
+        return call_by_name(one.check.function, {**arguments, **outside})
 
 
 def _result(

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lineal.assets.asset import Asset
 from lineal.assets.decide import current_versions, decide, outcome_known
 from lineal.assets.facts import Facts
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.records import Retirement
+from lineal.assets.records import DEFAULT_ENVIRONMENT, Retirement
 from lineal.assets.verdicts import Action, Decision, Known, Pending, Stale, Verdict
 
 
@@ -107,7 +108,29 @@ def plan(
             decisions[step] = decision
             known.update(outcome_known(graph, step, decision, facts))
             steps.extend(_planned(graph, step, decision, facts))
-    return Plan(tuple(steps), decisions, tuple(decisions), left_out)
+    gone = tuple(_retired(graph, facts, (n for n in wanted if n not in left_out)))
+    return Plan(tuple(steps), decisions, tuple(decisions), left_out, gone)
+
+
+def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retirement]:
+    """What is current of partitions that are no more, and why."""
+    for name in names:
+        asset = graph.assets[name]
+        keys = facts.slices.keys(name)
+        sliced = asset.sliced_by is not None
+        for output in asset.outputs:
+            for key, brief in facts.past.partitions(output).items():
+                if key not in keys and not sliced:
+                    why = "it is no longer partitioned so" if key is None else _gone(asset)
+                    yield Retirement(
+                        DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
+                    )
+
+
+def _gone(asset: Asset) -> str:
+    if asset.partitions is None:
+        return "it has no partitions any more"
+    return "its file is gone" if asset.files is not None else "its definition has it no more"
 
 
 def _wanted(

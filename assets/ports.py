@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from lineal.assets.asset import Arrival, Check, Contract, Files, Query
 from lineal.assets.records import (
+    Brief,
     CheckResult,
     Content,
     EnvironmentFacts,
@@ -14,6 +15,7 @@ from lineal.assets.records import (
     Materialization,
     Observation,
     Recipe,
+    Retirement,
 )
 
 
@@ -168,6 +170,18 @@ class History(Protocol):
 
     def accepted(self, asset: str, old_recipe: str, new_recipe: str) -> bool:
         """Did a person say these two recipes are equivalent?"""
+        ...
+
+
+class Slices(Protocol):
+    """The same past, for all partitions of an asset at once."""
+
+    def partitions(self, asset: str) -> Mapping[str | None, Brief]:
+        """What is current of an asset, by partition, in no order; None for the asset as a whole."""
+        ...
+
+    def retired(self, asset: str) -> Mapping[str | None, Retirement]:
+        """The partitions that were current and are no more, by partition."""
         ...
 
 

@@ -8,12 +8,14 @@ from lineal.assets.asset import Asset, Check
 from lineal.assets.facts import Facts, contract_digest, parameter_texts, parameters_of
 from lineal.assets.names import Step
 from lineal.assets.records import (
+    REPLACED,
     CheckResult,
     Content,
     EnvironmentFacts,
     Materialization,
     Reason,
     Recipe,
+    RecipePart,
     SourceFile,
     Used,
 )
@@ -101,9 +103,17 @@ def recipe_difference(before: Recipe, now: Recipe) -> Iterable[Reason]:
     old = {(p.kind, p.name): p for p in before.parts}
     new = {(p.kind, p.name): p for p in now.parts}
     told = False
+    whole: list[Reason] = []  # resources that differ: told by their parts, where those tell
     for key, part in new.items():
         was = old.get(key)
-        if was is None or was.digest != part.digest:
+        if was is not None and was.digest != part.digest and _whole(part):
+            if REPLACED in (was.value, part.value):
+                told = True
+                again = "" if part.value == REPLACED else " no longer"
+                yield Reason("code_changed", f"{part.name}{again} {REPLACED}", part.where)
+            else:
+                whole.append(Reason("code_changed", part.name, part.where))
+        elif was is None or was.digest != part.digest:
             told = True
             yield Reason(
                 "code_changed",
@@ -117,7 +127,11 @@ def recipe_difference(before: Recipe, now: Recipe) -> Iterable[Reason]:
             told = True
             yield Reason("code_changed", part.name, part.where, part.value, "gone")
     if not told:
-        yield Reason("code_changed", "how its parts use each other")
+        yield from whole or [Reason("code_changed", "how its parts use each other")]
+
+
+def _whole(part: RecipePart) -> bool:
+    return part.kind == "resource" and not part.via
 
 
 def parameters(asset: Asset, past: Materialization, facts: Facts) -> Iterable[Reason]:
@@ -319,9 +333,29 @@ def fetch(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
             found.append(Reason("object_missing", _object_names(made.content)))
         if made.contract != contract_digest(asset, "fetch"):
             found.append(Reason("contract_changed", CONTRACT))
+        found.extend(stand_ins(asset, made, facts))
         if is_due(asset, made, facts):
             found.append(Reason("due", f"refetch every {_duration(asset)}"))
     return distinct(found)
+
+
+def stand_ins(asset: Asset, made: Materialization, facts: Facts) -> Iterable[Reason]:
+    """What was fetched through a stand-in for a resource is no fact about the world.
+
+    Other changes of the code that fetches make nothing stale.
+    """
+    now = facts.recipes[asset.name]
+    before = facts.past.recipe(made.recipe) if made.recipe != now.digest else None
+    if before is not None:
+        old, new = _replaced(before), _replaced(now)
+        for name, part in {**old, **new}.items():
+            if old.get(name) != new.get(name):
+                again = "" if name in new else " no longer"
+                yield Reason("code_changed", f"{name}{again} {REPLACED}", part.where)
+
+
+def _replaced(recipe: Recipe) -> dict[str, RecipePart]:
+    return {part.name: part for part in recipe.parts if part.value == REPLACED and _whole(part)}
 
 
 def is_due(asset: Asset, made: Materialization, facts: Facts) -> bool:

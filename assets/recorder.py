@@ -28,6 +28,7 @@ from lineal.assets.records import (
     Recipe,
     Used,
 )
+from lineal.assets.secrets import scrubbed
 from lineal.assets.verdicts import Decision, Stale
 
 
@@ -157,4 +158,4 @@ def error_facts(error: LinealError) -> ErrorFacts:
     if isinstance(error, UserCodeError):
         said = error.message.removeprefix(error.error_type).removeprefix(": ")
         return ErrorFacts(error.error_type, said, error.where or "", error.line or "")
-    return ErrorFacts(error.kind, error.message, error.where or "", "")
+    return ErrorFacts(error.kind, scrubbed(error.message), error.where or "", "")

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from lineal.assets.names import Step
 
 DEFAULT_ENVIRONMENT = "default"
+REPLACED = "replaced"  # the value of the part of a resource that something stood in for
 
 
 class Column(NamedTuple):
@@ -74,7 +75,8 @@ class RecipePart:
     """One piece of the code a step reaches: a function, class, constant, package, SQL text."""
 
     name: str  # `helpers.RATE`, `features.add_rush_hour`
-    kind: str  # function | class | constant | module | builtin | external | sql | version | opaque
+    # function | class | constant | module | builtin | external | sql | version | opaque | resource
+    kind: str
     digest: str
     value: str = ""  # short value of a constant; first line of code otherwise
     where: str = ""  # `features.py:14`
@@ -218,6 +220,17 @@ class Materialization:
     @property
     def step(self) -> Step:
         return Step(self.asset, self.partition)
+
+
+class Brief(NamedTuple):
+    """What planning needs of a current version, where there are too many to look at each fact."""
+
+    materialization: str  # id
+    fingerprint: str
+    content: str  # digest
+    objects: tuple[StoredObject, ...]
+    seconds: float
+    plain: bool  # made or reused, judged by no check, read no file that nobody declared
 
 
 class Publication(NamedTuple):

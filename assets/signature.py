@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from lineal.assets.annotations import (
     Meaning,
-    UnreadColumns,
+    UnreadNote,
     Unsettled,
     arrival,
+    each_arrival,
     is_folder,
     meaning,
     returns_rows,
@@ -20,8 +22,11 @@ from lineal.assets.asset import Input
 from lineal.assets.deferred import deferred_in
 from lineal.assets.digest import NoCanonicalFormError, encode
 from lineal.assets.errors import DefinitionError, did_you_mean
+from lineal.assets.mapping import Marker
+from lineal.assets.options import asset_name
 
-RESERVED_PARAMETERS = frozenset({"partition"})
+_NOTHING_SAID = Meaning(Any)
+PARTITION = "partition"  # the parameter that receives the slice that is made
 
 
 class Signature(NamedTuple):
@@ -33,26 +38,34 @@ class Signature(NamedTuple):
     parameters: Mapping[str, Any]
     parameter_types: Mapping[str, Any]
     returns_rows: bool
+    takes_partition: bool
 
 
-def read_signature(function: Callable[..., Any], named: Mapping[str, str], where: str) -> Signature:
+def read_signature(
+    function: Callable[..., Any],
+    named: Mapping[str, str | Marker],
+    where: str,
+    *,
+    partitioned: bool = False,
+) -> Signature:
     """Read a signature.
 
     Args:
         function: of the user; a wrapper is looked through.
-        named: `inputs=`: parameter → asset name.
+        named: `inputs=`: parameter → asset name, or a marker.
         where: for errors.
+        partitioned: has it partitions? Then a parameter may be called `partition`.
 
     Raises:
         DefinitionError: `*args`, a coroutine or generator, a default without canonical form, …
     """
     try:
-        return _Reading(function, named, where).read()
+        return _Reading(function, named, where, partitioned).read()
     except Unsettled:
         deferred = deferred_in(_namespace(function))
         if deferred is not None:
             deferred.settle()
-        return _Reading(function, named, where).read()
+        return _Reading(function, named, where, partitioned).read()
 
 
 def _namespace(function: Callable[..., Any]) -> Mapping[str, Any]:
@@ -72,10 +85,18 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 class _Reading:
     """One signature being read: sorts its parameters into inputs, parameters and a folder."""
 
-    def __init__(self, function: Callable[..., Any], named: Mapping[str, str], where: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        named: Mapping[str, str | Marker],
+        where: str,
+        partitioned: bool,
+    ) -> None:
         self.function = function
         self.named = named
         self.where = where
+        self.partitioned = partitioned
+        self.takes_partition = False
         self.namespace = _namespace(function)
         self.inputs: list[Input] = []
         self.takes_rest = False
@@ -100,6 +121,7 @@ class _Reading:
             parameters=self.parameters,
             parameter_types=self.types,
             returns_rows=returns_rows(returned.type),
+            takes_partition=self.takes_partition,
         )
 
     def _error(self, message: str, advice: str | None = None) -> DefinitionError:
@@ -128,12 +150,9 @@ class _Reading:
         if parameter.kind is parameter.VAR_KEYWORD:
             self.takes_rest = True
             return
-        if name in RESERVED_PARAMETERS:
-            raise self._error(
-                f"`{name}` can't be the name of a parameter: it is kept for partitions, "
-                "which are not built yet",
-                "give it another name",
-            )
+        if name == PARTITION and name not in self.named:
+            self._take_partition()
+            return
         takes = parameter.default is parameter.empty and (
             parameter.kind is not parameter.KEYWORD_ONLY or name in self.named
         )
@@ -145,16 +164,20 @@ class _Reading:
         elif parameter.kind is parameter.KEYWORD_ONLY and name not in self.named:
             self.types[name] = said.type
         else:
-            self.inputs.append(Input(name, self.named.get(name), arrival(said.type), said.columns))
+            self.inputs.append(self._input(name, said))
 
     def _meaning(self, annotation: Any, seen: Literal["class", "arrival", "rows"]) -> Meaning:
         try:
             said = meaning(annotation, self.namespace, seen=seen)
-        except UnreadColumns as error:
+        except UnreadNote as error:
             raise self._error(
-                f"the names in `{error}` can't be read without running it",
-                "write them out as texts, or give them a name: `READ = columns(…)`",
+                f"what stands in `{error}` can't be read without running it",
+                "write it out, or give all of it a name: `READ = columns(…)`",
             ) from error
+        except DefinitionError as error:
+            raise self._error(error.message, error.advice) from error
+        if len(said.markers) > 1:
+            raise self._error(f"one marker, not {', '.join(f'`{each}`' for each in said.markers)}")
         names = said.columns
         if names is not None:
             if not names or not all(isinstance(n, str) for n in names):
@@ -162,6 +185,41 @@ class _Reading:
             if len(set(names)) < len(names):
                 raise self._error(f"`columns(…)` names a column twice: {', '.join(names)}")
         return said
+
+    def _input(self, name: str, said: Meaning = _NOTHING_SAID) -> Input:
+        """An input, from its annotation and what inputs= says of it."""
+        named = self.named.get(name)
+        asset = named if isinstance(named, str) else None
+        markers = [*said.markers, *([named] if isinstance(named, Marker) else [])]
+        if len({*markers}) > 1:
+            raise self._error(
+                f"`{name}`: inputs= says `{markers[1]}`, its annotation `{markers[0]}`"
+            )
+        for each in markers:
+            own = None if each.of is None else asset_name(each.of)
+            if own and asset and own != asset:
+                raise self._error(
+                    f"`{name}` names two assets: `{asset}`, and `{own}` by its marker"
+                )
+            asset = asset or own
+        parts = each_arrival(said.type)
+        return Input(
+            name,
+            asset,
+            arrival(said.type),
+            said.columns,
+            marker=replace(markers[0], of=None) if markers else None,
+            each=parts is not None,
+            each_arrival=parts or "auto",
+        )
+
+    def _take_partition(self) -> None:
+        if not self.partitioned:
+            raise self._error(
+                f"`{PARTITION}` receives the partition that is made, and it has none",
+                "say which partitions there are (partitions=…), or give it another name",
+            )
+        self.takes_partition = True
 
     def _take_folder(self, name: str) -> None:
         if self.folder is not None:
@@ -188,7 +246,7 @@ class _Reading:
 
     def _name_inputs(self) -> None:
         known = {given.parameter for given in self.inputs}
-        for name, asset in self.named.items():
+        for name in self.named:
             if name in known:
                 continue
             if not self.takes_rest:
@@ -197,7 +255,7 @@ class _Reading:
                 )
             if not name.isidentifier() or name in self.types:
                 raise self._error(f"inputs= names `{name}`, which can't be an input's parameter")
-            self.inputs.append(Input(name, asset))
+            self.inputs.append(self._input(name))
         if self.takes_rest and len(self.inputs) == len(known):
             raise self._error(
                 "`**` takes the inputs that inputs= names beside the parameters, and it names none",

@@ -118,11 +118,12 @@ def _other(digest: str, turn: int) -> str:
 def write(short: Path, long: Path, materializations: int) -> None:
     """The journal of a long past, made of the one that holds one run."""
     entries = Past(Journal(short)).entries(materializations)
-    count, packs, size = _write(Journal(long), entries)
+    count, packs, size = write_entries(Journal(long), entries)
     print(f"{count:,} entries, {packs:,} packs, {size / 1e9:.2f} GB, ", end="", flush=True)
 
 
-def _write(journal: Journal, entries: Iterator[list[bytes]]) -> tuple[int, int, int]:
+def write_entries(journal: Journal, entries: Iterator[list[bytes]]) -> tuple[int, int, int]:
+    """Write a journal's entries, the old ones in packs; how many entries, packs and bytes."""
     journal.packs.folder.mkdir(parents=True)
     (journal.root / "format").write_bytes(b"1\n")
     previous, number, packs, size = NO_PREDECESSOR, 0, 0, 0

@@ -194,16 +194,31 @@ def runs(run: str | None, most: int, as_json: bool) -> None:
 @click.command()
 @click.argument("step")
 @click.option("--run", "run", metavar="RUN", help="Of that run, not the last attempt.")
-def logs(step: str, run: str | None) -> None:
+@click.option("--partition", metavar="KEY", help="Of that partition, not the one made last.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the step has ended.")
+def logs(step: str, run: str | None, partition: str | None, follow: bool) -> None:
     """Show what STEP printed and raised, whole traceback included.
 
+    A step that another process makes just now is shown as far as it is.
+
     \b
-    Example:  lineal logs train
+    Examples:
+      lineal logs train
+      lineal logs train --follow
     """
+    import threading
+
     import lineal.project
 
-    text = lineal.project.open().log(step, run)
+    project = lineal.project.open()
+    if follow:
+        news = project.follow_log(step, threading.Event().wait, run, partition)
+    else:
+        news = iter([project.log(step, run, partition)])
+    text = ""
+    for text in filter(None, news):
+        click.echo(text, nl=False)
     if not text:
         click.echo(f"`{step}` printed nothing.", err=True)
-        return
-    click.echo(text, nl=not text.endswith("\n"))
+    elif not text.endswith("\n"):
+        click.echo()

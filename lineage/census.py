@@ -9,8 +9,7 @@ from lineal.assets.records import StoredObject
 from lineal.lineage.entries import Entry, json_object
 
 _Place = tuple[int, int, int]  # number of its run, number of its entry, position
-_MATERIALIZATION = b'"materialization"'
-_PUBLICATION = b'"publication"'
+_MATERIALIZATION = b'"materialization"'  # what is published or retired names one, too
 _RUN = b'"run_'  # started, ended
 
 
@@ -49,24 +48,34 @@ class Census:
         self.holders: dict[StoredObject, list[Version]] = {}  # objects without their `path`
         self.versions: dict[Version, Making] = {}
         self._shown: dict[tuple[str, str, str | None], _Shown] = {}
+        self._retired: dict[tuple[str, str, str | None], _Place] = {}
         self._open_runs: list[str] = []  # those that began after the newest one that ended
 
     def take(self, entry: Entry) -> None:
         """Take in the next entry."""
         made: dict[str, frozenset[StoredObject]] = {}
         for position, line in enumerate(entry.lines):
-            if _MATERIALIZATION in line or _PUBLICATION in line:
-                raw = json.loads(line)
-                if raw.get("fact") == "materialization" and raw.get("content") is not None:
-                    made[raw["id"]] = self._made(raw)
-                elif raw.get("fact") == "publication":
-                    self._published(raw, (_run(raw), entry.number, position), made)
-            elif _RUN in line:
-                self._ran(json.loads(line))
+            if _MATERIALIZATION in line or _RUN in line:  # a cheap look at the others
+                self._take(json.loads(line), (entry.number, position), made)
         if not entry.lines and json_object(entry.data.partition(b"\n")[0]).get("lost"):
             self.lost.append(entry.number)
         self.entries += 1
         self.through = entry.number
+
+    def _take(
+        self, raw: dict[str, Any], where: tuple[int, int], made: dict[str, frozenset[StoredObject]]
+    ) -> None:
+        match raw.get("fact"):
+            case "materialization" if raw.get("content") is not None:
+                made[raw["id"]] = self._made(raw)
+            case "publication":
+                self._published(raw, (_run(raw), *where), made)
+            case "retirement":
+                self._retire(raw, (_run(raw), *where))
+            case "run_started":
+                self._open_runs.append(raw["run"])
+            case "run_ended":
+                self._open_runs = [run for run in self._open_runs if int(run[1:]) > _run(raw)]
 
     def current(self) -> frozenset[Version]:
         """What the environments show."""
@@ -107,22 +116,24 @@ class Census:
         self, raw: dict[str, Any], place: _Place, made: dict[str, frozenset[StoredObject]]
     ) -> None:
         step = (raw["environment"], raw["asset"], raw.get("partition"))
-        known = self._shown.get(step)
-        # A run planned earlier never overrides one planned later, whenever it ends.
-        if known is None or place > known.place:
+        if self._counts(step, place):
+            self._retired.pop(step, None)
             version = Version(*step[1:], raw["content"])
             name = raw["materialization"]
             self._shown[step] = _Shown(place, version, name, made.get(name))
 
-    def _ran(self, raw: dict[str, Any]) -> None:
-        match raw.get("fact"):
-            case "run_started":
-                self._open_runs.append(raw["run"])
-            case "run_ended":
-                ended = _run(raw)
-                self._open_runs = [run for run in self._open_runs if int(run[1:]) > ended]
+    def _retire(self, raw: dict[str, Any], place: _Place) -> None:
+        step = (raw["environment"], raw["asset"], raw.get("partition"))
+        if self._counts(step, place):
+            self._shown.pop(step, None)
+            self._retired[step] = place
+
+    def _counts(self, step: tuple[str, str, str | None], place: _Place) -> bool:
+        """A run planned earlier never overrides one planned later, whenever it ends."""
+        shown, retired = self._shown.get(step), self._retired.get(step)
+        return (shown is None or place > shown.place) and (retired is None or place > retired)
 
 
 def _run(raw: dict[str, Any]) -> int:
-    """The number of the run that a publication belongs to."""
+    """The number of the run that a fact belongs to."""
     return int(raw["run"][1:])

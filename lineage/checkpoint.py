@@ -1,33 +1,48 @@
 """The journal folded into what planning needs: current, last and judged, kept between commands.
 
-The folded state stands in `cache/facts-<scheme>.jsonl`: a header, then one fact a line, parsed only
-when asked for. It is valid while the journal still holds the entry it was folded through; anything
-else, damage included, and it is folded again from the first entry.
+The folded state stands in `cache/facts-<scheme>.jsonl`: a header, then its parts, by column, with
+the facts' own lines, parsed only when asked for. It is valid while the journal still holds the
+entry it was folded through; anything else, damage included, and it is folded again from the first
+entry.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lineal.assets.records import DEFAULT_ENVIRONMENT
-from lineal.disk import Disk, keep, kept
+from lineal.assets.records import DEFAULT_ENVIRONMENT, Brief
+from lineal.disk import Disk, keep_pieces, kept_pieces
+from lineal.lineage.columns import Packed
 from lineal.lineage.journal import Entry, Journal
+from lineal.lineage.judged import Judged, Result
+from lineal.lineage.shelf import Rank, Row, Shelf, brief_of
 
-_SCHEME = 1
+_SCHEME = 2
 _CHECKS_AT_ONCE = 10_000
+_HEADER = 16  # bytes: the length of the header in decimal, and a line end
 
-StepKey = tuple[str, str, str | None]  # environment, asset, partition
-Rank = tuple[int, int, int]  # number of its run, number of its entry, position
+# Environment, asset; None stands for all assets without partitions, who share a shelf.
+ShelfKey = tuple[str, str | None]
 
 
-class Shown(NamedTuple):
-    """What an environment shows for a step, and where it stands in the order of planning."""
+class StepKey(NamedTuple):
+    """A step in an environment."""
 
-    rank: Rank
-    materialization: str
-    line: bytes | None  # None: named by a publication long after it was made; found by the index
+    environment: str
+    asset: str
+    partition: str | None
+
+    @property
+    def shelf(self) -> ShelfKey:
+        return self.environment, None if self.partition is None else self.asset
+
+    @property
+    def row(self) -> str:
+        return self.asset if self.partition is None else self.partition
 
 
 class State:
@@ -36,26 +51,77 @@ class State:
     def __init__(self) -> None:
         self.entry = 0
         self.digest = ""
-        self.current: dict[StepKey, Shown] = {}
-        self.last: dict[StepKey, bytes] = {}
-        self.checks: dict[str, bytes] = {}
+        self.shelves: dict[ShelfKey, Shelf] = {}
+        self.checks = Judged()
         self.accepted: list[tuple[str, str, str]] = []
         self.open_runs: dict[str, str] = {}  # run → environment, until it ended
 
+    # ------------------------------------------------------------------------------------- asking
+
+    def shown(self, step: StepKey) -> tuple[str, bytes | None]:
+        """The materialization an environment shows, or an empty text; its line, if it is known.
+
+        It is not when it was published long after it was made; the index finds it.
+        """
+        shelf = self.shelves.get(step.shelf)
+        return ("", None) if shelf is None else shelf.shown(step.row)
+
+    def last(self, step: StepKey) -> bytes | None:
+        """The line of the last attempt at a step."""
+        shelf = self.shelves.get(step.shelf)
+        return None if shelf is None else shelf.last(step.row)
+
+    def showing(self, environment: str, asset: str) -> dict[str | None, Brief | None]:
+        """All that is shown of an asset, by partition; None where the line is not known."""
+        found: dict[str | None, Brief | None] = {}
+        shelf = self.shelves.get((environment, asset))
+        if shelf is not None:
+            found.update(shelf.showing())
+        whole = self.shelves.get((environment, None))
+        if whole is not None and whole.shown(asset)[0]:
+            found[None] = whole.row(asset).brief
+        return found
+
+    def retired(self, environment: str, asset: str) -> dict[str | None, bytes]:
+        """The retirements of an asset that count, by partition."""
+        shelf = self.shelves.get((environment, asset))
+        found: dict[str | None, bytes] = {}
+        if shelf is not None:
+            found.update(shelf.retired())
+        line = self.row(StepKey(environment, asset, None)).retired
+        return found if line is None else {**found, None: line}
+
+    def steps(self, environment: str | None = None) -> Iterator[StepKey]:
+        """Every step of which something is known, in an environment or in all."""
+        for (of, asset), shelf in self.shelves.items():
+            if environment in (None, of):
+                for key in shelf.known():
+                    yield StepKey(of, key, None) if asset is None else StepKey(of, asset, key)
+
+    def row(self, step: StepKey) -> Row:
+        """All that is known of a step."""
+        shelf = self.shelves.get(step.shelf)
+        return Row() if shelf is None else shelf.row(step.row)
+
+    # ------------------------------------------------------------------------------------ folding
+
     def fold(self, entry: Entry) -> None:
         """Take in the next entry."""
-        made: dict[str, bytes] = {}
+        made: dict[str, tuple[bytes, Brief | None]] = {}
         for position, line in enumerate(entry.lines):
             raw = json.loads(line)
             match raw["fact"]:
                 case "materialization":
-                    made[raw["id"]] = line
+                    made[raw["id"]] = line, brief_of(raw)
                     environment = self.open_runs.get(raw["run"], DEFAULT_ENVIRONMENT)
-                    self.last[environment, raw["asset"], raw.get("partition")] = line
+                    step = StepKey(environment, raw["asset"], raw.get("partition"))
+                    self._put(step, self.row(step)._replace(last=line))
                 case "publication":
                     self._publish(raw, (_run_number(raw["run"]), entry.number, position), made)
+                case "retirement":
+                    self._retire(raw, (_run_number(raw["run"]), entry.number, position), line)
                 case "check_result":
-                    self.checks[raw["fingerprint"]] = line
+                    self.checks.add(raw, line)
                 case "run_started":
                     self.open_runs[raw["run"]] = raw["environment"]
                 case "run_ended":
@@ -64,44 +130,74 @@ class State:
                     self.accepted.append((raw["asset"], raw["old_recipe"], raw["new_recipe"]))
         self.entry, self.digest = entry.number, entry.digest
 
-    def _publish(self, raw: dict[str, Any], rank: Rank, made: dict[str, bytes]) -> None:
-        step = (raw["environment"], raw["asset"], raw["partition"])
-        shown = self.current.get(step)
-        # A run planned earlier never overrides one planned later, whenever it ends.
-        if shown is None or rank > shown.rank:
-            name = raw["materialization"]
-            line = made.get(name)
-            if line is None:
-                line = self._known_line(name, step)
-            self.current[step] = Shown(rank, name, line)
+    def _put(self, step: StepKey, row: Row) -> None:
+        self.shelves.setdefault(step.shelf, Shelf()).changed[step.row] = row
 
-    def _known_line(self, materialization: str, step: StepKey) -> bytes | None:
-        shown, last = self.current.get(step), self.last.get(step)
-        if shown is not None and shown.materialization == materialization:
-            return shown.line
-        if last is not None and json.loads(last)["id"] == materialization:
-            return last
-        return None
+    # A run planned earlier never overrides one planned later, whenever it ends.
+
+    def _publish(
+        self, raw: dict[str, Any], rank: Rank, made: dict[str, tuple[bytes, Brief | None]]
+    ) -> None:
+        step = StepKey(raw["environment"], raw["asset"], raw["partition"])
+        row = self.row(step)
+        if rank > row.rank:
+            name = raw["materialization"]
+            line, brief = made.get(name) or _known(row, name)
+            shown = row._replace(rank=rank, materialization=name, brief=brief, shown=line)
+            self._put(step, shown._replace(retired=None))
+
+    def _retire(self, raw: dict[str, Any], rank: Rank, line: bytes) -> None:
+        step = StepKey(raw["environment"], raw["asset"], raw["partition"])
+        row = self.row(step)
+        if rank > row.rank:
+            self._put(step, Row(rank, retired=line, last=row.last))
 
     def forget_superseded_checks(self) -> None:
         """Keep only the results that judged a content which is current or last of its step.
 
         Any other result is found by the index; this is only about how much a no-op reads.
         """
-        kept = set()
-        for line in [s.line for s in self.current.values()] + list(self.last.values()):
-            raw = json.loads(line) if line else {}
-            if raw.get("content"):
-                kept.add((raw["asset"], raw.get("partition"), raw["content"]["digest"]))
-        for fingerprint, line in list(self.checks.items()):
-            raw = json.loads(line)
-            if (raw["asset"], raw["partition"], raw["content"]) not in kept:
-                del self.checks[fingerprint]
+        environments = {environment for environment, _ in self.shelves}
+
+        def matters(result: Result) -> bool:
+            return any(
+                result.content in _contents(self.row(StepKey(e, result.asset, result.partition)))
+                for e in environments
+            )
+
+        changed = {
+            (key, None) if asset is None else (asset, key)
+            for (_, asset), shelf in self.shelves.items()
+            for key in shelf.changed
+        }
+        self.checks.forget(changed, matters)
+
+
+def _known(row: Row, materialization: str) -> tuple[bytes | None, Brief | None]:
+    """The line of a materialization that was recorded earlier, if it is at hand."""
+    if row.materialization == materialization:
+        return row.shown, row.brief
+    if row.last is not None:
+        raw = json.loads(row.last)
+        if raw["id"] == materialization:
+            return row.last, brief_of(raw)
+    return None, None
+
+
+def _contents(row: Row) -> set[str]:
+    """The contents that are shown, or were tried last."""
+    known = [row.brief]
+    if row.last is not None and row.last is not row.shown:
+        known.append(brief_of(json.loads(row.last)))
+    return {brief.content for brief in known if brief is not None}
 
 
 def _run_number(run: str) -> int:
     """`r42` → 42: runs are named by the number of the entry that started them."""
     return int(run[1:])
+
+
+# ------------------------------------------------------------------------------------------- kept
 
 
 def catch_up(journal: Journal, cache: Path) -> State:
@@ -113,9 +209,9 @@ def catch_up(journal: Journal, cache: Path) -> State:
     before, most = state.entry, _CHECKS_AT_ONCE
     for entry in journal.entries(state.entry, state.digest or None):
         state.fold(entry)
-        if len(state.checks) > most:  # memory stays that of what is shown, however long the past
+        if state.checks.news > most:  # memory stays that of what is shown, however long the past
             state.forget_superseded_checks()
-            most = 2 * len(state.checks) + _CHECKS_AT_ONCE
+            most = 2 * state.checks.news + _CHECKS_AT_ONCE
     if state.entry > before:
         state.forget_superseded_checks()
         _save(state, path, journal.disk)
@@ -139,17 +235,21 @@ def damage(journal: Journal, cache: Path) -> str | None:
         return f"`{path}` is not what was written" if path.exists() else None
     if not _still_holds(saved, journal):  # of another journal: nobody believes it
         return None
-    fresh = State()
+    known = saved.checks.fingerprints()
+    fresh, most = State(), len(known) + _CHECKS_AT_ONCE
     for entry in journal.entries():
         if entry.number > saved.entry:
             break
         fresh.fold(entry)
-        if len(fresh.checks) > len(saved.checks) + _CHECKS_AT_ONCE:
-            fresh.checks = {f: line for f, line in fresh.checks.items() if f in saved.checks}
+        if fresh.checks.news > most:
+            fresh.checks.keep_only(known)
     # Checks of what is shown no more are forgotten, at one time or another.
-    same = saved.checks.items() <= fresh.checks.items() and all(
-        getattr(saved, name) == getattr(fresh, name)
-        for name in ("current", "last", "accepted", "open_runs")
+    results = dict(fresh.checks.items())
+    same = (
+        all(results.get(key) == result for key, result in saved.checks.items())
+        and set(saved.steps()) == set(fresh.steps())
+        and all(saved.row(step) == fresh.row(step) for step in fresh.steps())
+        and (saved.accepted, saved.open_runs) == (fresh.accepted, fresh.open_runs)
     )
     return None if same else f"`{path}` says other things than entries 1 to {saved.entry} do"
 
@@ -163,43 +263,39 @@ def _still_holds(state: State, journal: Journal) -> bool:
 
 
 def _save(state: State, path: Path, disk: Disk) -> None:
-    lines: dict[bytes, int] = {}
-
-    def number(line: bytes | None) -> int | None:
-        return None if line is None else lines.setdefault(line, len(lines))
-
+    checks = state.checks.written()
+    shelves = {key: shelf.written() for key, shelf in state.shelves.items()}
     folded = {
         "scheme": _SCHEME,
         "entry": state.entry,
         "digest": state.digest,
-        "current": [
-            [*step, *shown.rank, shown.materialization, number(shown.line)]
-            for step, shown in state.current.items()
-        ],
-        "last": [[*step, number(line)] for step, line in state.last.items()],
-        "checks": {fingerprint: number(line) for fingerprint, line in state.checks.items()},
         "accepted": state.accepted,
         "open_runs": state.open_runs,
+        "checks": checks.lengths,
+        "shelves": [[*key, written.lengths] for key, written in shelves.items()],
     }
-    body = b"\n".join([json.dumps(folded, separators=(",", ":")).encode(), *lines])
-    keep(path, body, disk)
+    header = json.dumps(folded, separators=(",", ":")).encode("ascii") + b"\n"
+    length = f"{len(header):{_HEADER - 1}d}\n".encode("ascii")
+    parts = chain.from_iterable(written.pieces for written in (checks, *shelves.values()))
+    keep_pieces(path, chain((length, header), parts), disk)
 
 
 def _load(path: Path) -> State | None:
     """The saved state, or None when there is none, it is damaged or of another scheme."""
-    body = kept(path)
-    if body is None:
+    pieces = kept_pieces(path)
+    if pieces is None:
         return None
-    first, *lines = body.split(b"\n")
-    folded = json.loads(first)
+    begin = _HEADER + int(pieces.read(0, _HEADER))
+    folded = json.loads(pieces.read(_HEADER, begin))
     state = State()
     state.entry, state.digest = folded["entry"], folded["digest"]
-    for environment, asset, partition, run, entry, position, name, line in folded["current"]:
-        shown = Shown((run, entry, position), name, None if line is None else lines[line])
-        state.current[environment, asset, partition] = shown
-    for environment, asset, partition, line in folded["last"]:
-        state.last[environment, asset, partition] = lines[line]
-    state.checks = {fingerprint: lines[line] for fingerprint, line in folded["checks"].items()}
     state.accepted = [(asset, old, new) for asset, old, new in folded["accepted"]]
     state.open_runs = folded["open_runs"]
+    checks = Packed(pieces, begin, Judged.COLUMNS, folded["checks"])
+    state.checks = Judged(checks)
+    begin = checks.end
+    for environment, asset, lengths in folded["shelves"]:
+        packed = Packed(pieces, begin, Shelf.COLUMNS, lengths)
+        state.shelves[environment, asset] = Shelf(packed)
+        begin = packed.end
     return state

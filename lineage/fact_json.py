@@ -178,6 +178,8 @@ _CONTENT = _shape(
     columns=_many(_shape(records.Column)),
 )
 
+_ERROR = _shape(records.ErrorFacts)
+
 _SHAPES: Mapping[str, _Shape] = {
     "run_started": _shape(records.RunStarted, command=_TEXTS, started_at=_NUMBER),
     "asset": _shape(records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS),
@@ -203,11 +205,15 @@ _SHAPES: Mapping[str, _Shape] = {
         metrics=(_metrics_out, _metrics_in),
         metadata=(_plain_out, _plain_in),
         reasons=_many(_shape(records.Reason)),
-        error=_one(_shape(records.ErrorFacts)),
+        error=_one(_ERROR),
+        attempts=_many(
+            _shape(records.Attempt, started_at=_NUMBER, seconds=_NUMBER, error=_one(_ERROR))
+        ),
         started_at=_NUMBER,
         seconds=_NUMBER,
     ),
     "publication": _shape(records.Publication),
+    "retirement": _shape(records.Retirement),
     "acceptance": _shape(records.Acceptance, at=_NUMBER),
     "run_ended": _shape(records.RunEnded, counts=(dict, dict), ended_at=_NUMBER),
 }

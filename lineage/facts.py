@@ -14,17 +14,20 @@ from lineal.assets.names import Step
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
     AssetFacts,
+    Brief,
     CheckResult,
     EnvironmentFacts,
     Fact,
     Materialization,
     Recipe,
+    Retirement,
     RunEnded,
     RunStarted,
 )
-from lineal.lineage.checkpoint import State, catch_up
+from lineal.lineage.checkpoint import State, StepKey, catch_up
 from lineal.lineage.index import Index, Kind, Place, keys_of
 from lineal.lineage.journal import Entry, Journal, from_json
+from lineal.lineage.shelf import brief
 
 # Where a line first says a fingerprint, it is the fact's own.
 _FINGERPRINT = re.compile(rb'"fingerprint":"([0-9a-f]+)"')
@@ -66,6 +69,8 @@ class History:
         self.environment = environment
         self._decoded: dict[bytes, Fact] = {}
         self._entries: dict[int, tuple[bytes, ...]] = {}
+        self._current: dict[tuple[str, str | None], Materialization | None] = {}
+        self._partitions: dict[str, Mapping[str | None, Brief]] = {}
         self._accepted: dict[tuple[str, str], frozenset[str]] = {}
         self._news = _News(state.entry, state.digest)
 
@@ -112,16 +117,21 @@ class History:
 
     def current(self, asset: str, partition: str | None) -> Materialization | None:
         """The materialization behind the current publication of a step."""
-        shown = self._state.current.get((self.environment, asset, partition))
-        if shown is None:
-            return None
-        if shown.line is None:
-            return self.materialization(shown.materialization)
-        return self._decode_materialization(shown.line)
+        try:
+            return self._current[asset, partition]
+        except KeyError:
+            pass
+        name, line = self._state.shown(StepKey(self.environment, asset, partition))
+        if line is not None:
+            found: Materialization | None = self._decode_materialization(line)
+        else:
+            found = self.materialization(name) if name else None
+        self._current[asset, partition] = found
+        return found
 
     def last(self, asset: str, partition: str | None) -> Materialization | None:
         """The last attempt at a step in this environment, whatever its outcome."""
-        line = self._state.last.get((self.environment, asset, partition))
+        line = self._state.last(StepKey(self.environment, asset, partition))
         return None if line is None else self._decode_materialization(line)
 
     def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
@@ -136,7 +146,7 @@ class History:
         for news in self._news.of(fingerprint):
             if isinstance(news, CheckResult):
                 return news
-        line = self._state.checks.get(fingerprint)
+        line = self._state.checks.line(fingerprint)
         found = self._newest("check", fingerprint) if line is None else self._decode(line)
         return cast("CheckResult | None", found)
 
@@ -144,21 +154,41 @@ class History:
         """Did people say that these recipes are equivalent? In either direction, and by steps."""
         return old_recipe == new_recipe or new_recipe in self._equivalent(asset, old_recipe)
 
+    # ------------------------------------------------------------- the port, assets.ports.Slices
+
+    def partitions(self, asset: str) -> Mapping[str | None, Brief]:
+        """What is current of an asset, by partition, in no order; None for the asset as a whole."""
+        found = self._partitions.get(asset)
+        if found is None:
+            known = self._state.showing(self.environment, asset)
+            for partition in [p for p, told in known.items() if told is None]:
+                made = self.current(asset, partition)
+                known[partition] = None if made is None else brief(made)
+            if None in known.values():
+                known = {p: told for p, told in known.items() if told is not None}
+            found = self._partitions[asset] = cast("dict[str | None, Brief]", known)
+        return found
+
+    def retired(self, asset: str) -> Mapping[str | None, Retirement]:
+        """The partitions that were current and are no more, by partition."""
+        lines = self._state.retired(self.environment, asset)
+        return {p: cast("Retirement", self._decode(line)) for p, line in lines.items()}
+
     # ----------------------------------------------------------------------------------- all steps
+
+    def steps(self) -> list[Step]:
+        """Every step of which something is known in this environment."""
+        return [Step(s.asset, s.partition) for s in self._state.steps(self.environment)]
 
     def currents(self) -> Mapping[Step, Materialization]:
         """Every step that has a current version in this environment."""
-        steps = [Step(a, p) for e, a, p in self._state.current if e == self.environment]
-        found = {step: self.current(*step) for step in steps}
+        found = {step: self.current(*step) for step in self.steps()}
         return {step: m for step, m in found.items() if m is not None}
 
     def lasts(self) -> Mapping[Step, Materialization]:
         """The last attempt of every step ever attempted in this environment."""
-        return {
-            Step(asset, partition): self._decode_materialization(line)
-            for (environment, asset, partition), line in self._state.last.items()
-            if environment == self.environment
-        }
+        found = {step: self.last(*step) for step in self.steps()}
+        return {step: m for step, m in found.items() if m is not None}
 
     # ------------------------------------------------------------------------------ point look-ups
 

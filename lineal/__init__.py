@@ -6,51 +6,89 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineal.assets import checks
-    from lineal.assets.asset import Folder, Result, columns
+    from lineal.assets.asset import Folder, Result, Retry, columns
+    from lineal.assets.calendars import daily, hourly, monthly, weekly
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
+    from lineal.assets.declare_resource import resource
     from lineal.assets.declare_sql import sql_asset, sql_assets
+    from lineal.assets.file_partitions import by_file
+    from lineal.assets.mapping import every, last, only, previous
+    from lineal.assets.partitions import Partition, by_column, grid, static
     from lineal.assets.register import register
+    from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
 
     __version__: str
 
 __all__ = [
     "Folder",
+    "Partition",
     "Result",
+    "Retry",
     "__version__",
     "asset",
+    "by_column",
+    "by_file",
     "check",
     "checks",
     "columns",
     "csv",
+    "daily",
+    "every",
+    "grid",
+    "hourly",
     "json",
+    "last",
+    "monthly",
+    "only",
     "opaque",
     "open",
     "parquet",
+    "previous",
     "register",
+    "resource",
+    "secret",
     "source",
     "sql_asset",
     "sql_assets",
+    "static",
+    "weekly",
 ]
 
 # Where each public name lives: `import lineal` itself imports nothing (PEP 562).
 _HOMES = {
     "Folder": "lineal.assets.asset",
+    "Partition": "lineal.assets.partitions",
     "Result": "lineal.assets.asset",
+    "Retry": "lineal.assets.asset",
     "asset": "lineal.assets.declare",
+    "by_column": "lineal.assets.partitions",
+    "by_file": "lineal.assets.file_partitions",
     "check": "lineal.assets.declare",
     "checks": "lineal.assets",
     "columns": "lineal.assets.asset",
     "csv": "lineal.assets.declare",
+    "daily": "lineal.assets.calendars",
+    "every": "lineal.assets.mapping",
+    "grid": "lineal.assets.partitions",
+    "hourly": "lineal.assets.calendars",
     "json": "lineal.assets.declare",
+    "last": "lineal.assets.mapping",
+    "monthly": "lineal.assets.calendars",
+    "only": "lineal.assets.mapping",
     "opaque": "lineal.assets.captured",
     "open": "lineal.project",
     "parquet": "lineal.assets.declare",
+    "previous": "lineal.assets.mapping",
     "register": "lineal.assets.register",
+    "resource": "lineal.assets.declare_resource",
+    "secret": "lineal.assets.secrets",
     "source": "lineal.assets.declare",
     "sql_asset": "lineal.assets.declare_sql",
     "sql_assets": "lineal.assets.declare_sql",
+    "static": "lineal.assets.partitions",
+    "weekly": "lineal.assets.calendars",
 }
 
 

@@ -168,7 +168,9 @@ class Definitions:
     def _import(self, name: str) -> None:
         try:
             importlib.import_module(name)
-        except LinealError:
+        except LinealError as error:
+            # Of a word that has no place of its own, such as `monthly(…)` in a decorator.
+            error.where = error.where or self._failure(error, name).where
             raise
         except SystemExit as error:
             raise self._failure(error, name) from error

@@ -26,7 +26,9 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +41,7 @@ _SYNC_THREADS = 32
 _STAGED = re.compile(r"\.\d+-[0-9a-f]{8}\Z")  # a process and a random number, behind a name
 _SEAL = 65  # bytes: a digest in hex, and a line end
 _CHUNK = 1 << 20
+_IN_MEMORY = 1 << 24  # bytes up to which a file of the cache is read whole
 _PARALLEL = 1 << 24  # bytes from which one file's digest is worth several threads
 
 AnyPath = str | os.PathLike[str]
@@ -48,7 +51,7 @@ SealState = Literal["whole", "damaged", "open"]
 class Disk:
     """Operations on files and folders. Each raises OSError as the system does. Has no state."""
 
-    def create(self, path: AnyPath, data: bytes) -> None:
+    def create(self, path: AnyPath, data: bytes | bytearray) -> None:
         """Write a file that must not exist yet, read-only from now on. Not durable before `sync`.
 
         Raises:
@@ -149,7 +152,17 @@ def keep(path: Path, body: bytes, disk: Disk) -> None:
     _put(path, sealed(body), disk)
 
 
-def _put(path: AnyPath, data: bytes, disk: Disk) -> None:
+def keep_pieces(path: Path, pieces: Iterable[bytes], disk: Disk) -> None:
+    """As `keep`, of a body so large that it should be in memory only once."""
+    data = bytearray(_SEAL)
+    for piece in pieces:
+        data += piece
+    with memoryview(data) as view:
+        data[:_SEAL] = blake3(view[_SEAL:]).hexdigest().encode() + b"\n"
+    _put(path, data, disk)
+
+
+def _put(path: AnyPath, data: bytes | bytearray, disk: Disk) -> None:
     """A whole file in place of the one before, or nothing is changed."""
     staged = f"{os.fspath(path)}.{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -176,6 +189,52 @@ def kept(path: Path) -> bytes | None:
         return unsealed(path.read_bytes())
     except OSError:
         return None
+
+
+def kept_pieces(path: Path) -> KeptPieces | None:
+    """A file that `keep` wrote, to be read in pieces; None as `kept`."""
+    try:
+        if path.stat().st_size <= _IN_MEMORY:
+            body = kept(path)
+            return None if body is None else KeptPieces(body)
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    pieces = KeptPieces(descriptor)  # which closes it
+    try:
+        whole = os.read(descriptor, _SEAL) == digest_open(descriptor)[0].encode() + b"\n"
+    except OSError:
+        return None
+    return pieces if whole else None
+
+
+class KeptPieces:
+    """The body of a file that was proven whole; a large one stays on the disk.
+
+    A file that is kept is never changed in place: who holds it open reads what was proven.
+    """
+
+    def __init__(self, body: bytes | int):
+        self._body = body
+        self._lock = threading.Lock()
+        if isinstance(body, int):
+            weakref.finalize(self, os.close, body)
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes from one place to another. Raises OSError if they are there no more."""
+        if not isinstance(self._body, int):
+            return self._body[begin:end]
+        data = bytearray()
+        with self._lock:
+            os.lseek(self._body, _SEAL + begin, os.SEEK_SET)
+            while len(data) < end - begin:
+                piece = os.read(self._body, end - begin - len(data))
+                if not piece:
+                    raise OSError(errno.EIO, "a file of the cache was cut short while it was read")
+                if len(piece) == end - begin:
+                    return piece
+                data += piece
+        return bytes(data)
 
 
 def sealed(body: bytes) -> bytes:

@@ -24,7 +24,7 @@ from lineal.assets.errors import (
 )
 from lineal.assets.facts import Facts, parameter_texts
 from lineal.assets.graph import Graph
-from lineal.assets.names import Step, identifier
+from lineal.assets.names import Step
 from lineal.assets.plan import Plan, plan
 from lineal.assets.records import (
     Acceptance,
@@ -37,12 +37,12 @@ from lineal.definitions import load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.logs import shown_log
 from lineal.packages import Packages
 from lineal.provenance import who
 from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
+from lineal.step_logs import StepLog, find_log, follow, told_by
 from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
@@ -510,31 +510,36 @@ class Project:
 
         return Catalog(self.store, self.journal).rebuild()
 
-    def log(self, name: str, run: str | None = None) -> str:
+    def log(self, name: str, run: str | None = None, partition: str | None = None) -> str:
         """What a step printed and raised in its last attempt, or in a given run.
 
         Raises:
             UsageError: no such step.
             IntegrityError: the log is not what was written.
         """
+        return told_by(self._log_of(name, run, partition))
+
+    def follow_log(
+        self,
+        name: str,
+        wait: Callable[[float], bool],
+        run: str | None = None,
+        partition: str | None = None,
+    ) -> Iterator[str]:
+        """The same, and what is added until the step has ended; `wait` returns true to stop.
+
+        Raises:
+            UsageError: no such step.
+            IntegrityError: the log is not what was written.
+        """
+        return follow(self._log_of(name, run, partition), self.journal, self.history, wait)
+
+    def _log_of(self, name: str, run: str | None, partition: str | None) -> StepLog:
         history = self.history()
         try:
-            last = history.last(name, None)
-            if last is None:
-                known = [s.asset for s in history.lasts()]
-                raise UsageError(f"`{name}` never ran{did_you_mean(name, known)}")
-            wanted = run or last.run
-            first = next(
-                (m for m in history.run_materializations(wanted) if _same_log(m, last)), last
-            )
+            return find_log(self.store, history, name, partition, run)
         finally:
             history.close()
-        found = self.store / "logs" / wanted / f"{identifier(first.asset)}.log"
-        told = shown_log(found) if found.is_file() else ""
-        if not told and first.error is not None:  # it failed outside of the user's code
-            error = first.error
-            told = f"{error.type}: {error.message}\n{error.where}\n"
-        return told
 
     def sql(self, query: str) -> Answer:
         """Ask lineage and tables in SQL, read-only. Every table asset is a view.
@@ -589,8 +594,3 @@ def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:
     if maker is None or last.recipe != facts.recipes[maker].digest:
         return False
     return last.parameters == parameter_texts(facts.parameters[maker])
-
-
-def _same_log(made: Materialization, last: Materialization) -> bool:
-    """The first output of the function that made a step: its name is that of their log."""
-    return made.started_at == last.started_at and made.recipe == last.recipe

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from lineal.assets.asset import Asset
-from lineal.assets.errors import StoreError
+from lineal.assets.asset import Asset, Retry
+from lineal.assets.errors import LinealError, StoreError
 from lineal.assets.executors import Inline
 from lineal.assets.facts import Facts
 from lineal.assets.materialize import Surroundings, materialize
@@ -23,6 +24,7 @@ from lineal.assets.run import Announcer, Run
 from lineal.disk import clear_staged
 from lineal.lineage.journal import Journal
 from lineal.provenance import run_started
+from lineal.resources import Opened
 from lineal.snapshot import Snapshot
 from lineal.storage.locks import Locks, Starts
 from lineal.storage.scratch import Folders
@@ -31,18 +33,30 @@ from lineal.user_code import Echo, UserCode
 _LEFTOVER = 86_400  # seconds after which a file in `tmp/` is no running process's any more
 
 
+def _pause(retry: Retry, error: LinealError, failures: int) -> float | None:
+    from lineal import retrying
+
+    return retrying.pause(retry, failures) if retrying.wants(retry, error) else None
+
+
 class _Overtaken(Exception):
     """Another run started since this one was planned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hearers:
-    """Who hears of a run; `debugger`: open pdb where a step raises."""
+    """Who hears of a run, and how it is carried out.
+
+    `debugger`: open pdb where a step raises. `stand_ins`: in place of resources, by name. `jobs`:
+    worker processes; None: as the settings say.
+    """
 
     announcer: Announcer
     planned: Callable[[Plan], None]
     echo: Echo | None = None
     debugger: bool = False
+    stand_ins: Mapping[str, Any] = field(default_factory=dict)
+    jobs: int | None = None
 
 
 class Runner:
@@ -181,6 +195,7 @@ class Runner:
             hearers.echo,
             hearers.debugger,
         )
+        opened = Opened(user_code.locate, hearers.stand_ins)
         engine = Engine(
             vault,
             self._root,
@@ -195,6 +210,7 @@ class Runner:
                 user_code,
                 scratch=scratch.new,
                 as_path=Path,
+                open=opened.get,
                 known_result=lambda _: None,
             ),
             executor=Inline,
@@ -209,7 +225,8 @@ class Runner:
             paths=paths,
             log=lambda step: identifier(step.asset),
             file_digest=seen.file_digest,
-            pause=lambda retry, error, number: None,
+            pause=_pause,
             stopping=lambda: False,
+            pools=seen.settings.pools,
             strict=seen.settings.strict,
         )

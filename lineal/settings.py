@@ -18,7 +18,7 @@ from lineal.assets.errors import SettingsError, did_you_mean
 from lineal.disk import Disk, keep, kept
 
 FORMAT = 1  # of the cache file
-LATER = frozenset({"alerts", "environments", "pools"})
+LATER = frozenset({"alerts", "environments"})
 POLICIES = ("exact", "minor", "major", "ignore")  # how much of a version counts
 
 _DEFAULT = "default"
@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     strict: bool
     jobs: int
     parameters: Mapping[str, Mapping[str, Any]]  # asset → parameter → value as TOML has it
+    pools: Mapping[str, int]  # pool → how many places it has
     packages: Mapping[str, str]  # `policy` and distributions → exact | minor | major | ignore
     file: Path | None
     origins: Mapping[str, str]
@@ -48,6 +49,7 @@ class Settings(NamedTuple):
             "project.strict": self.strict,
             "run.jobs": self.jobs,
         }
+        values.update({f"pools.{name}": places for name, places in self.pools.items()})
         values.update({f"packages.{name}": rule for name, rule in self.packages.items()})
         for asset, given in self.parameters.items():
             values.update({f"parameters.{asset}.{name}": each for name, each in given.items()})
@@ -187,6 +189,7 @@ class _Reading:
             strict=self._value("project", "strict", False),
             jobs=self._value("run", "jobs", 1),
             parameters=self._parameters(),
+            pools=self._pools(),
             packages=self._packages(),
             file=self.file,
             origins=self.origins,
@@ -266,6 +269,19 @@ class _Reading:
                 self.origins[f"{path}.{name}"] = self._where(f"{path}.{name}", asset)
         return found
 
+    def _pools(self) -> Mapping[str, int]:
+        found = self._table("pools")
+        for name, places in found.items():
+            path = f"pools.{name}"
+            if not _is_count(places):
+                raise SettingsError(
+                    f"`{path}` is {places!r}",
+                    where=self._where(path),
+                    advice="it needs a number from 1: how many places the pool has",
+                )
+            self.origins[path] = self._where(path)
+        return found
+
     def _packages(self) -> Mapping[str, str]:
         found = self._table("packages")
         for name, rule in found.items():
@@ -328,7 +344,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 1
 
 
-_SECTIONS = ("project", "parameters", "packages", "run")
+_SECTIONS = ("project", "parameters", "pools", "packages", "run")
 _VALUES: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = MappingProxyType(
     {
         "project": {

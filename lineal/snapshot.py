@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lineal.assets import watching
-from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Input
-from lineal.assets.code import Walker
+from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Files, Input, Resource
+from lineal.assets.code import OpenedBy, Walker, with_resources
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import (
     DefinitionError,
+    DefinitionErrors,
     LinealError,
     QueryError,
     SettingsError,
@@ -23,9 +24,12 @@ from lineal.assets.errors import (
     did_you_mean,
 )
 from lineal.assets.facts import CheckId, Facts, remembered
+from lineal.assets.file_partitions import ByFile
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.parameters import convert_parameter
+from lineal.assets.partitions import Grid
+from lineal.assets.pools import pool_errors
 from lineal.assets.records import (
     Content,
     EnvironmentFacts,
@@ -33,6 +37,8 @@ from lineal.assets.records import (
     Recipe,
     RecipePart,
 )
+from lineal.assets.secrets import secrets_in
+from lineal.assets.slices import Sliced, slices_of
 from lineal.definitions import Definitions
 from lineal.lineage.facts import History
 from lineal.packages import Packages
@@ -69,6 +75,9 @@ class Snapshot:
     packages: Packages
     overrides: Mapping[str, Mapping[str, Any]]
     formats: tuple[CustomFormat, ...]  # what the project registers to store values of its own types
+    # Resources that something stands in for, each with a text that is unique to the run.
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    _resource_recipes: dict[str, Recipe] = field(default_factory=dict)
 
     def facts(self, wanted: Iterable[str], forced: Iterable[str] = ()) -> Facts:
         """Freeze what planning these assets needs to know.
@@ -77,6 +86,8 @@ class Snapshot:
             SourceMissing: a source's files are not there.
         """
         asked = set(wanted)
+        shared = {self.graph.assets[n].partitions_of or n for n in asked} - asked
+        asked |= self.graph.needed_by(shared)
         names = [n for n in self.graph.order if n in asked]
         assets = [self.graph.assets[n] for n in names]
         environments = _Environments(self)
@@ -88,6 +99,7 @@ class Snapshot:
             for check in self.graph.checks.get(output, ())
         ]
         check_recipes = {CheckId(o, c.name): self._check_recipe(c) for o, c in checks}
+        observations, now = self._observe(assets), time.time()
         return Facts(
             past=self.history,
             recipes=recipes,
@@ -97,25 +109,46 @@ class Snapshot:
                 CheckId(o, c.name): environments.of_check(c, check_recipes[CheckId(o, c.name)])
                 for o, c in checks
             },
-            parameters={a.name: self._parameters(a) for a in assets},
-            observations=self._observe(assets),
+            parameters={a.name: self.parameters_of(a) for a in assets},
+            observations=observations,
             present=remembered(self._present),
             file_digest=_once(self.file_digest),
-            now=time.time(),
+            now=now,
             forced=frozenset(forced),
+            resources={r.name: self.parameters_of(r) for r in self.graph.resources.values()},
+            slices=Sliced(self.graph, now, self._found_keys(assets, observations)),
         )
+
+    def _found_keys(
+        self, assets: Iterable[Asset], observations: Iterable[Step]
+    ) -> dict[str, list[str]]:
+        """The partitions that files and data give: of sources as observed, else as last made."""
+        found: dict[str, list[str]] = {}
+        for step in observations:
+            if step.partition is not None:
+                found.setdefault(step.asset, []).append(step.partition)
+        for asset in assets:
+            if asset.sliced_by is not None:
+                found[asset.name] = slices_of(self.history.current(asset.outputs[0], None))
+        return found
 
     def file_digest(self, path: str) -> str | None:
         """The digest of a project file, or of the names in a folder (`data/`); None without it."""
         return digest_in(self.root, self.observer, path)
 
     def _observe(self, assets: Iterable[Asset]) -> dict[Step, Observation]:
-        found = {}
+        found: dict[Step, Observation] = {}
         for asset in assets:
             if asset.files is not None:
-                found[Step(asset.name)] = self.observer.observe(asset.name, asset.files)
+                found.update(self._observe_all(asset, asset.files))
         self.observer.save()
         return found
+
+    def _observe_all(self, asset: Asset, files: Files) -> dict[Step, Observation]:
+        if not isinstance(asset.partitions, ByFile):
+            return {Step(asset.name): self.observer.observe(asset.name, files)}
+        seen = self.observer.observe_slices(asset.name, files, asset.partitions)
+        return {Step(asset.name, key): each for key, each in seen.items()}
 
     def observe(self, step: Step) -> Observation:
         """The files of a source's step, as they are now.
@@ -124,9 +157,10 @@ class Snapshot:
             SourceMissing: they are not there.
         """
         asset = self.graph.assets[step.asset]
-        if asset.files is None:
-            raise SourceMissing(f"`{step}` has no files", where=str(asset.where))
-        return self.observer.observe(asset.name, asset.files)
+        found = {} if asset.files is None else self._observe_all(asset, asset.files)
+        if step not in found:
+            raise SourceMissing(f"the files of `{step}` are gone", where=str(asset.where))
+        return found[step]
 
     def _present(self, content: Content) -> bool:
         there = self.objects.present(content.objects)
@@ -149,9 +183,32 @@ class Snapshot:
             ignore=asset.ignore,
             parameters=asset.parameter_types,
         )
-        return self._with_formats(replace(recipe, watched=self._watched(asset, recipe)))
+        recipe = replace(recipe, watched=self._watched(asset, recipe))
+        return self._with_formats(with_resources(recipe, self._opened_by(asset)))
 
-    def _watched(self, asset: Asset, recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    def _opened_by(self, reader: Asset | Check) -> list[OpenedBy]:
+        """The resources of an asset or check, as its recipe sees them."""
+        return [
+            OpenedBy(
+                parameter,
+                resource,
+                self._resource_recipe(resource),
+                self.parameters_of(resource),
+                self.replaced.get(resource.name, ""),
+            )
+            for parameter, resource in reader.resources
+        ]
+
+    def _resource_recipe(self, resource: Resource) -> Recipe:
+        found = self._resource_recipes.get(resource.name)
+        if found is None:
+            types = resource.parameter_types
+            recipe = self.definitions.walker.recipe(resource.function, parameters=types)
+            found = replace(recipe, watched=self._watched(resource, recipe))
+            self._resource_recipes[resource.name] = found
+        return found
+
+    def _watched(self, asset: Asset | Resource, recipe: Recipe) -> tuple[tuple[str, str], ...]:
         """The files that code may name, with those that values set from outside may."""
         given = {
             **self.settings.parameters.get(asset.name, {}),
@@ -159,7 +216,7 @@ class Snapshot:
         }
         if not given:
             return recipe.watched
-        values = [value for name, value in self._parameters(asset).items() if name in given]
+        values = [value for name, value in self.parameters_of(asset).items() if name in given]
         texts = [text for value in values for text in watching.spelt(value)]
         found = [path for text in texts for path in watching.files(text, str(self.root), "")]
         place = f"{_inside(asset.where.file)}:{asset.where.line}"
@@ -202,18 +259,25 @@ class Snapshot:
             part = RecipePart(check.name, "builtin", digest, check.name, str(check.where))
             return Recipe(digest, (part,))
         walker: Walker = self.definitions.walker
-        return walker.recipe(check.function, parameters=check.parameters)
+        recipe = walker.recipe(check.function, parameters=check.parameters)
+        return with_resources(recipe, self._opened_by(check))
 
     # ---------------------------------------------------------------------------- parameters
 
-    def _parameters(self, asset: Asset) -> dict[str, Any]:
+    def parameters_of(self, asset: Asset | Resource) -> dict[str, Any]:
+        """The values of its parameters: of defaults, settings and `-p` the last that says one.
+
+        Raises:
+            SettingsError: one has no value, or the settings give it one that it can't have.
+        """
         values = dict(asset.parameters)
         spoken = self.overrides.get(asset.name, {})
         for name, given in self.settings.parameters.get(asset.name, {}).items():
             values[name] = convert_parameter(asset, name, given, error=SettingsError)
         for name, given in spoken.items():
             values[name] = convert_parameter(asset, name, given, spoken=True)
-        missing = [n for n in asset.parameter_types if n not in values]
+        filled = _axes(asset)
+        missing = [n for n in asset.parameter_types if n not in values and n not in filled]
         if missing:
             raise SettingsError(
                 f"the parameter `{missing[0]}` of `{asset.name}` has no value",
@@ -221,6 +285,15 @@ class Snapshot:
                 advice=f"set it in lineal.toml: [parameters.{asset.name}] {missing[0]} = …",
             )
         return values
+
+    def secret_names(self) -> set[str]:
+        """The variables that parameters name as secrets: no fingerprint holds their values."""
+        declared: list[Asset | Check | Resource] = [
+            *self.graph.assets.values(),
+            *self.graph.resources.values(),
+            *(check for found in self.graph.checks.values() for check in found),
+        ]
+        return {secret.name for each in declared for secret in secrets_in(each.parameters)}
 
 
 def digest_in(root: Path, observer: Observer, path: str) -> str | None:
@@ -252,7 +325,8 @@ class _Environments:
         seen = self.snapshot
         names = {*variables, *recipe.variables}
         if EVERY_VARIABLE in names:
-            names = {*names, *os.environ} - {EVERY_VARIABLE, *_RESTLESS}
+            others = {*os.environ} - seen.secret_names()
+            names = {*names, *others} - {EVERY_VARIABLE, *_RESTLESS}
         return seen.packages.facts(imports, sorted(names), seen.settings.packages)
 
 
@@ -287,7 +361,8 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
                 advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
             )
         inputs[found] = Input(found, found, "arrow")
-    unset = [p for p in facts.parameters if p not in asset.parameters]
+    given = (*asset.parameters, *_of_partitions(asset))
+    unset = [p for p in facts.parameters if p not in given]
     if unset:
         raise DefinitionError(
             f"the SQL of `{asset.name}` uses ${unset[0]}, which has no value",
@@ -297,6 +372,19 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
     return replace(
         asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
     )
+
+
+def _axes(asset: Asset | Resource) -> tuple[str, ...]:
+    """The parameters that the partitions of a grid fill."""
+    grid = asset.partitions if isinstance(asset, Asset) else None
+    return grid.names if isinstance(grid, Grid) else ()
+
+
+def _of_partitions(asset: Asset) -> tuple[str, ...]:
+    """The parameters that a partition gives to a query."""
+    if asset.partitions is None or asset.sliced_by is not None:
+        return ()
+    return ("partition", "start", "end", *_axes(asset))
 
 
 def _as_definition_error(error: LinealError, asset: Asset) -> DefinitionError:
@@ -309,30 +397,44 @@ def _as_definition_error(error: LinealError, asset: Asset) -> DefinitionError:
 
 
 def overrides_of(pairs: Iterable[str], graph: Graph) -> dict[str, dict[str, str]]:
-    """`-p ASSET.NAME=VALUE` words, by asset.
+    """`-p ASSET.NAME=VALUE` words, by asset or resource.
 
     Raises:
-        UsageError: not of that form, or no such asset.
+        UsageError: not of that form, or no such asset or resource.
     """
+    known = (*graph.assets, *graph.resources)
     found: dict[str, dict[str, str]] = {}
     for pair in pairs:
         target, equals, value = pair.partition("=")
         asset, dot, name = target.rpartition(".")
         if not equals or not dot:
             raise UsageError(f"`-p {pair}` is not ASSET.NAME=VALUE")
-        if asset not in graph.assets:
-            raise UsageError(f"no asset `{asset}`{did_you_mean(asset, graph.assets)}")
+        if asset not in known:
+            raise UsageError(f"no {_what(graph)} `{asset}`{did_you_mean(asset, known)}")
         found.setdefault(asset, {})[name] = value
     return found
 
 
 def check_settings(settings: Settings, graph: Graph) -> None:
-    """Parameters in settings must be of assets that exist."""
+    """Parameters in settings must be of what exists, and every pool that is named be defined.
+
+    Raises:
+        SettingsError: parameters of no asset or resource.
+        DefinitionErrors: pools that nobody defined, or that are too small.
+    """
+    known = (*graph.assets, *graph.resources)
     for name in settings.parameters:
-        if name not in graph.assets:
+        if name not in known:
             raise SettingsError(
-                f"[parameters.{name}]: no asset `{name}`{did_you_mean(name, graph.assets)}"
+                f"[parameters.{name}]: no {_what(graph)} `{name}`{did_you_mean(name, known)}"
             )
+    errors = pool_errors(graph.assets.values(), settings.pools, settings.origins)
+    if errors:
+        raise DefinitionErrors(errors)
+
+
+def _what(graph: Graph) -> str:
+    return "asset or resource" if graph.resources else "asset"
 
 
 def _once(ask: Callable[[str], str | None]) -> Callable[[str], str | None]:

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, TextIO
 
 from lineal.assets.asset import Asset
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import StepError, UserCodeError
+from lineal.assets.errors import StepError, StepTimeout, UserCodeError
 from lineal.assets.records import Recipe
-from lineal.logs import Log
+from lineal.assets.secrets import held_back, hidden_texts, scrub, scrubbed
+from lineal.logs import Log, descriptors_to
 
 Echo = Callable[[str, str], None]  # (step, text): shows what a step prints, at once
 
@@ -195,17 +196,33 @@ def _listen() -> None:
 
 
 class _Tee(io.TextIOBase):
-    """Text written by a step: to its log, and shown live."""
+    """Text written by a step: to its log, and shown live; no secret passes.
+
+    The end of a text that may be the beginning of a secret waits for what follows it.
+    """
 
     def __init__(self, log: Log, echo: Echo | None) -> None:
         self._log = log
         self._echo = echo
+        self._held = ""
 
     def write(self, text: str) -> int:
+        secrets = hidden_texts()
+        known = scrub(self._held + text, secrets) if secrets else self._held + text
+        held = held_back(known, secrets)
+        self._held = known[len(known) - held :]
+        self._pass(known[: len(known) - held])
+        return len(text)
+
+    def finish(self) -> None:
+        """Nothing follows: pass on what waits."""
+        self._pass(self._held)
+        self._held = ""
+
+    def _pass(self, text: str) -> None:
         self._log.write(text)
         if self._echo is not None and text:
             self._echo(self._log.step, text)
-        return len(text)
 
     def writable(self) -> bool:
         return True
@@ -223,6 +240,7 @@ class UserCode:
         settle: Callable[[], None],
         echo: Echo | None = None,
         debugger: bool = False,
+        descriptors: bool = False,  # in a worker: what is written below Python is kept too
     ) -> None:
         self._root = root
         self._own = own
@@ -232,6 +250,7 @@ class UserCode:
         self._settle = settle
         self._echo = echo
         self._debugger = debugger
+        self._descriptors = descriptors
 
     @contextlib.contextmanager
     def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
@@ -245,7 +264,10 @@ class UserCode:
         tee = _Tee(kept, self._echo)
         try:
             with (
-                _seeded(recipe),
+                descriptors_to(kept.descriptor())
+                if self._descriptors
+                else contextlib.nullcontext(),
+                seeded(recipe.digest),
                 _in_folder(self._root),
                 _logging_to(tee),
                 contextlib.redirect_stdout(tee),
@@ -258,11 +280,19 @@ class UserCode:
                 finally:
                     _Active.trace = before
         except StepError as error:
+            tee.finish()
+            if isinstance(error, StepTimeout) and error.__cause__ is not None:
+                located = self.locate(error.__cause__)  # where it was just then
+                error.where, error.excerpt = located.where, located.excerpt
+                kept.write(scrubbed(located.traceback))
+            error.args = (scrubbed(error.message),)
+            error.message = scrubbed(error.message)
             kept.write(f"{error.message}\n")
             raise
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
+            tee.finish()
             located = self.locate(error)
             kept.write(located.traceback)
             if self._debugger:
@@ -271,6 +301,7 @@ class UserCode:
                 pdb.post_mortem(error.__traceback__)
             raise located from error
         finally:
+            tee.finish()
             kept.close()
             self._close(trace, recipe)
 
@@ -293,7 +324,10 @@ class UserCode:
         return self._drifted(asset)
 
     def locate(self, error: BaseException) -> UserCodeError:
-        """The error with the user's own line: the innermost frame that lies in the project."""
+        """The error with the user's own line: the innermost frame that lies in the project.
+
+        No secret is in it.
+        """
         place, line = "", ""
         for frame in traceback.extract_tb(error.__traceback__):
             if self._is_users(frame.filename):
@@ -306,8 +340,8 @@ class UserCode:
             type(error).__name__,
             _message(error),
             where=place or None,
-            line=line,
-            traceback=text,
+            line=scrubbed(line),
+            traceback=scrubbed(text),
             types=tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__),
         )
 
@@ -321,7 +355,7 @@ class UserCode:
 
 def _message(error: BaseException) -> str:
     try:
-        text = str(error)
+        text = scrubbed(str(error))
     except Exception:  # noqa: BLE001  (the user's class may do anything when asked for its text)
         return "(its message can't be shown)"
     return text if len(text) <= 2000 else text[:2000] + "…"
@@ -341,11 +375,11 @@ def _without_ours(tb: TracebackType | None) -> TracebackType | None:
 
 
 @contextlib.contextmanager
-def _seeded(recipe: Recipe) -> Iterator[None]:
-    """Seed `random` and numpy's generator from the recipe; give back their state afterwards."""
+def seeded(digest: str) -> Iterator[None]:
+    """Seed `random` and numpy's generator from a digest; give back their state afterwards."""
     import numpy as np
 
-    seed = int(recipe.digest[:8], 16)
+    seed = int(digest[:8], 16)
     before, before_numpy = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)

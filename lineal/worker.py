@@ -1,24 +1,23 @@
 """A worker process: loads the project once, works on the tasks it is sent, writes what they make.
 
-It is sent bytes and answers with bytes: `BEGUN` once it begins, then what became of the task. It
-writes objects and logs; facts and locks are its parent's.
+It is sent bytes and answers with bytes: `BEGUN` once it begins, then what became of the task. Sent
+`END`, it closes its resources and says what was wrong with that. It writes objects and logs; facts
+and locks are its parent's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import multiprocessing
 import os
 import pickle
-import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,15 +28,17 @@ from lineal.assets.records import Recipe
 from lineal.crossing import Crossing
 from lineal.definitions import Definitions, load
 from lineal.disk import Disk
+from lineal.interrupts import ignore_in_worker
+from lineal.resources import Opened
 from lineal.snapshot import bind, digest_in
 from lineal.storage.objects import Objects
 from lineal.storage.scratch import Folders
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
 from lineal.storage.vault import Written
-from lineal.workshop import workshop
+from lineal.workshop import furnished
 
-BEGUN = b""
+BEGUN = END = b""
 # OpenMP has as many threads as in one process, for their number shows in the last bits of results;
 # but those of several workers share the cores, so that one that waits must not spin.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
@@ -67,6 +68,7 @@ class Setup(NamedTuple):
     path: tuple[str, ...]  # `sys.path`
     filters: tuple[Filter, ...]  # of warnings
     threads: int  # for each of Arrow and DuckDB
+    stand_ins: Mapping[str, bytes]  # pickled, in place of resources
 
 
 class Reply(NamedTuple):
@@ -82,15 +84,14 @@ def serve(connection: Connection, setup: Setup) -> None:
     _be_as(setup)
     with contextlib.ExitStack() as stack:
         bench: _Bench | LinealError | None = None
-        while True:
-            try:
-                data = connection.recv_bytes()
+        with contextlib.suppress(EOFError, OSError):  # the parent is gone, or hears no more
+            while (data := connection.recv_bytes()) != END:
                 if bench is None:
                     bench = _opened(setup, stack)
                 connection.send_bytes(BEGUN)
                 connection.send_bytes(_answer(bench, data))
-            except (EOFError, OSError):
-                return  # the parent is gone, or wants nothing more
+            told = bench.close() if isinstance(bench, _Bench) else ()
+            connection.send_bytes(pickle.dumps(told))
 
 
 def _answer(bench: _Bench | LinealError, data: bytes) -> bytes:
@@ -105,24 +106,9 @@ def _answer(bench: _Bench | LinealError, data: bytes) -> bytes:
 
 
 def _stand_alone() -> None:
-    """Ends with its parent, however that ends, and by nothing else."""
-    from multiprocessing import parent_process
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not SIG_IGN: what a step starts would inherit it, and could not be told to end.
-        signal.signal(number, lambda number, frame: None)
-    if hasattr(os, "setpgid"):  # Ctrl-C in a terminal reaches neither it nor what it starts
-        os.setpgid(0, 0)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    if hasattr(os, "killpg"):
-        os.killpg(0, signal.SIGKILL)  # with all that a step started
-    os._exit(1)
+    """Ends with its parent, however that ends, and hears nobody else."""
+    parent = multiprocessing.parent_process()
+    ignore_in_worker(until_gone=None if parent is None else parent.join)
 
 
 def _be_as(setup: Setup) -> None:
@@ -223,8 +209,14 @@ def _bench(setup: Setup) -> Iterator[_Bench]:
         )
         _use_threads(setup.threads)
         try:
-            shop = workshop(loaded, folders.new, threads=setup.threads, mapped=True)
-            yield _Bench(definitions, queries, crossing, shop)
+            place = furnished(
+                loaded,
+                folders.new,
+                threads=setup.threads,
+                mapped=True,
+                stand_ins={name: pickle.loads(data) for name, data in setup.stand_ins.items()},
+            )
+            yield _Bench(setup.root, definitions, crossing, *place)
         finally:
             loaded.objects.abandon()
 
@@ -258,10 +250,16 @@ def _use_threads(count: int) -> None:
 class _Bench(NamedTuple):
     """Where a worker works: all that stays open from task to task."""
 
+    root: Path
     definitions: Definitions
-    queries: Queries
     crossing: Crossing
     workshop: Workshop
+    resources: Opened
+
+    def close(self) -> tuple[str, ...]:
+        """Close the resources, where user code runs; what was wrong with that, in sentences."""
+        with contextlib.chdir(self.root):
+            return self.resources.close()
 
     def work_on(self, data: bytes) -> Reply:
         try:

@@ -21,15 +21,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, WorkerDied
+from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, UsageError, WorkerDied
 from lineal.assets.executors import Finished
 from lineal.assets.perform import Done, Outcome, Task
 from lineal.crossing import Crossing
 from lineal.finder import ProjectFinder
 from lineal.heavy import HEAVY
 from lineal.snapshot import Snapshot
-from lineal.worker import BEGUN, PATIENT, Filter, Reply, Setup, serve
+from lineal.timeouts import overdue
+from lineal.worker import BEGUN, END, PATIENT, Filter, Reply, Setup, serve
 
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 _ENDING = 10.0  # seconds that workers have to close what they opened
 # What every worker needs, whatever the project imports.
 _ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lineal.storage.engine",
@@ -40,14 +42,22 @@ class Processes:
     """Implements assets.executors.Executor. Close it, or use it in a `with` block.
 
     Workers start when they are first needed. One that dies is replaced when it is next needed.
+
+    Args:
+        seen: the project as it was planned.
+        jobs: how many workers there may be.
+        stand_ins: in place of resources, by name.
+
+    Raises:
+        UsageError: what stands in for a resource can't be sent to a worker.
     """
 
     hands_over = False
 
-    def __init__(self, seen: Snapshot, jobs: int) -> None:
+    def __init__(self, seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any] = _NOTHING) -> None:
         self.slots = jobs
         self._crossing = Crossing(seen.graph)
-        self._setup = _setup(seen, jobs)
+        self._setup = _setup(seen, jobs, stand_ins)
         self._server = _Server(seen.definitions.finder)
         self._doubt = seen.observer.doubt
         self._workers: list[_Worker] = []
@@ -95,20 +105,23 @@ class Processes:
         self._workers.clear()
         self._finished.clear()
 
-    def close(self) -> None:
-        """Let the workers end, and what they opened be closed; kill those that don't."""
+    def close(self) -> tuple[str, ...]:
+        """Let the workers close what they opened, and end; kill those that don't.
+
+        What went wrong with that is told, one sentence each.
+        """
+        told: set[str] = set()
         for worker in self._workers:
-            if worker.task is not None:
-                worker.kill()
-            worker.pipe.close()
+            worker.dismiss()
         until = time.monotonic() + _ENDING
         for worker in self._workers:
-            worker.process.join(max(0.0, until - time.monotonic()))
+            told.update(worker.last_words(until))
             worker.kill()
         self._workers.clear()
         for descriptor in (self._waking, self._wake):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+        return tuple(sorted(told))
 
     def __enter__(self) -> Processes:
         return self
@@ -207,6 +220,23 @@ class _Worker:
             raise reply.raised
         return reply.done
 
+    def dismiss(self) -> None:
+        """Ask it to end. One that works will not be heard: it is killed."""
+        if self.task is not None:
+            self.kill()
+            return
+        with contextlib.suppress(OSError):
+            self.pipe.send_bytes(END)
+
+    def last_words(self, until: float) -> tuple[str, ...]:
+        """What went wrong when it closed what it had opened."""
+        told: tuple[str, ...] = ()
+        with contextlib.suppress(EOFError, OSError):
+            if self.pipe.poll(max(0.0, until - time.monotonic())):
+                told = pickle.loads(self.pipe.recv_bytes())
+        self.process.join(max(0.0, until - time.monotonic()))
+        return told
+
     def is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
@@ -299,7 +329,7 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _setup(seen: Snapshot, jobs: int) -> Setup:
+def _setup(seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any]) -> Setup:
     duckdb = dict(seen.packages.facts(["duckdb"], [], "exact").packages)["duckdb"]
     return Setup(
         root=seen.root,
@@ -312,7 +342,19 @@ def _setup(seen: Snapshot, jobs: int) -> Setup:
         path=tuple(sys.path),
         filters=tuple(_filters()),
         threads=max(1, (os.cpu_count() or 1) // jobs),
+        stand_ins={name: _sent(name, value) for name, value in stand_ins.items()},
     )
+
+
+def _sent(name: str, value: Any) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception as error:  # the user's class may raise anything
+        raise UsageError(
+            f"what stands in for the resource `{name}` can't be sent to a worker: "
+            f"{type(error).__name__}: {error}",
+            advice="run with jobs=1",
+        ) from error
 
 
 def _filters() -> Iterator[Filter]:
@@ -344,7 +386,7 @@ _ADVICE: Mapping[str, str] = {
 
 
 def _died(task: Task, code: int | None) -> WorkerDied:
-    name = task.asset.name
+    name = str(task.step)
     if code is not None and code < 0:
         signal_name = _signal_name(-code)
         return WorkerDied(
@@ -369,9 +411,6 @@ def _signal_name(number: int) -> str:
 
 
 def _late(task: Task) -> StepTimeout:
-    return StepTimeout(
-        f"`{task.asset.name}` took longer than its timeout of {task.timeout:g} s, and was killed",
-        where=str(task.asset.where),
-        advice="raise its `timeout`, or find out what it waits for: `lineal logs "
-        f"{task.asset.name}`",
-    )
+    error = overdue(str(task.step), task.timeout or 0.0, killed=True)
+    error.where = str(task.asset.where)
+    return error

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from lineal.assets.asset import Asset, CustomFormat
 from lineal.assets.perform import Workshop
 from lineal.definitions import Definitions
+from lineal.resources import Opened
 from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
 from lineal.user_code import Echo, UserCode
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Loaded(Protocol):
@@ -35,7 +39,14 @@ class Loaded(Protocol):
         ...
 
 
-def workshop(
+class Furnished(NamedTuple):
+    """A workshop, and the resources that are opened in it: to be closed when it is left."""
+
+    workshop: Workshop
+    opened: Opened
+
+
+def furnished(
     loaded: Loaded,
     scratch: Callable[[], Path],
     *,
@@ -43,7 +54,8 @@ def workshop(
     debugger: bool = False,
     threads: int | None = None,
     mapped: bool = False,
-) -> Workshop:
+    stand_ins: Mapping[str, Any] = _NOTHING,
+) -> Furnished:
     """A workshop over the real store.
 
     Args:
@@ -53,6 +65,7 @@ def workshop(
         threads: of DuckDB; None: as many as there are cores.
         mapped: tables are read from mapped memory. A file that somebody makes shorter meanwhile
             then ends the process.
+        stand_ins: in place of resources, by name.
     """
     from lineal.storage.engine import Engine
     from lineal.storage.vault import Vault
@@ -83,11 +96,14 @@ def workshop(
         echo,
         debugger,
     )
-    return Workshop(
+    opened = Opened(user_code.locate, stand_ins)
+    workshop = Workshop(
         vault,
         engine,
         user_code,
         scratch=scratch,
         as_path=Path,
+        open=opened.get,
         known_result=lambda _: None,
     )
+    return Furnished(workshop, opened)

@@ -21,13 +21,15 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineal.assets.asset import Files
 from lineal.assets.digest import SCHEME, digest_of
-from lineal.assets.errors import InputsChanged, SourceMissing, nearest
+from lineal.assets.errors import DefinitionError, InputsChanged, SourceMissing, nearest
+from lineal.assets.file_partitions import ByFile, placeholder_glob
 from lineal.assets.records import Observation, SourceFile
 from lineal.disk import Disk, digest_open, keep, kept
 
@@ -99,6 +101,31 @@ class Observer:
         Raises:
             SourceMissing: nothing matches, or what matches is no readable file.
         """
+        found = self._listed(source, files)
+        return _observation(source, [(name, file) for name, _, file in found])
+
+    def observe_slices(self, source: str, files: Files, by: ByFile) -> dict[str, Observation]:
+        """The same for a source whose partitions are its files, by key in order.
+
+        Raises:
+            SourceMissing: as `observe`.
+            DefinitionError: the path of a file gives no key.
+        """
+        matching = replace(files, pattern=placeholder_glob(files.pattern))
+        found = {path: (name, file) for name, path, file in self._listed(source, matching)}
+        whole = os.path.join(os.path.abspath(files.base), os.path.expanduser(files.pattern))
+        try:
+            keys = by.keys_of_files(found, os.path.normpath(whole))
+        except DefinitionError as error:
+            error.where = error.where or files.base
+            raise
+        return {
+            key: _observation(source, [found[path] for path in paths])
+            for key, paths in keys.items()
+        }
+
+    def _listed(self, source: str, files: Files) -> list[tuple[str, str, SourceFile]]:
+        """(relative path, path, what it holds) of each file that matches now, in their order."""
         place = _Place(files)
         try:
             found = sorted((place.relative(path), path) for path in place.matches())
@@ -109,8 +136,8 @@ class Observer:
             ) from error
         if not found:
             raise _missing(source, files, place)
-        seen: list[SourceFile] = []
-        for _, path in found:
+        seen: list[tuple[str, str, SourceFile]] = []
+        for name, path in found:
             try:
                 digest, identity = self._digest(path)
             except OSError as error:
@@ -118,14 +145,9 @@ class Observer:
                     f"source `{source}`: `{path}` can't be read: {error.strerror}",
                     where=path,
                 ) from error
-            seen.append(
-                SourceFile(self._recorded(path, place.absolute), digest, identity[2], identity)
-            )
-        # NUL is in no path and no digest, so the joined text says exactly what the pairs say.
-        pairs = "\0".join(
-            f"{name}\0{file.digest}" for (name, _), file in zip(found, seen, strict=True)
-        )
-        return Observation(source, tuple(seen), digest_of([SCHEME, "files", pairs]))
+            recorded = self._recorded(path, place.absolute)
+            seen.append((name, path, SourceFile(recorded, digest, identity[2], identity)))
+        return seen
 
     def unchanged(self, observation: Observation) -> bool:
         """Do the files still have the identity, and so the bytes, that they were observed with?
@@ -235,6 +257,14 @@ class Observer:
         relative = _relative(path, self._root)
         inside = relative != ".." and not relative.startswith(".." + os.sep)
         return _posix(relative if inside or not absolute else path)
+
+
+def _observation(source: str, found: Sequence[tuple[str, SourceFile]]) -> Observation:
+    # NUL is in no path and no digest, so the joined text says exactly what the pairs say.
+    pairs = "\0".join(f"{name}\0{file.digest}" for name, file in found)
+    return Observation(
+        source, tuple(file for _, file in found), digest_of([SCHEME, "files", pairs])
+    )
 
 
 class _Place:

@@ -30,6 +30,7 @@ from lineal.assets.ports import (
 )
 from lineal.assets.records import (
     Acceptance,
+    Brief,
     CheckResult,
     Column,
     Content,
@@ -39,6 +40,7 @@ from lineal.assets.records import (
     Observation,
     Publication,
     Recipe,
+    Retirement,
     RunStarted,
     SourceFile,
     StoredObject,
@@ -220,6 +222,8 @@ class MemoryPast(Past):
 
     def current(self, asset: str, partition: str | None) -> Materialization | None:
         runs = [f.run for f in self.facts if isinstance(f, RunStarted)]
+        if partition in self.retired(asset):
+            return None
         published = [f for f in self.facts if isinstance(f, Publication)]
         own = [f for f in published if (f.asset, f.partition) == (asset, partition)]
         own.sort(key=lambda f: runs.index(f.run))  # stable: within a run, by position
@@ -228,6 +232,27 @@ class MemoryPast(Past):
     def last(self, asset: str, partition: str | None) -> Materialization | None:
         found = [m for m in self.made.values() if (m.asset, m.partition) == (asset, partition)]
         return found[-1] if found else None
+
+    def partitions(self, asset: str) -> Mapping[str | None, Brief]:
+        keys = {f.partition for f in self.facts if isinstance(f, Publication) and f.asset == asset}
+        found = {}
+        for key in keys.difference(self.retired(asset)):
+            made = self.current(asset, key)
+            assert made is not None and made.content is not None
+            plain = not made.checks and not made.unwatched
+            found[key] = Brief(
+                made.id, made.fingerprint, made.content.digest, made.content.objects, 1.0, plain
+            )
+        return found
+
+    def retired(self, asset: str) -> Mapping[str | None, Retirement]:
+        found: dict[str | None, Retirement] = {}
+        for fact in self.facts:
+            if isinstance(fact, Retirement) and fact.asset == asset:
+                found[fact.partition] = fact
+            elif isinstance(fact, Publication) and fact.asset == asset:
+                found.pop(fact.partition, None)
+        return found
 
     def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
         made = [f for f in self.later if isinstance(f, Materialization)]

@@ -121,7 +121,13 @@ class Workbench:
     def around(self, past: MemoryPast) -> Surroundings:
         return Surroundings(
             workshop=Workshop(
-                self.vault, self.files, self.calls, lambda: "/scratch", str, lambda _: None
+                self.vault,
+                self.files,
+                self.calls,
+                scratch=lambda: "/scratch",
+                as_path=str,
+                open=lambda resource, parameters: resource(),
+                known_result=lambda _: None,
             ),
             executor=Inline,
             journal=self.journal,

@@ -16,6 +16,7 @@ from lineal.assets.records import (
     Publication,
     Recipe,
     RecipePart,
+    Retirement,
     RunEnded,
     RunStarted,
     SourceFile,
@@ -123,6 +124,12 @@ class Run:
         return Publication(
             self.environment, made.asset, made.partition, made.id, made.content.digest, self.id
         )
+
+    def retire(self, made: Materialization, reason: str = "its file is gone") -> Retirement:
+        """A partition that is no more, whatever is current."""
+        fact = Retirement(self.environment, made.asset, made.partition, made.id, reason, self.id)
+        self.journal.append([fact])
+        return fact
 
     def observe(self, asset: str, content: Content, *files: SourceFile) -> Materialization:
         return self.make(asset, content, kind="files", files=files)

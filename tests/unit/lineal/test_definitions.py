@@ -197,6 +197,13 @@ def test_an_import_error_names_the_users_own_line(root: Path) -> None:
     assert type(error.__cause__).__name__ == "JSONDecodeError"
 
 
+def test_a_word_that_cant_be_right_is_told_with_the_users_own_line(root: Path) -> None:
+    text = "import lineal\n\nMONTHS = lineal.monthly('2013-13')\n"
+    write(root, pipeline="import helpers\n", helpers=text)
+    error = failure(root)
+    assert (error.where, error.message) == ("helpers.py:3", "`start` of `monthly` is '2013-13'")
+
+
 def test_a_syntax_error_shows_the_line_and_a_caret(root: Path) -> None:
     write(root, pipeline="import helpers\n", helpers="def f(:\n    pass\n")
     error = failure(root)

@@ -13,8 +13,10 @@ import lineal
 
 ROOT = Path(__file__).parents[3]
 NAMES = {
-    "Folder", "Result", "__version__", "asset", "check", "checks", "columns", "csv", "json",
-    "opaque", "open", "parquet", "register", "source", "sql_asset", "sql_assets",
+    "Folder", "Partition", "Result", "Retry", "__version__", "asset", "by_column", "by_file",
+    "check", "checks", "columns", "csv", "daily", "every", "grid", "hourly", "json", "last",
+    "monthly", "only", "opaque", "open", "parquet", "previous", "register", "resource", "secret",
+    "source", "sql_asset", "sql_assets", "static", "weekly",
 }  # fmt: skip
 HEAVY = "click rich pandas pyarrow duckdb numpy sklearn sqlglot tomllib importlib.metadata"
 

@@ -36,6 +36,9 @@ limit = 3
 [packages]
 policy = "minor"
 pandas = "exact"
+
+[pools]
+database = 2
 """
 
 
@@ -76,6 +79,7 @@ def test_everything_that_can_be_set_is_read(root: Path) -> None:
     }
     assert found.parameters["raw/orders"] == {"limit": 3}
     assert found.packages == {"policy": "minor", "pandas": "exact"}
+    assert found.pools == {"database": 2}
 
 
 def test_rows_say_each_value_and_the_line_it_is_from(root: Path) -> None:
@@ -86,6 +90,7 @@ def test_rows_say_each_value_and_the_line_it_is_from(root: Path) -> None:
     assert rows["parameters.delay_model.learning_rate"] == ("0.05", f"{file}:12")
     assert rows["parameters.raw/orders.limit"] == ("3", f"{file}:16")
     assert rows["packages.pandas"] == ("exact", f"{file}:20")
+    assert rows["pools.database"] == ("2", f"{file}:23")
     (root / "lineal.toml").write_text("")
     rows = {name: (value, origin) for name, value, origin in load_settings(root).as_rows()}
     assert rows["run.jobs"] == ("1", "default")
@@ -123,7 +128,10 @@ def test_a_pyproject_that_does_not_speak_of_lineal_is_nobodys(root: Path) -> Non
         ("[packages]\npandas = 3\n", 2, "the policy of `pandas` is 3"),
         ("[packages]\npandas = [3]\n", 2, "the policy of `pandas` is [3]"),
         ("[environments.prod]\npromote = true\n", 1, "[environments] is not built yet"),
-        ("[pools]\ndatabase = 2\n", 1, "[pools] is not built yet"),
+        ("[pools]\ndatabase = 0\n", 2, "`pools.database` is 0"),
+        ("[pools]\ndatabase = true\n", 2, "`pools.database` is True"),
+        ("[pools]\ndatabase = '2'\n", 2, "`pools.database` is '2'"),
+        ("pools = 2\n", 1, "`pools` is 2"),
         ("[run\n", 1, "not TOML"),
     ],
 )

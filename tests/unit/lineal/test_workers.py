@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lineal.assets.errors import InputsChanged, StepTimeout, UserCodeError, WorkerDied
+from lineal.assets.errors import InputsChanged, StepTimeout, UsageError, UserCodeError, WorkerDied
 from lineal.assets.names import Step
 from lineal.assets.perform import Done, Task
 from lineal.assets.plan import plan
@@ -292,6 +292,7 @@ import os
 from lineal import asset, sql_asset
 
 sql_asset("one", path="one.sql")
+sql_asset("other", f"select {os.getpid()} as n")
 SEED = os.getpid()
 
 @asset
@@ -310,13 +311,61 @@ def test_sql_that_changed_since_the_plan_is_not_run(tmp_path: Path) -> None:
         assert error.where == "one.sql"
 
 
-def test_a_constant_that_is_another_in_a_worker_is_named(tmp_path: Path) -> None:
+def test_what_is_computed_to_something_else_in_a_worker_is_named(tmp_path: Path) -> None:
     made = project(tmp_path / "p", SQL_PIPELINE)
     (made.root / "one.sql").write_text("select 1 as n")
     with made.look() as seen, Processes(seen, 1) as workers:
         error = done(workers, task(seen, "seeded"))["seeded"].error
         assert isinstance(error, InputsChanged)
         assert "`pipeline.SEED` is another" in error.message
+        error = done(workers, task(seen, "other"))["other"].error
+        assert isinstance(error, InputsChanged)
+        assert "`other` is declared otherwise in a worker" in error.message
+
+
+RESOURCES = """
+from pathlib import Path
+from lineal import asset, resource
+
+@resource
+def tool():
+    with open(Path(__file__).parent / "tool", "a") as file:
+        file.write("opened ")
+        yield "a tool"
+        file.write("closed")
+        raise ValueError("it broke")
+
+@resource
+def other():
+    yield "another"
+
+@asset
+def first(tool, other):
+    return f"first with {tool}, {other}"
+
+@asset
+def second(tool):
+    return f"second with {tool}"
+"""
+
+
+def test_a_worker_opens_a_resource_once_and_closes_it_at_the_end(tmp_path: Path) -> None:
+    made = project(tmp_path / "p", RESOURCES)
+    with made.look() as seen:
+        given: dict[str, Any] = {"tool": {}, "other": {}}
+        tasks = [replace(task(seen, name), resources=given) for name in ("first", "second")]
+        workers = Processes(seen, 1, {"other": "a stand-in"})
+        found = [done(workers, each)[each.step.asset] for each in tasks]
+        assert value(seen, found[0]) == "first with a tool, a stand-in"
+        assert value(seen, found[1]) == "second with a tool"
+        (told,) = workers.close()
+        assert told.startswith("closing the resource `tool`: it raised ValueError: it broke")
+    assert (made.root / "tool").read_text() == "opened closed"
+
+
+def test_what_stands_in_for_a_resource_must_be_picklable(seen: Snapshot) -> None:
+    with pytest.raises(UsageError, match="what stands in for the resource `tool` can't be sent"):
+        Processes(seen, 1, {"tool": lambda: 1})
 
 
 # ------------------------------------------------------------------------------- the end

@@ -1,0 +1,116 @@
+"""Which partitions there are at a moment, and which of its inputs each step reads.  PURE"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lineal.assets.asset import Asset, Input
+from lineal.assets.facts import Reading
+from lineal.assets.graph import Graph
+from lineal.assets.keys import Keys, Listed
+from lineal.assets.mapping import reads
+from lineal.assets.names import Step
+from lineal.assets.records import Materialization
+
+_WHOLE: tuple[None] = (None,)
+_AS_A_WHOLE = Reading(_WHOLE, many=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """Implements `lineal.assets.facts.Slicing` over a graph.
+
+    A partition exists where its definition has the key, and each input that is read key by key
+    has something for it.
+
+    Args:
+        now: UTC seconds since 1970.
+        found: the keys of sources that their files give, and of assets that their data give.
+    """
+
+    graph: Graph
+    now: float
+    found: Mapping[str, Sequence[str]]
+    _keys: dict[str, Keys | None] = field(default_factory=dict)
+    _readings: dict[tuple[str, str | None, Input], Reading] = field(default_factory=dict)
+
+    def keys(self, asset: str) -> Sequence[str | None]:
+        known = self._partitions(self._asset(asset))
+        return _WHOLE if known is None else known
+
+    def units(self, asset: str) -> Sequence[str | None]:
+        found = self._asset(asset)
+        return _WHOLE if found.sliced_by is not None else self.keys(asset)
+
+    def unit(self, asset: str, key: str | None) -> str | None:
+        return None if self._asset(asset).sliced_by is not None else key
+
+    def behind(self, asset: str) -> Sequence[Step]:
+        found = self._asset(asset)
+        return (Step(found.name),) if found.sliced_by is not None else ()
+
+    def read(self, reader: str, key: str | None, given: Input) -> Reading:
+        source = self._asset(given.asset or given.parameter)
+        if source.partitions is None:
+            return _AS_A_WHOLE
+        ours = self._asset(reader).partitions if key is not None else None
+        place = (reader, key if ours is not None else None, given)
+        if place not in self._readings:
+            known = self._partitions(source) or Listed(())
+            who = f"`{given.parameter}` of `{reader}`"
+            keys = reads(ours, key, source.partitions, known, given.marker, who)
+            if ours is not None and given.marker is None and tuple(keys) == (key,):
+                return Reading(keys, many=False)
+            one = given.marker is not None and given.marker.word == "previous"
+            self._readings[place] = Reading(keys, many=not one)
+        return self._readings[place]
+
+    def _asset(self, output: str) -> Asset:
+        return self.graph.assets[self.graph.maker[output]]
+
+    # --------------------------------------------------------------------------- which there are
+
+    def _partitions(self, asset: Asset) -> Keys | None:
+        """The keys of an asset; None when it has no partitions."""
+        if asset.partitions is None:
+            return None
+        if asset.name not in self._keys:
+            self._keys[asset.name] = self._now(asset)
+        return self._keys[asset.name]
+
+    def _now(self, asset: Asset) -> Keys:
+        if asset.partitions is None:
+            return Listed(())
+        if asset.partitions_of is not None:
+            there = self._partitions(self.graph.assets[asset.partitions_of])
+            keys = there if there is not None else Listed(())
+        else:
+            keys = asset.partitions.keys(self.now, self.found.get(asset.name, ()))
+        if asset.sliced_by is not None:
+            return keys
+        for given in asset.inputs:
+            keys = self._with_something_to_read(asset, keys, given)
+        return keys
+
+    def _with_something_to_read(self, asset: Asset, keys: Keys, given: Input) -> Keys:
+        """Those for which an input has something; the first may have none before it."""
+        source = self._asset(given.asset or given.parameter)
+        if source.partitions is None or (given.marker and given.marker.word != "last"):
+            return keys
+        there = self._partitions(source) or Listed(())
+        if asset.partitions == source.partitions and there == keys:
+            return keys
+        found = [
+            key
+            for key in keys
+            if len(reads(asset.partitions, key, source.partitions, there, given.marker))
+        ]
+        return keys if len(found) == len(keys) else Listed(found, keys.period)
+
+
+def slices_of(whole: Materialization | None) -> list[str]:
+    """The keys in which an asset was published by a column, in order."""
+    if whole is None:
+        return []
+    return [key for key, _ in whole.metadata.get("slices", ())]

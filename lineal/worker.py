@@ -28,6 +28,7 @@ from lineal.assets.records import Recipe
 from lineal.crossing import Crossing
 from lineal.definitions import Definitions, load
 from lineal.disk import Disk
+from lineal.forkserver import PATIENT
 from lineal.interrupts import ignore_in_worker
 from lineal.resources import Opened
 from lineal.snapshot import bind, digest_in
@@ -39,9 +40,6 @@ from lineal.storage.vault import Written
 from lineal.workshop import furnished
 
 BEGUN = END = b""
-# OpenMP has as many threads as in one process, for their number shows in the last bits of results;
-# but those of several workers share the cores, so that one that waits must not spin.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 class Filter(NamedTuple):

@@ -7,7 +7,6 @@ harms no other. See docs/decisions/0012-worker-processes.md.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import pickle
 import signal
@@ -18,24 +17,19 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, UsageError, WorkerDied
 from lineal.assets.executors import Finished
 from lineal.assets.perform import Done, Outcome, Task
 from lineal.crossing import Crossing
-from lineal.finder import ProjectFinder
-from lineal.heavy import HEAVY
+from lineal.forkserver import Server
 from lineal.snapshot import Snapshot
 from lineal.timeouts import overdue
-from lineal.worker import BEGUN, END, PATIENT, Filter, Reply, Setup, serve
+from lineal.worker import BEGUN, END, Filter, Reply, Setup, serve
 
 _NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 _ENDING = 10.0  # seconds that workers have to close what they opened
-# What every worker needs, whatever the project imports.
-_ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lineal.storage.engine",
-           "lineal.storage.content", "lineal.storage.arrivals")  # fmt: skip
 
 
 class Processes:
@@ -58,7 +52,7 @@ class Processes:
         self.slots = jobs
         self._crossing = Crossing(seen.graph)
         self._setup = _setup(seen, jobs, stand_ins)
-        self._server = _Server(seen.definitions.finder)
+        self._server = Server(seen.definitions.finder)
         self._doubt = seen.observer.doubt
         self._workers: list[_Worker] = []
         self._finished: list[Finished] = []
@@ -139,7 +133,7 @@ class Processes:
             self._workers.remove(worker)
         if len(self._workers) >= self.slots:
             raise RuntimeError(f"more than {self.slots} tasks at once")
-        worker = self._server.start(self._setup)
+        worker = _Worker(*self._server.start(serve, self._setup))
         self._workers.append(worker)
         return worker
 
@@ -254,79 +248,7 @@ class _Worker:
         self.pipe.close()
 
 
-# ------------------------------------------------------------------------------------ starting
-
-
-class _Server:
-    """Starts workers: forks of a process that has imported what is installed, and no more.
-
-    No thread of ours is copied, and none of the project's modules: those a worker imports itself.
-    """
-
-    def __init__(self, finder: ProjectFinder) -> None:
-        known = multiprocessing.get_all_start_methods()
-        self._context: Any = multiprocessing.get_context(
-            "forkserver" if "forkserver" in known else "spawn"
-        )
-        self._finder = finder
-
-    def start(self, setup: Setup) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs, setup), name="lineal-worker")
-        with _without_main():
-            self._ensure_running()
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
-
-    def _ensure_running(self) -> None:
-        """Nothing if it runs. It looks for modules where we do, but not in the project."""
-        if self._context.get_start_method() != "forkserver":
-            return
-        from multiprocessing.forkserver import ensure_running
-
-        self._context.set_forkserver_preload(self._installed())
-        folders = [
-            entry for entry in sys.path if entry and not self._is_projects(Path(entry).resolve())
-        ]
-        given = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
-        given |= {name: os.environ.get(name, value) for name, value in PATIENT.items()}
-        before = {name: os.environ.get(name) for name in given}
-        os.environ.update(given)
-        try:
-            ensure_running()
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
-
-    def _is_projects(self, folder: Path) -> bool:
-        return folder == self._finder.root or self._finder.searches(folder)
-
-    def _installed(self) -> list[str]:
-        """The libraries that take long to import, as far as the project says it needs them."""
-        said = {
-            name
-            for source in list(self._finder.sources.values())
-            for name in source.analysis.modules
-            if name.partition(".")[0] in HEAVY
-        }
-        wanted = [*_ALWAYS, *sorted(said)]
-        return [name for name in wanted if not self._finder.is_project(name)]
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """multiprocessing has a child run the `__main__` of its parent again, which for a script means
-    to start all over. A worker needs nothing of it.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+# ------------------------------------------------------------------------------------- setting up
 
 
 def _setup(seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any]) -> Setup:

@@ -195,6 +195,15 @@ def test_an_idle_worker_that_is_killed_is_replaced(seen: Snapshot, workers: Proc
     assert value(seen, done(workers, task(seen, "process"))["process"])[0] != pid
 
 
+def test_what_a_worker_did_not_begin_goes_to_another(seen: Snapshot, workers: Processes) -> None:
+    pid = value(seen, done(workers, task(seen, "process"))["process"])[0]
+    os.kill(pid, signal.SIGSTOP)
+    workers.submit(task(seen, "process"))
+    os.kill(pid, signal.SIGKILL)
+    ((_, found),) = workers.wait(60)
+    assert value(seen, found)[0] != pid
+
+
 def test_a_wait_ends_when_it_is_woken(workers: Processes) -> None:
     workers.wake()
     assert workers.wait(60) == ()

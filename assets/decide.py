@@ -56,7 +56,7 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
             return Decision(Stale(reasons.distinct(why)), "wait", used)
         return Decision(Pending(pending, _columns_of(asset, pending)), "wait", used)
     prints = fingerprints(graph, step, used, facts)
-    never_reuse = reasons.never_reuse(asset, current, facts)
+    never_reuse = reasons.never_reuse(asset, step.partition, current, facts)
     if not never_reuse:
         kept = _kept(graph, step, used, prints, current, facts)
         if kept is not None:
@@ -437,7 +437,7 @@ def _decide_fetch(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> 
     asset = graph.assets[step.asset]
     current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
     last = {o: facts.past.last(o, step.partition) for o in asset.outputs}
-    why = reasons.fetch(asset, current, facts)
+    why = reasons.fetch(asset, step.partition, current, facts)
     kept = {o: m for o, m in current.items() if m is not None and m.content is not None}
     if "forced" not in {r.kind for r in why}:
         refused = {o: m for o, m in last.items() if m is not None and m.outcome == "blocked"}

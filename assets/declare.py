@@ -359,7 +359,7 @@ def _check(
                 advice="a check may take a resource as a parameter of its name",
             )
         tested = asset_name(target)
-        signature = read_signature(function, {}, str(where))
+        signature = read_signature(function, {}, str(where), yields=False)
         if signature.takes_rest or signature.folder_parameter:
             raise DefinitionError(
                 f"the check `{own_name(function)}` takes `**` or a folder",

@@ -43,6 +43,10 @@ class Executor(Protocol):
         """What finished: at least one, or none when the time is over. Sleeps if nothing runs."""
         ...
 
+    def wake(self) -> None:
+        """End a `wait`, at once or the next. May be called in a signal handler."""
+        ...
+
     def give_up(self) -> None:
         """Kill what is under way, now: nothing more of it finishes."""
         ...
@@ -67,6 +71,9 @@ class Inline:
         if not found and seconds:
             time.sleep(seconds)
         return found
+
+    def wake(self) -> None:
+        """Whoever waits here sleeps for a moment only."""
 
     def give_up(self) -> None:
         """Nothing is under way between two calls."""

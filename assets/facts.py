@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -97,7 +97,7 @@ class Facts:
             object that a run brings back does not change what was decided.
         file_digest: digest of a project file now, or None; remembered likewise.
         now: UTC seconds since 1970.
-        forced: assets the person asked to make whatever the verdict.
+        forced: what a person asked to make whatever the verdict: units, by asset name.
         slices: which partitions there are.
         resources: resolved parameters of each resource, by name.
     """
@@ -112,7 +112,7 @@ class Facts:
     present: Callable[[Content], bool]
     file_digest: Callable[[str], str | None]
     now: float
-    forced: frozenset[str] = field(default_factory=frozenset)
+    forced: Mapping[str, Container[str | None]] = field(default_factory=dict)
     slices: Slicing = field(default_factory=Whole)
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -139,7 +139,6 @@ class _Loop:
         self.undecided: set[Step] = set()  # those to which the plan applies no more
         self.void: set[Step] = set()  # under way on what holds no more: to be done once more
         self.used: dict[str, int] = {}  # places of each pool
-        self.told_stopping = False
 
     @property
     def facts(self) -> Facts:
@@ -232,19 +231,11 @@ class _Loop:
     def _start_what_is_ready(self) -> None:
         """Begin with steps while there is room; those that need no work are settled at once."""
         self._wake_rested()
-        while not self._stopping() and len(self.running) < self.executor.slots:
+        while not self.around.stopping() and len(self.running) < self.executor.slots:
             step = self.worklist.next(self._fits)
             if step is None:
                 return
             self._one(step)
-
-    def _stopping(self) -> bool:
-        if not self.around.stopping():
-            return False
-        if not self.told_stopping:
-            self.told_stopping = True
-            self.around.announcer.stopping(tuple(self.running))
-        return True
 
     def _fits(self, step: Step) -> bool:
         """Do its pools have room, and may it run beside what runs?"""
@@ -271,7 +262,7 @@ class _Loop:
         now = time.perf_counter()
         for step, (until, attempt) in list(self.resting.items()):
             full = len(self.running) >= self.executor.slots
-            if until <= now and not full and not self._stopping() and self._fits(step):
+            if until <= now and not full and not self.around.stopping() and self._fits(step):
                 del self.resting[step]
                 self._attempt(step, attempt.decision, attempt.failed)
 

@@ -21,6 +21,14 @@ class Step(NamedTuple):
         return self.asset if self.partition is None else f"{self.asset} {self.partition}"
 
 
+def in_partition(name: str, partition: str | None) -> str:
+    """`flights` or `flights@9f3a2c`, of a partition: `flights 2013-12@9f3a2c`."""
+    if partition is None:
+        return name
+    asset, at, digest = name.partition("@")
+    return f"{asset} {partition}{at}{digest}"
+
+
 def check_name(name: object, where: str | None = None) -> str:
     """The name itself if it can be an asset's; raises DefinitionError saying why it can't."""
     if not isinstance(name, str):

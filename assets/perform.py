@@ -143,6 +143,8 @@ class Workshop:
     as_path: Callable[[str], Any]
     open: Callable[[Resource, Mapping[str, Any]], Any]  # a resource, once a worker
     known_result: Callable[[str], CheckResult | None]
+    # A block that ends with StepTimeout when it takes longer; in a worker process it is killed.
+    limited: Callable[[float | None, str], AbstractContextManager[None]]
 
 
 def work(task: Task, workshop: Workshop) -> Done:
@@ -170,14 +172,13 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
     started = time.perf_counter()
     asset = task.asset
     traced: Trace | None = None
-    if asset.kind == "files":
-        values = {asset.name: _ingest(task, workshop)}
-    elif asset.kind == "sql":
-        values = {asset.name: _query(task, workshop)}
+    if asset.kind in ("files", "sql"):
+        with workshop.limited(task.timeout, str(task.step)):
+            value = _ingest(task, workshop) if asset.kind == "files" else _query(task, workshop)
+            made = {asset.name: _canonical(asset, asset.name, value, workshop)}
     else:
-        returned, traced = _call(task, workshop)
-        values = _by_output(asset, returned)
-    made = {output: _canonical(asset, output, value, workshop) for output, value in values.items()}
+        values, traced = _call(task, workshop)
+        made = {o: _canonical(asset, o, value, workshop) for o, value in values.items()}
     seconds = time.perf_counter() - started
     if traced is None:
         return Outcome(made, seconds)
@@ -230,7 +231,7 @@ def versions_of(task: Task, handed: Handed) -> Versions:
     return found if handed.many else found[0]
 
 
-def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
+def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
     asset = task.asset
     if asset.function is None:
         raise StepError(f"`{asset.name}` has no function")
@@ -242,10 +243,11 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
     if asset.takes_partition and asset.partitions is not None and task.step.partition is not None:
         arguments["partition"] = asset.partitions.partition(task.step.partition)
     declared = [path for paths in task.paths.values() for path in paths]
-    with workshop.user_code.running(task.recipe, task.log, declared) as trace:
+    limit = workshop.limited(task.timeout, str(task.step))
+    with workshop.user_code.running(task.recipe, task.log, declared) as trace, limit:
         arguments.update(_from_outside(asset, task.parameters, task, workshop))
-        returned = call_by_name(asset.function, arguments)
-        returned = _exhausted(returned)
+        values = _by_output(asset, call_by_name(asset.function, arguments))
+        values = {o: _taken_in(asset, o, value, workshop) for o, value in values.items()}
     drifted = workshop.user_code.drift(asset)
     if drifted is not None:
         raise StepError(
@@ -254,7 +256,7 @@ def _call(task: Task, workshop: Workshop) -> tuple[Any, Trace]:
             advice="a constant that code changes can't be part of a recipe: "
             "return the value, or make it an asset",
         )
-    return returned, trace
+    return values, trace
 
 
 def _from_outside(
@@ -276,11 +278,12 @@ def call_by_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
     return function(*positional, **given)
 
 
-def _exhausted(returned: Any) -> Any:
-    """A generator's code is user code: it must run where user code runs."""
-    if isinstance(returned, Iterator) and hasattr(returned, "gi_frame"):
-        return list(returned)
-    return returned
+def _taken_in(asset: Asset, output: str, value: Any, workshop: Workshop) -> Any:
+    """The code of an iterator is user code: its batches are taken in where user code runs."""
+    whole = value.value if isinstance(value, Result) else value
+    if not isinstance(whole, Iterator) and not hasattr(whole, "read_next_batch"):
+        return value
+    return _canonical(asset, output, value, workshop)
 
 
 def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
@@ -355,6 +358,8 @@ def _listed(names: Any) -> str:
 
 
 def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Made:
+    if isinstance(value, Made):  # it was taken in already
+        return value
     result = value if isinstance(value, Result) else Result(value)
     if result.value is None and _promises_a_value(asset):
         raise ContentError(

@@ -51,7 +51,7 @@ def own(
             found.append(Reason("contract_changed", CONTRACT))
         if made is None and not found:
             found.append(Reason("never_made", "never published"))
-    found.extend(never_reuse(asset, current, facts))
+    found.extend(never_reuse(asset, partition, current, facts))
     return distinct(found)
 
 
@@ -60,10 +60,12 @@ def _any_success(output: str, partition: str | None, facts: Facts) -> Materializ
     return last if last is not None and last.content is not None else None
 
 
-def never_reuse(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
+def never_reuse(
+    asset: Asset, partition: str | None, current: Currents, facts: Facts
+) -> tuple[Reason, ...]:
     """Reasons that ask for a computation even if this very one was made before."""
     found: list[Reason] = []
-    if asset.name in facts.forced:
+    if partition in facts.forced.get(asset.name, ()):
         found.append(Reason("forced"))
     if asset.volatile:
         found.append(Reason("volatile"))
@@ -318,10 +320,12 @@ def _object_names(content: Content) -> str:
     return f"objects/{first.digest[:2]}/{first.digest[:12]}….{first.suffix}" if first else "files"
 
 
-def fetch(asset: Asset, current: Currents, facts: Facts) -> tuple[Reason, ...]:
+def fetch(
+    asset: Asset, partition: str | None, current: Currents, facts: Facts
+) -> tuple[Reason, ...]:
     """Why a source must be fetched: never, lost, due, forced, or another contract."""
     found: list[Reason] = []
-    if asset.name in facts.forced:
+    if partition in facts.forced.get(asset.name, ()):
         found.append(Reason("forced"))
     if asset.volatile:
         found.append(Reason("volatile"))

@@ -86,8 +86,8 @@ class Announcer:
     def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
         """An attempt failed; in `pause` seconds the next one, `attempt` of at most `of`, begins."""
 
-    def stopping(self, running: Sequence[Step]) -> None:
-        """The run was asked to end: these may end by themselves."""
+    def stopping(self) -> None:
+        """The run was asked to end: what runs may end by itself. Told in a thread of its own."""
 
     def tick(self) -> None:
         """Time went by while steps run."""

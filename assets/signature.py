@@ -47,6 +47,7 @@ def read_signature(
     where: str,
     *,
     partitioned: bool = False,
+    yields: bool = True,
 ) -> Signature:
     """Read a signature.
 
@@ -55,10 +56,18 @@ def read_signature(
         named: `inputs=`: parameter → asset name, or a marker.
         where: for errors.
         partitioned: has it partitions? Then a parameter may be called `partition`.
+        yields: may it be a generator function: the batches of a table?
 
     Raises:
-        DefinitionError: `*args`, a coroutine or generator, a default without canonical form, …
+        DefinitionError: `*args`, a coroutine, a default without canonical form, …
     """
+    if not yields and inspect.isgeneratorfunction(inspect.unwrap(function)):
+        name = getattr(function, "__name__", repr(function))
+        raise DefinitionError(
+            f"`{name}`: it can't `yield`",
+            where=where,
+            advice="a check returns a bool, or the rows that fail",
+        )
     try:
         return _Reading(function, named, where, partitioned).read()
     except Unsettled:
@@ -133,11 +142,6 @@ class _Reading:
         if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
             raise self._error(
                 "an asset can't be `async`", "write `def`, and `asyncio.run(…)` inside"
-            )
-        if inspect.isgeneratorfunction(plain):
-            raise self._error(
-                "an asset returns its value, it can't `yield`",
-                "for a table in batches return a `pyarrow.RecordBatchReader`",
             )
 
     def _sort(self, parameter: inspect.Parameter) -> None:

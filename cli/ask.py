@@ -10,6 +10,8 @@ from lineal.cli import render
 from lineal.cli.documents import dumps, planned_step, rows_document
 from lineal.cli.make import JSON
 
+PARTITION = click.option("--partition", metavar="P", help="Of this partition of it.")
+
 
 @click.command()
 @click.option("-v", "--verbose", is_flag=True, help="One line an asset.")
@@ -21,7 +23,7 @@ def status(verbose: bool, as_json: bool) -> None:
     Example:  lineal status -v
     """
     import lineal.project
-    from lineal.cli.describe import status_lines
+    from lineal.cli.standing import status_lines
 
     project = lineal.project.open()
     found = project.status()
@@ -34,18 +36,21 @@ def status(verbose: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("step")
+@PARTITION
 @JSON
-def why(step: str, as_json: bool) -> None:
+def why(step: str, partition: str | None, as_json: bool) -> None:
     """Explain why STEP is stale or fresh: code, parameters, packages, inputs, down to the columns.
 
     \b
-    Example:  lineal why features
+    Examples:
+      lineal why features
+      lineal why features --partition 2024-01
     """
     import lineal.project
     from lineal.cli.describe import why_document, why_lines
 
     project = lineal.project.open()
-    found = project.why(step)
+    found = project.why(step, partition)
     if as_json:
         click.echo(dumps(why_document(found)))
         return
@@ -55,19 +60,22 @@ def why(step: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("asset")
+@PARTITION
 @click.option("-v", "--verbose", is_flag=True, help="All columns and versions.")
 @JSON
-def show(asset: str, verbose: bool, as_json: bool) -> None:
+def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> None:
     """Describe ASSET, or a version of it (ASSET@DIGEST): columns, checks, versions.
 
     \b
-    Example:  lineal show flights
+    Examples:
+      lineal show flights
+      lineal show flights --partition 2024-01
     """
     import lineal.project
     from lineal.cli.describe import show_document, show_lines
 
     project = lineal.project.open()
-    found = project.show(asset)
+    found = project.show(asset, partition)
     if as_json:
         click.echo(dumps(show_document(found)))
         return
@@ -77,15 +85,18 @@ def show(asset: str, verbose: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("asset")
-def path(asset: str) -> None:
+@PARTITION
+def path(asset: str, partition: str | None) -> None:
     """Print the absolute paths of the current objects of ASSET, one a line, nothing else.
 
     \b
-    Example:  python -c "import pandas; print(pandas.read_parquet('$(lineal path flights)'))"
+    Examples:
+      python -c "import pandas; print(pandas.read_parquet('$(lineal path flights)'))"
+      lineal path flights --partition 2024-01
     """
     import lineal.project
 
-    for found in lineal.project.open().path(asset):
+    for found in lineal.project.open().path(asset, partition):
         click.echo(str(found))
 
 
@@ -165,13 +176,15 @@ def sql(query: str | None, form: str | None, as_json: bool) -> None:
 @click.option("-n", "most", type=click.IntRange(1), default=20, help="How many to list.")
 @JSON
 def runs(run: str | None, most: int, as_json: bool) -> None:
-    """List the latest runs, or tell what RUN made and why.
+    """List the latest runs, or tell the story of RUN: when, what it made and why, what failed.
 
     \b
-    Example:  lineal runs r12
+    Examples:
+      lineal runs -n 5
+      lineal runs r12
     """
     import lineal.project
-    from lineal.cli.describe import run_lines, runs_document, runs_lines
+    from lineal.cli.story import run_lines, runs_document, runs_lines
 
     project = lineal.project.open()
     style = render.Style.of_terminal()

@@ -1,119 +1,29 @@
-"""What the asking verbs say: status, why, show, runs; as lines for people and values for JSON."""
+"""What the asking verbs say: status, why, show; as lines for people and values for JSON."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from lineal.answers import Explanation, RunStory, Shown, Status
+from lineal.answers import Explanation, InputNow, Shown
 from lineal.assets.names import Step
-from lineal.assets.plan import PlannedStep
+from lineal.assets.notebook import size_text
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
 from lineal.assets.verdicts import Stale
-from lineal.cli.documents import planned_step, reasons
+from lineal.cli.documents import planned_step
+from lineal.cli.outcomes import SEVERAL, sample_table
+from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
     Style,
     cell,
     duration,
-    item,
-    listed,
     moment,
     name_column,
     plural,
-    reason_lines,
-    sample_table,
     shorten,
+    step_names,
 )
-from lineal.project import Project
-
-# ---------------------------------------------------------------------------------------- status
-
-
-def status_lines(style: Style, project: Project, found: Status, verbose: bool) -> list[str]:
-    steps = found.plan.steps
-    makers = {s.maker for s in steps}
-    whole = f"{plural(len(makers), 'asset')}, {plural(len(steps), 'step')}"
-    groups = _by_state(steps, found.failing)
-    if set(groups) == {"fresh"} and not verbose:
-        return [style.text(f"{whole}: all fresh.")]
-    lines = [f"{project.name} · {whole}", ""]
-    if verbose:
-        lines.extend(_every_step(style, steps, found))
-    else:
-        for name, group in groups.items():
-            lines.extend(_state(style, name, group, found))
-    count, size = found.usage
-    shown = project.store.relative_to(project.root) if _inside(project) else project.store
-    lines.extend(("", f"store    {shown}  {_size(size)}, {plural(count, 'object')}"))
-    if any(name != "fresh" for name in groups):
-        lines.extend(("", "  lineal plan"))
-    return [style.text(row) for row in lines]
-
-
-def _inside(project: Project) -> bool:
-    return project.store.is_relative_to(project.root)
-
-
-def _by_state(
-    steps: Iterable[PlannedStep], failing: frozenset[Step]
-) -> dict[str, list[PlannedStep]]:
-    found: dict[str, list[PlannedStep]] = {}
-    for step in steps:
-        found.setdefault(_state_of(step, failing), []).append(step)
-    order = ("fresh", "stale", "due", "pending", "blocked", "failed")
-    return {name: found[name] for name in order if name in found}
-
-
-def _state_of(step: PlannedStep, failing: frozenset[Step]) -> str:
-    if step.action == "blocked":
-        return "blocked"
-    if step.step in failing and step.verdict.name != "fresh":
-        return "failed"
-    if isinstance(step.verdict, Stale) and {r.kind for r in step.verdict.reasons} == {"due"}:
-        return "due"
-    return step.verdict.name
-
-
-def _state(style: Style, name: str, group: Sequence[PlannedStep], found: Status) -> list[str]:
-    told = f"  {name:<8} {len(group):>3}"
-    if name == "fresh":
-        return [told]
-    names = listed(style, [str(s.step) for s in group], 4)
-    return style.folded(f"{names}{_because(name, group[0], found)}", f"{told}    ")
-
-
-def _because(name: str, step: PlannedStep, found: Status) -> str:
-    last = found.lasts.get(step.step)
-    if name == "failed" and last is not None and last.error is not None:
-        return f" ← {last.error.type}, since {moment(last.started_at)}"
-    if isinstance(step.verdict, Stale) and step.verdict.reasons:
-        return f" ← {reason_lines(step.verdict.reasons, 1)[0]}"
-    return ""
-
-
-def _every_step(style: Style, steps: Sequence[PlannedStep], found: Status) -> list[str]:
-    width = name_column(str(s.step) for s in steps)
-    rows = []
-    for step in steps:
-        state = _state_of(step, found.failing)
-        current = found.currents.get(step.step)
-        content = current.content if current is not None else None
-        what = content.summary if content is not None else "never published"
-        version = f"@{content.digest[:6]}" if content is not None else ""
-        told = f"{state:<8} {what:<18} {version}"
-        rows.extend(item(style, style.glyph(state), str(step.step), width, told))
-    return rows
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
 
 # ------------------------------------------------------------------------------------------- why
 
@@ -182,13 +92,16 @@ def _reason(style: Style, reason: Reason) -> list[str]:
 
 
 def _upstream(style: Style, found: Explanation) -> list[str]:
+    alike: dict[str, list[Step]] = {}  # by what is said of them
+    for step in found.upstream:
+        if isinstance(step.verdict, Stale):
+            reasons = [without(r, step.step.partition) for r in step.verdict.reasons[:1]]
+            alike.setdefault(reason_lines(reasons)[0], []).append(step.step)
     rows = [
         row
-        for step in found.upstream
-        if isinstance(step.verdict, Stale)
-        for row in style.folded(
-            reason_lines(step.verdict.reasons, 1)[0], f"  {step.step}   ", "      "
-        )
+        for told, steps in alike.items()
+        for name in step_names(steps)
+        for row in style.folded(told, f"  {name}   ", "      ")
     ]
     return ["", *rows] if rows else []
 
@@ -199,7 +112,8 @@ def _unread_changes(style: Style, found: Explanation) -> list[str]:
     for used, now, before in found.inputs:
         if now is not None and before is not None and now.digest != before.digest:
             what = columns_difference(before, now)
-            told = f"{used.asset} got new content, {what}; nothing on the way here reads it."
+            told = f"{Step(used.asset, used.partition)} got new content, {what}; "
+            told += "nothing on the way here reads it."
             rows.extend(style.folded(told, "  "))
     return ["", *rows] if rows else []
 
@@ -224,9 +138,7 @@ def _rest(style: Style, found: Explanation) -> list[str]:
         ("packages", f"{len(packages):<10}  {versions}"),
         ("parameters", ", ".join(f"{n}={v}" for n, v in found.parameters) or "none"),
     ]
-    for i, (used, content, before) in enumerate(found.inputs):
-        read = _input(used, content) + _unread(used, content, before)
-        told.append(("" if i else "inputs", read))
+    told.extend(("" if i else "inputs", read) for i, read in enumerate(_inputs(found)))
     told.append(("not followed", "; ".join(found.recipe.opaque) or "nothing"))
     if found.recipe.impure:
         told.append(("impure", "; ".join(found.recipe.impure)))
@@ -236,7 +148,25 @@ def _rest(style: Style, found: Explanation) -> list[str]:
     return rows
 
 
-def _input(used: Any, content: Any) -> str:
+def _inputs(found: Explanation) -> list[str]:
+    """What is read of each input; many partitions of one are told together."""
+    groups: dict[str, list[InputNow]] = {}
+    for one in found.inputs:
+        groups.setdefault(one.used.parameter, []).append(one)
+    rows = []
+    for group in groups.values():
+        (used, content, _), count = group[0], len(group)
+        if count > SEVERAL:
+            rows.append(_input(used, content, f"{used.asset} [{count:,} partitions]", ""))
+            continue
+        for used, content, before in group:
+            name = str(Step(used.asset, used.partition))
+            read = _input(used, content, name, f"@{used.content[:6]}")
+            rows.append(read + _unread(used, content, before))
+    return rows
+
+
+def _input(used: Used, content: Content | None, name: str, version: str) -> str:
     whole = len(content.columns) if content is not None and content.columns else 0
     if used.mode == "columns":
         read = f"{len(used.columns)} of {plural(whole, 'column')} read"
@@ -244,7 +174,7 @@ def _input(used: Any, content: Any) -> str:
         read = "its files, by their bytes"
     else:
         read = f"{whole} of {plural(whole, 'column')} read" if whole else "read whole"
-    return f"{used.asset:<17} {read:<26} @{used.content[:6]}"
+    return f"{name:<17} {read:<26} {version}".rstrip()
 
 
 def _unread(used: Used, now: Content | None, before: Content | None) -> str:
@@ -309,7 +239,7 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     if content is not None:
         head.append(content.summary)
         if content.bytes:
-            head.append(_size(content.bytes))
+            head.append(size_text(content.bytes))
     lines = style.folded("   ".join(head), "", "  ")
     if content is not None and content.columns:
         lines.extend(_columns(found.value, content, verbose))
@@ -420,89 +350,3 @@ def show_document(found: Shown) -> dict[str, Any]:
             if m.content is not None
         ],
     }
-
-
-# ------------------------------------------------------------------------------------------ runs
-
-
-def runs_lines(style: Style, stories: Sequence[RunStory]) -> list[str]:
-    if not stories:
-        return ["No run yet.", "", "  lineal materialize"]
-    rows = [_run_line(story) for story in stories]
-    return [style.text(row) for row in (*rows, "", f"  lineal runs {stories[-1].started.run}")]
-
-
-def _run_line(story: RunStory) -> str:
-    started, ended = story.started, story.ended
-    if ended is None:
-        return f"{started.run:<6} {moment(started.started_at):<13} not ended   {_words(story)}"
-    counts = ", ".join(f"{n} {w}" for w, n in ended.counts.items() if n and w != "fresh")
-    took = duration(ended.ended_at - started.started_at)
-    return (
-        f"{started.run:<6} {moment(started.started_at):<13} {ended.outcome:<9} "
-        f"{took:>9}   {counts or 'nothing'}"
-    )
-
-
-def _words(story: RunStory) -> str:
-    return shorten(" ".join(story.started.command), 40)
-
-
-def run_lines(style: Style, story: RunStory) -> list[str]:
-    """The story of a run: what it made and why, what failed where."""
-    started = story.started
-    commit = f" · git {started.git_commit[:7]}" if started.git_commit else ""
-    state = " (with changes)" if started.git_dirty else (" (clean)" if commit else "")
-    with_what = f"python {started.python} · lineal {started.lineal}{commit}{state}"
-    lines = [
-        _run_line(story),
-        f"  by {started.who} on {started.host} · {with_what}",
-        f"  {_words(story)}",
-        "",
-    ]
-    width = name_column(str(m.step) for m in story.made)
-    for made in story.made:
-        summary = made.content.summary if made.content is not None else ""
-        if made.error is not None:
-            summary = made.error.message.splitlines()[0] if made.error.message else made.error.type
-        glyph = style.glyph(made.outcome)
-        right = duration(made.seconds) if made.seconds else ""
-        lines.extend(item(style, glyph, str(made.step), width, summary, right))
-        pad = style.pad(width)
-        if made.error is not None and made.error.where:
-            lines.extend(style.folded(f"{made.error.where}   {made.error.line}".rstrip(), pad))
-        for row in reason_lines(made.reasons, 2) if made.reasons else ():
-            lines.extend(style.folded(row, pad))
-    return [style.text(row) for row in lines]
-
-
-def _instant(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()
-
-
-def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
-    return [
-        {
-            "run": s.started.run,
-            "outcome": s.ended.outcome if s.ended is not None else None,
-            "started_at": _instant(s.started.started_at),
-            "ended_at": _instant(s.ended.ended_at) if s.ended is not None else None,
-            "who": s.started.who,
-            "host": s.started.host,
-            "command": list(s.started.command),
-            "git_commit": s.started.git_commit or None,
-            "counts": dict(s.ended.counts) if s.ended is not None else {},
-            "steps": [
-                {
-                    "asset": m.asset,
-                    "partition": m.partition,
-                    "outcome": m.outcome,
-                    "reasons": reasons(m.reasons),
-                    "version": m.content.digest if m.content is not None else None,
-                    "seconds": round(m.seconds, 6),
-                }
-                for m in s.made
-            ],
-        }
-        for s in stories
-    ]

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lineal.assets.errors import LinealError, did_you_mean
+from lineal.interrupts import sigterm_as_interrupt
 
 # Where each verb lives, in the order in which help shows them. Modules load when a verb is used.
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -122,7 +123,8 @@ def run(argv: Sequence[str] | None = None) -> None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # what the terminal can't show must not stop us
                 stream.reconfigure(errors="backslashreplace")
-        code = lineal.main(args=words, prog_name="lineal", standalone_mode=False)
+        with sigterm_as_interrupt():
+            code = lineal.main(args=words, prog_name="lineal", standalone_mode=False)
     except click.ClickException as error:
         _refuse(error, "--json" in words)
         code = error.exit_code

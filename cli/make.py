@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from lineal.assets.asset import Asset
-from lineal.assets.errors import LinealError, UsageError
-from lineal.assets.names import Step
-from lineal.assets.plan import Plan
-from lineal.assets.run import Announcer, Run, StepReport
-from lineal.assets.verdicts import Decision
-from lineal.cli import render
+from lineal.assets.errors import UsageError
+from lineal.assets.run import Run
+from lineal.cli import outcomes, render
 from lineal.cli.documents import dumps, plan_document, run_document
+from lineal.cli.planned import plan_lines
+from lineal.cli.progress import Teller
 
 _SELECT = """
     \b
@@ -30,91 +26,28 @@ PARAMETERS = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-class Teller(Announcer):
-    """Prints each step as it settles, and what steps print as they run."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.style = render.Style.of_terminal()
-        self.quiet = quiet
-        self.width = 4
-        self._unfinished = False
-        # Kept: while a step runs, what it prints goes to its log, and ours must not.
-        self._out, self._err = sys.stdout, sys.stderr
-        self._live = sys.stderr.isatty() and not quiet and not self.style.ascii
-
-    def planned(self, plan: Plan) -> None:
-        groups: dict[str, list[str]] = {}
-        for step in plan.steps:
-            if step.verdict.name != "fresh":
-                groups.setdefault(step.maker, []).append(str(step.step))
-        self.width = render.name_column(", ".join(names) for names in groups.values())
-
-    def started(
-        self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
-    ) -> None:
-        if self._live:
-            name = render.shorten(", ".join(asset.outputs), self.style.width - 5)
-            click.echo(f"\r\x1b[2K  ▸ {name}", file=self._err, nl=False)
-
-    def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
-        told = f"{step}  {error}; again in {pause:.0f} s (attempt {attempt} of {of})"
-        self._aside(render.shorten(told, self.style.width - 4))
-
-    def stopping(self, running: Sequence[Step]) -> None:
-        self._aside(f"{len(running)} steps run to their end; again to stop them at once")
-
-    def tick(self) -> None:
-        """The line of a step stays as it is."""
-
-    def waiting(self, asset: Asset) -> None:
-        name = render.shorten(", ".join(asset.outputs), self.style.width - 40)
-        self._aside(f"{name}  another process makes it now; waiting")
-
-    def moved(self, sources: Sequence[str]) -> None:
-        name = render.shorten(", ".join(sources), self.style.width - 56)
-        self._aside(f"{name}  its files changed meanwhile: again, with all it feeds")
-
-    def _aside(self, text: str) -> None:
-        if not self.quiet:
-            start = "\r\x1b[2K" if self._live else ""
-            click.echo(
-                start + self.style.text(click.style(f"  ↻ {text}", dim=True)), file=self._err
-            )
-
-    def settled(self, reports: Sequence[StepReport]) -> None:
-        if self._unfinished:  # a last line that the step did not end
-            click.echo(file=self._err)
-            self._unfinished = False
-        if self._live:
-            click.echo("\r\x1b[2K", file=self._err, nl=False)
-        if reports[0].outcome in ("fresh", "skipped", "cancelled"):
-            return
-        for row in render.settled(self.style, reports, self.width):
-            click.echo(row, file=self._out)
-
-    def echo(self, step: str, text: str) -> None:
-        """What a step prints: at once, with its name, on standard error."""
-        if self.quiet:
-            return
-        if self._live and not self._unfinished:
-            click.echo("\r\x1b[2K", file=self._err, nl=False)
-        prefix = click.style(f"{step} │ ", dim=True)
-        for part in text.splitlines(keepends=True):
-            start = "" if self._unfinished else self.style.text(prefix)
-            click.echo(start + click.style(part, dim=True), file=self._err, nl=False)
-            self._unfinished = not part.endswith("\n")
+PARTITIONS = click.option(
+    "--partition",
+    "partitions",
+    multiple=True,
+    metavar="P",
+    help="Only this partition of those that have it, or a range: 2024-01..2024-06.",
+)
 
 
 def finish(run: Run, teller: Teller, first: bool = False) -> int:
-    for row in render.skipped(teller.style, run.steps, teller.width):
+    rows = outcomes.skipped(teller.style, run.steps)
+    if run.outcome == "cancelled":
+        rows += outcomes.cancelled(teller.style, run.steps)
+    for row in rows:
         click.echo(row)
     if run.id is not None or run.outcome != "done":
         click.echo()
-    for row in render.run_summary(teller.style, run):
+    for row in outcomes.run_summary(teller.style, run):
         click.echo(row)
     if first and run.outcome == "done":
         click.echo("Try it again:  lineal materialize")
-    return render.exit_code(run)
+    return outcomes.exit_code(run)
 
 
 @click.command()
@@ -160,29 +93,35 @@ def init(folder: Path) -> None:
 @click.argument("select", nargs=-1)
 @EXCLUDE
 @FORCE
+@PARTITIONS
 @PARAMETERS
 @JSON
 def plan(
     select: tuple[str, ...],
     exclude: tuple[str, ...],
     force: bool,
+    partitions: tuple[str, ...],
     parameters: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Say what is stale, why, and what a run would do. Nothing runs.
 
     \b
-    Example:  lineal plan +delay_model
+    Examples:
+      lineal plan +delay_model
+      lineal plan flights --partition 2024-01..2024-06
     """
     import lineal.project
 
     project = lineal.project.open()
-    found = project.plan(*select, exclude=exclude, force=force, parameters=parameters)
+    found = project.plan(
+        *select, exclude=exclude, force=force, parameters=parameters, partitions=partitions
+    )
     render.warn(project.warnings)
     if as_json:
         click.echo(dumps(plan_document(found)))
         return
-    for row in render.plan_lines(render.Style.of_terminal(), found):
+    for row in plan_lines(render.Style.of_terminal(), found):
         click.echo(row)
 
 
@@ -190,7 +129,15 @@ def plan(
 @click.argument("select", nargs=-1)
 @EXCLUDE
 @FORCE
+@PARTITIONS
 @PARAMETERS
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many steps run at once, each in a process; else as the setting run.jobs says.",
+)
 @click.option("--dry-run", is_flag=True, help="The same as `lineal plan`.")
 @click.option("--pdb", is_flag=True, help="Open the debugger where a step fails.")
 @click.option("-q", "--quiet", is_flag=True, help="Hide what steps print (the logs keep it).")
@@ -201,7 +148,9 @@ def materialize(
     select: tuple[str, ...],
     exclude: tuple[str, ...],
     force: bool,
+    partitions: tuple[str, ...],
     parameters: tuple[str, ...],
+    jobs: int | None,
     dry_run: bool,
     pdb: bool,
     quiet: bool,
@@ -210,12 +159,15 @@ def materialize(
     """Make what is selected and stale, with all it needs; everything if nothing is selected.
 
     Exit codes: 0 done or nothing to do, 1 a step failed or was blocked, 2 usage or definitions,
-    3 the store is damaged, 130 interrupted.
+    3 the store is damaged, 130 interrupted. The first Ctrl-C lets running steps end, the second
+    stops them.
 
     \b
     Examples:
       lineal materialize
       lineal materialize delay_model --exclude raw/
+      lineal materialize --jobs 4
+      lineal materialize flights --partition 2024-01..2024-06
       lineal materialize -p delay_model.learning_rate=0.2
     """
     if dry_run:
@@ -224,29 +176,37 @@ def materialize(
             select=select,
             exclude=exclude,
             force=force,
+            partitions=partitions,
             parameters=parameters,
             as_json=as_json,
         )
         return 0
+    if pdb and jobs is not None and jobs > 1:
+        raise UsageError(
+            f"--pdb needs steps that run in this process; --jobs {jobs} asks for others",
+            advice="leave one of them out, or give --jobs 1",
+        )
     import lineal.project
 
     project = lineal.project.open()
     first = project.journal.head() == 0
-    teller = Teller(quiet or as_json)
-    run = project.materialize(
-        *select,
-        exclude=exclude,
-        force=force,
-        parameters=parameters,
-        announcer=None if as_json else teller,
-        planned=teller.planned,
-        echo=None if quiet or as_json else teller.echo,
-        debugger=pdb,
-    )
+    with Teller(quiet or as_json, still=pdb) as teller:
+        run = project.materialize(
+            *select,
+            exclude=exclude,
+            force=force,
+            parameters=parameters,
+            announcer=None if as_json else teller,
+            planned=teller.planned,
+            echo=None if quiet or as_json else teller.echo,
+            debugger=pdb,
+            jobs=1 if pdb else jobs,
+            partitions=partitions,
+        )
     render.warn(project.warnings)
     if as_json:
         click.echo(dumps(run_document(run)))
-        return render.exit_code(run)
+        return outcomes.exit_code(run)
     return finish(run, teller, first)
 
 
@@ -263,13 +223,13 @@ def observe(source: str, quiet: bool, as_json: bool) -> int:
     import lineal.project
 
     project = lineal.project.open()
-    teller = Teller(quiet or as_json)
-    run = project.observe(
-        source,
-        announcer=None if as_json else teller,
-        echo=None if quiet or as_json else teller.echo,
-    )
+    with Teller(quiet or as_json) as teller:
+        run = project.observe(
+            source,
+            announcer=None if as_json else teller,
+            echo=None if quiet or as_json else teller.echo,
+        )
     if as_json:
         click.echo(dumps(run_document(run)))
-        return render.exit_code(run)
+        return outcomes.exit_code(run)
     return finish(run, teller)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import lineal
 from lineal.answers import Answer, Explanation, InputNow, RunStory, Shown, Status
 from lineal.assets import select as selecting
 from lineal.assets.asset import Arrival, CustomFormat
+from lineal.assets.choosing import choose
 from lineal.assets.errors import (
     IntegrityError,
     SettingsError,
@@ -22,10 +23,11 @@ from lineal.assets.errors import (
     UsageError,
     did_you_mean,
 )
-from lineal.assets.facts import Facts, parameter_texts
+from lineal.assets.facts import Facts, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
-from lineal.assets.names import Step
-from lineal.assets.plan import Plan, plan
+from lineal.assets.keys import Keys
+from lineal.assets.names import Step, in_partition
+from lineal.assets.plan import Plan, PlannedStep, plan
 from lineal.assets.records import (
     Acceptance,
     Content,
@@ -39,6 +41,7 @@ from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.packages import Packages
 from lineal.provenance import who
+from lineal.resources import replaced
 from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
@@ -164,19 +167,28 @@ class Project:
         exclude: Sequence[str] = (),
         force: bool = False,
         parameters: Sequence[str] = (),
+        partitions: Sequence[str] = (),
     ) -> Plan:
         """What a run would do, and why; nothing runs."""
         with self.look(parameters) as seen:
-            return self._plan(seen, select, exclude, force)[0]
+            return self._plan(seen, select, exclude, force, partitions)[0]
 
     def _plan(
-        self, seen: Snapshot, select: Sequence[str], exclude: Sequence[str], force: bool
+        self,
+        seen: Snapshot,
+        select: Sequence[str],
+        exclude: Sequence[str],
+        force: bool,
+        partitions: Sequence[str] = (),
     ) -> tuple[Plan, Facts]:
         chosen = self.chosen(seen, select)
         left_out = self.chosen(seen, exclude) if exclude else set()
         wanted = seen.graph.needed_by(chosen)
-        facts = seen.facts(wanted, chosen - left_out if force else ())
-        return plan(seen.graph, facts, chosen, left_out), facts
+        facts = seen.facts(wanted)
+        keys = _partitions_of(seen.graph, facts, chosen, partitions) if partitions else {}
+        if force:
+            facts = _forced(facts, chosen - left_out, keys)
+        return plan(seen.graph, facts, keys or chosen, left_out, keys), facts
 
     def chosen(self, seen: Snapshot, words: Sequence[str]) -> set[str]:
         """The assets that selections name.
@@ -219,6 +231,9 @@ class Project:
         planned: Callable[[Plan], None] | None = None,
         echo: Echo | None = None,
         debugger: bool = False,
+        jobs: int | None = None,
+        partitions: Sequence[str] = (),
+        resources: Mapping[str, Any] | None = None,
     ) -> Run:
         """Make what is selected and stale, with all it needs.
 
@@ -230,6 +245,10 @@ class Project:
             announcer: hears of every step; planned: hears of the plan before the first.
             echo: gets what steps print, as (step, text).
             debugger: open pdb where a step raises.
+            jobs: how many steps run at once; else as the settings say.
+            partitions: keys, or ranges of them (`2024-01..2024-06`); none for all.
+            resources: objects that stand in for resources, by name, as in tests. What is made with
+                them is never taken for what the real ones would give.
 
         Raises:
             LinealError: what is known to be wrong before the first step. What goes wrong in a step
@@ -237,10 +256,25 @@ class Project:
         """
         began = time.perf_counter()
 
-        def planned_now(seen: Snapshot) -> tuple[Plan, Facts]:
-            return self._plan(seen, select, exclude, force)
+        if resources and jobs is not None and jobs > 1:
+            raise UsageError(
+                f"`resources=` stands in within this process, and jobs={jobs} are others",
+                advice="leave out one of them",
+            )
 
-        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, debugger)
+        def planned_now(seen: Snapshot) -> tuple[Plan, Facts]:
+            if resources:
+                seen.replaced = replaced(seen.graph, resources).tokens
+            return self._plan(seen, select, exclude, force, partitions)
+
+        hearers = Hearers(
+            announcer or Announcer(),
+            planned or _nothing,
+            echo,
+            debugger,
+            resources or {},
+            1 if resources or debugger else jobs,
+        )
         run = self._run(planned_now, hearers, parameters)
         return replace(run, seconds=time.perf_counter() - began)
 
@@ -271,19 +305,20 @@ class Project:
                         advice=f"make it with `lineal materialize {name}`",
                     )
             fetched = {n for n in chosen if seen.graph.assets[n].kind == "fetch"}
-            facts = seen.facts(chosen, fetched)
+            facts = _forced(seen.facts(chosen), fetched, {})
             return plan(seen.graph, facts, chosen), facts
 
         return self._run(planned_now, Hearers(announcer or Announcer(), _nothing, echo))
 
     # ------------------------------------------------------------------------------------ asking
 
-    def load(self, name: str, arrival: Arrival = "auto") -> Any:
-        """The current value of an asset, or of a version of it (`flights@9f3a2c`).
+    def load(self, name: str, arrival: Arrival = "auto", partition: str | None = None) -> Any:
+        """The current value of an asset or a partition, or of a version of it (`flights@9f3a2c`).
 
         Raises:
             UsageError: no such asset or version.
         """
+        name = in_partition(name, partition)
         made = self.version(name)
         if made.content is None:
             raise UsageError(f"`{name}` has no content")
@@ -317,13 +352,13 @@ class Project:
         finally:
             history.close()
 
-    def path(self, name: str) -> list[Path]:
+    def path(self, name: str, partition: str | None = None) -> list[Path]:
         """The absolute paths of the objects of the current version, their bytes checked.
 
         Raises:
             IntegrityError: one is gone or damaged.
         """
-        made = self.version(name)
+        made = self.version(in_partition(name, partition))
         objects = Objects(self.store, self._disk)
         content = made.content
         if content is None:
@@ -372,36 +407,40 @@ class Project:
                     size += entry.stat().st_size
         return count, size
 
-    def why(self, name: str) -> Explanation:
-        """Why a step is stale or fresh, with all its verdict rests on."""
+    def why(self, name: str, partition: str | None = None) -> Explanation:
+        """Why a step is stale or fresh, with all its verdict rests on.
+
+        Raises:
+            UsageError: no such step.
+        """
         with self.look() as seen:
             (asset,) = self.chosen(seen, [name])
             output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
             facts = seen.facts(seen.graph.needed_by([asset]))
             found = plan(seen.graph, facts, [asset])
-            step = next(s for s in found.steps if s.step.asset == output)
-            current = seen.history.current(output, None)
-            last = seen.history.last(output, None)
+            step = _step_of(found, Step(output, partition))
+            current = seen.history.current(output, partition)
+            last = seen.history.last(output, partition)
             made = current or (last if last is not None and last.content is not None else None)
             return Explanation(
                 step=step,
-                decision=found.decisions[Step(asset)],
+                decision=found.decisions[Step(asset, partition)],
                 recipe=facts.recipes[asset],
                 environment=facts.environments[asset],
                 parameters=parameter_texts(facts.parameters[asset]),
                 made=made,
                 last=last,
-                inputs=tuple(self._inputs(found.decisions[Step(asset)], seen, made)),
+                inputs=tuple(self._inputs(found.decisions[Step(asset, partition)], seen, made)),
                 upstream=tuple(s for s in found.steps if s.maker != asset),
             )
 
     def _inputs(
         self, decision: Decision, seen: Snapshot, made: Materialization | None
     ) -> Iterator[InputNow]:
-        before = {u.parameter: u for u in made.inputs} if made is not None else {}
+        before = {(u.parameter, u.partition): u for u in made.inputs} if made else {}
         for used in decision.used:
             source = seen.history.materialization(used.materialization)
-            old = before.get(used.parameter)
+            old = before.get((used.parameter, used.partition))
             past = seen.history.materialization(old.materialization) if old is not None else None
             yield InputNow(
                 used,
@@ -409,14 +448,14 @@ class Project:
                 past.content if past is not None else None,
             )
 
-    def show(self, name: str) -> Shown:
+    def show(self, name: str, partition: str | None = None) -> Shown:
         """What is known of an asset's version: current, or `name@prefix`."""
-        made = self.version(name)
+        made = self.version(in_partition(name, partition))
         history = self.history()
         try:
             results = [history.check(fingerprint) for fingerprint in made.checks]
             told = history.asset_facts(made.asset)
-            versions = history.versions(made.asset)
+            versions = [m for m in history.versions(made.asset) if m.partition == made.partition]
             current = history.current(made.asset, made.partition)
             readers = {
                 m.asset
@@ -588,9 +627,64 @@ class Project:
         return self.materialize(*known, force=force) if known else None
 
 
+def _partitions_of(
+    graph: Graph, facts: Facts, chosen: Iterable[str], words: Sequence[str]
+) -> dict[str, Sequence[str | None]]:
+    """The partitions that words name, of each chosen asset that has such.
+
+    Raises:
+        UsageError: none has.
+    """
+    found: dict[str, Sequence[str | None]] = {}
+    refused: UsageError | None = None
+    for name in (name for name in graph.order if name in chosen):
+        keys = facts.slices.units(name)
+        if not isinstance(keys, Keys):
+            continue
+        try:
+            found[name] = choose(words, keys, name)
+        except UsageError as error:
+            refused = refused or error
+    if not found:
+        nothing = UsageError(
+            "nothing that is selected has partitions that are made one by one",
+            advice="leave --partition out",
+        )
+        raise refused or nothing
+    return found
+
+
+def _forced(facts: Facts, names: Iterable[str], keys: Mapping[str, Sequence[str | None]]) -> Facts:
+    """The same facts, and that these are to be made whatever is known of them."""
+    units = {name: keys.get(name) or facts.slices.units(name) for name in names}
+    return replace(facts, forced=units)
+
+
+def _step_of(found: Plan, wanted: Step) -> PlannedStep:
+    """The step of a plan.
+
+    Raises:
+        UsageError: there is none, or only its partitions are.
+    """
+    for step in found.steps:
+        if step.step == wanted:
+            return step
+    asset, partition = wanted
+    keys = [s.step.partition for s in found.steps if s.step.asset == asset and s.step.partition]
+    if not keys:
+        raise UsageError(f"`{asset}` has no partitions", advice="leave the partition out")
+    if partition is None:
+        told, near = f"`{asset}` has {len(keys)} partitions", ""
+    else:
+        told, near = f"`{asset}` has no partition `{partition}`", did_you_mean(partition, keys)
+    raise UsageError(told + near, advice=f"name one, such as --partition {keys[-1]}")
+
+
 def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:
     """Would the same code run again with the same parameters?"""
     maker = graph.maker.get(last.asset)
     if maker is None or last.recipe != facts.recipes[maker].digest:
         return False
-    return last.parameters == parameter_texts(facts.parameters[maker])
+    return last.parameters == parameter_texts(
+        parameters_of(graph.assets[maker], facts, last.partition)
+    )

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lineal.assets.asset import Asset, Retry
 from lineal.assets.errors import LinealError, StoreError
-from lineal.assets.executors import Inline
+from lineal.assets.executors import Executor, Inline
 from lineal.assets.facts import Facts
 from lineal.assets.materialize import Surroundings, materialize
-from lineal.assets.names import identifier
 from lineal.assets.perform import Workshop
 from lineal.assets.plan import Plan
 from lineal.assets.records import AssetFacts, Observation, RunStarted
 from lineal.assets.run import Announcer, Run
 from lineal.disk import clear_staged
+from lineal.interrupts import Interrupts
 from lineal.lineage.journal import Journal
+from lineal.logs import log_name
 from lineal.provenance import run_started
-from lineal.resources import Opened
 from lineal.snapshot import Snapshot
 from lineal.storage.locks import Locks, Starts
 from lineal.storage.scratch import Folders
-from lineal.user_code import Echo, UserCode
+from lineal.user_code import Echo
+from lineal.workshop import workshop
 
 _LEFTOVER = 86_400  # seconds after which a file in `tmp/` is no running process's any more
 
@@ -37,6 +39,39 @@ def _pause(retry: Retry, error: LinealError, failures: int) -> float | None:
     from lineal import retrying
 
     return retrying.pause(retry, failures) if retrying.wants(retry, error) else None
+
+
+def _close(opened: Closing) -> None:
+    for problem in opened.close():
+        sys.stderr.write(f"warning: {problem}\n")
+
+
+class Closing(Protocol):
+    def close(self) -> Sequence[str]:
+        """What was wrong with it, in sentences."""
+        ...
+
+
+class _Interrupted:
+    """Was the run asked to end? Heard from when its first step may start."""
+
+    def __init__(self, announcer: Announcer) -> None:
+        self._announcer = announcer
+        self._signals: Interrupts | None = None
+
+    @property
+    def asked(self) -> bool:
+        return self._signals is not None and self._signals.asked
+
+    @contextlib.contextmanager
+    def heard(self, executor: Executor) -> Iterator[None]:
+        # The second signal raises KeyboardInterrupt, and the loop has the executor give up.
+        with Interrupts(self._announcer.stopping, _nothing, executor.wake) as self._signals:
+            yield
+
+
+def _nothing() -> None:
+    """What runs is stopped by the loop."""
 
 
 class _Overtaken(Exception):
@@ -103,7 +138,12 @@ class Runner:
     ) -> Run:
         locks = contextlib.closing(Locks(self._store / "locks"))
         folders = contextlib.closing(Folders(self._store / "tmp"))
-        with self._look() as seen, locks as steps, folders as scratch:
+        with (
+            self._look() as seen,
+            locks as steps,
+            folders as scratch,
+            contextlib.ExitStack() as stack,
+        ):
             made, facts = planned_now(seen)
 
             def start() -> str:
@@ -113,7 +153,7 @@ class Runner:
 
             if not made.has_work:
                 hearers.planned(made)
-            around = self.surroundings(seen, start, steps, scratch, hearers)
+            around = self.surroundings(seen, start, steps, scratch, hearers, stack)
             try:
                 run = materialize(seen.graph, made, facts, around)
             finally:
@@ -169,51 +209,38 @@ class Runner:
         locks: Locks,
         scratch: Folders,
         hearers: Hearers,
+        stack: contextlib.ExitStack,
     ) -> Surroundings:
-        """The real ports, for one run."""
-        from lineal.storage.engine import Engine
-        from lineal.storage.vault import Vault
+        """The real ports, for one run; what has to be closed after it goes on the stack."""
+        jobs = seen.settings.jobs if hearers.jobs is None else hearers.jobs
+        made, opened = workshop(
+            seen,
+            scratch.new,
+            echo=hearers.echo,
+            debugger=hearers.debugger,
+            memory=seen.settings.memory,
+            stand_ins=hearers.stand_ins,
+        )
+        stack.callback(_close, opened)
+        interrupts = _Interrupted(hearers.announcer)
 
-        walker = seen.definitions.walker
-        vault = Vault(seen.objects, customs=seen.formats, identify=walker.identify)
+        def executor(bench: Workshop) -> Executor:
+            if jobs == 1:
+                found: Executor = Inline(bench)
+            else:
+                from lineal.workers import Processes
 
-        def drifted(asset: Asset) -> str | None:
-            part = walker.drifted(asset.function)
-            if part is None:
-                return None
-            return f"the constant `{part.name}` changed while `{asset.name}` ran"
+                found = Processes(seen, jobs, hearers.stand_ins)
+                stack.callback(_close, found)
+            stack.enter_context(interrupts.heard(found))
+            return found
 
         def paths(observation: Observation) -> list[str]:
             return [str(self._root / f.path) for f in observation.files]
 
-        user_code = UserCode(
-            self._root,
-            self._store,
-            seen.file_digest,
-            drifted,
-            seen.definitions.settle,
-            hearers.echo,
-            hearers.debugger,
-        )
-        opened = Opened(user_code.locate, hearers.stand_ins)
-        engine = Engine(
-            vault,
-            self._root,
-            temporary=self._store / "tmp",
-            queries=seen.queries,
-            doubt=seen.observer.doubt,
-        )
         return Surroundings(
-            workshop=Workshop(
-                vault,
-                engine,
-                user_code,
-                scratch=scratch.new,
-                as_path=Path,
-                open=opened.get,
-                known_result=lambda _: None,
-            ),
-            executor=Inline,
+            workshop=made,
+            executor=executor,
             journal=self._journal,
             observer=seen.observer,
             observe=seen.observe,
@@ -223,10 +250,10 @@ class Runner:
             start=start,
             made_meanwhile=seen.history.made_meanwhile,
             paths=paths,
-            log=lambda step: identifier(step.asset),
+            log=log_name,
             file_digest=seen.file_digest,
             pause=_pause,
-            stopping=lambda: False,
+            stopping=lambda: interrupts.asked,
             pools=seen.settings.pools,
             strict=seen.settings.strict,
         )

@@ -23,6 +23,8 @@ POLICIES = ("exact", "minor", "major", "ignore")  # how much of a version counts
 
 _DEFAULT = "default"
 _OURS = re.compile(rb"""^\s*\[+\s*["']?tool["']?\s*\.\s*["']?lineal["']?\s*[.\]]""", re.MULTILINE)
+_SIZE = re.compile(r"([0-9]+(?:[.][0-9]+)?)\s*([KMGT])i?B", re.IGNORECASE)
+_LEAST_MEMORY = 64 << 20  # bytes with which DuckDB still works
 
 
 class Settings(NamedTuple):
@@ -34,6 +36,7 @@ class Settings(NamedTuple):
     store: Path
     strict: bool
     jobs: int
+    memory: int | None  # bytes; None: a quarter of the machine's
     parameters: Mapping[str, Mapping[str, Any]]  # asset → parameter → value as TOML has it
     pools: Mapping[str, int]  # pool → how many places it has
     packages: Mapping[str, str]  # `policy` and distributions → exact | minor | major | ignore
@@ -48,6 +51,7 @@ class Settings(NamedTuple):
             "project.store": str(self.store),
             "project.strict": self.strict,
             "run.jobs": self.jobs,
+            "run.memory": self.memory or "a quarter of the machine's",
         }
         values.update({f"pools.{name}": places for name, places in self.pools.items()})
         values.update({f"packages.{name}": rule for name, rule in self.packages.items()})
@@ -188,6 +192,7 @@ class _Reading:
             store=self.root / self._value("project", "store", ".lineal"),
             strict=self._value("project", "strict", False),
             jobs=self._value("run", "jobs", 1),
+            memory=_bytes(self._value("run", "memory", None)),
             parameters=self._parameters(),
             pools=self._pools(),
             packages=self._packages(),
@@ -344,6 +349,21 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 1
 
 
+def _is_memory(value: Any) -> bool:
+    if not (type(value) is int or (isinstance(value, str) and _SIZE.fullmatch(value.strip()))):
+        return False
+    return (_bytes(value) or 0) >= _LEAST_MEMORY
+
+
+def _bytes(value: Any) -> int | None:
+    """Bytes of `"1.5GB"`; 1 GB is 1024 MB."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return value if isinstance(value, int) else None
+    power = "KMGT".index(found[2].upper()) + 1
+    return int(float(found[1]) * 1024**power)
+
+
 _SECTIONS = ("project", "parameters", "pools", "packages", "run")
 _VALUES: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = MappingProxyType(
     {
@@ -353,6 +373,9 @@ _VALUES: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = Mapping
             "store": (_is_text, "a folder"),
             "strict": (_is_flag, "true or false"),
         },
-        "run": {"jobs": (_is_count, "a number from 1")},
+        "run": {
+            "jobs": (_is_count, "a number from 1"),
+            "memory": (_is_memory, 'a text such as "4GB", or a number of bytes; 64MB at least'),
+        },
     }
 )

@@ -79,7 +79,7 @@ class Snapshot:
     replaced: Mapping[str, str] = field(default_factory=dict)
     _resource_recipes: dict[str, Recipe] = field(default_factory=dict)
 
-    def facts(self, wanted: Iterable[str], forced: Iterable[str] = ()) -> Facts:
+    def facts(self, wanted: Iterable[str]) -> Facts:
         """Freeze what planning these assets needs to know.
 
         Raises:
@@ -114,7 +114,6 @@ class Snapshot:
             present=remembered(self._present),
             file_digest=_once(self.file_digest),
             now=now,
-            forced=frozenset(forced),
             resources={r.name: self.parameters_of(r) for r in self.graph.resources.values()},
             slices=Sliced(self.graph, now, self._found_keys(assets, observations)),
         )

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 from lineal.assets.asset import Asset
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import StepError, StepTimeout, UserCodeError
+from lineal.assets.errors import StepError, StepTimeout, StoreError, UserCodeError
 from lineal.assets.records import Recipe
 from lineal.assets.secrets import held_back, hidden_texts, scrub, scrubbed
 from lineal.logs import Log, descriptors_to
@@ -279,7 +279,7 @@ class UserCode:
                     yield trace
                 finally:
                     _Active.trace = before
-        except StepError as error:
+        except (StepError, StoreError) as error:
             tee.finish()
             if isinstance(error, StepTimeout) and error.__cause__ is not None:
                 located = self.locate(error.__cause__)  # where it was just then

@@ -37,7 +37,7 @@ from lineal.storage.scratch import Folders
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
 from lineal.storage.vault import Written
-from lineal.workshop import furnished
+from lineal.workshop import workshop
 
 BEGUN = END = b""
 
@@ -65,6 +65,7 @@ class Setup(NamedTuple):
     environment: Mapping[str, str]
     path: tuple[str, ...]  # `sys.path`
     filters: tuple[Filter, ...]  # of warnings
+    memory: int  # bytes that tables may take before they spill
     threads: int  # for each of Arrow and DuckDB
     stand_ins: Mapping[str, bytes]  # pickled, in place of resources
 
@@ -207,11 +208,12 @@ def _bench(setup: Setup) -> Iterator[_Bench]:
         )
         _use_threads(setup.threads)
         try:
-            place = furnished(
+            place = workshop(
                 loaded,
                 folders.new,
+                memory=setup.memory,
                 threads=setup.threads,
-                mapped=True,
+                alone=True,
                 stand_ins={name: pickle.loads(data) for name, data in setup.stand_ins.items()},
             )
             yield _Bench(setup.root, definitions, crossing, *place)

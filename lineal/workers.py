@@ -25,6 +25,7 @@ from lineal.assets.perform import Done, Outcome, Task
 from lineal.crossing import Crossing
 from lineal.forkserver import Server
 from lineal.snapshot import Snapshot
+from lineal.storage.memory import quarter
 from lineal.timeouts import overdue
 from lineal.worker import BEGUN, END, Filter, Reply, Setup, serve
 
@@ -263,6 +264,7 @@ def _setup(seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any]) -> Setup:
         environment=dict(os.environ),
         path=tuple(sys.path),
         filters=tuple(_filters()),
+        memory=(seen.settings.memory or quarter()) // jobs,
         threads=max(1, (os.cpu_count() or 1) // jobs),
         stand_ins={name: _sent(name, value) for name, value in stand_ins.items()},
     )

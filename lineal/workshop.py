@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from lineal.assets.asset import Asset, CustomFormat
 from lineal.assets.perform import Workshop
@@ -14,9 +15,10 @@ from lineal.resources import Opened
 from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries
+from lineal.timeouts import limited
 from lineal.user_code import Echo, UserCode
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Loaded(Protocol):
@@ -39,33 +41,29 @@ class Loaded(Protocol):
         ...
 
 
-class Furnished(NamedTuple):
-    """A workshop, and the resources that are opened in it: to be closed when it is left."""
-
-    workshop: Workshop
-    opened: Opened
-
-
-def furnished(
+def workshop(
     loaded: Loaded,
     scratch: Callable[[], Path],
     *,
     echo: Echo | None = None,
     debugger: bool = False,
+    memory: int | None = None,
     threads: int | None = None,
-    mapped: bool = False,
-    stand_ins: Mapping[str, Any] = _NOTHING,
-) -> Furnished:
-    """A workshop over the real store.
+    stand_ins: Mapping[str, Any] = _NONE,
+    alone: bool = False,
+) -> tuple[Workshop, Opened]:
+    """A workshop over the real store, and the resources that are open in it, to be closed.
 
     Args:
         scratch: gives a new empty folder.
         echo: gets what steps print, as (step, text).
         debugger: open pdb where a step raises.
+        memory: bytes that tables may take before they spill; None: a quarter of the machine's.
         threads: of DuckDB; None: as many as there are cores.
-        mapped: tables are read from mapped memory. A file that somebody makes shorter meanwhile
-            then ends the process.
         stand_ins: in place of resources, by name.
+        alone: this process has nothing else to do: what is written below Python goes to the log
+            too, a step that takes too long is killed with it, and so it is by a stored table that
+            somebody makes shorter while it is read.
     """
     from lineal.storage.engine import Engine
     from lineal.storage.vault import Vault
@@ -73,18 +71,26 @@ def furnished(
     walker, store = loaded.definitions.walker, loaded.objects.root
 
     def drifted(asset: Asset) -> str | None:
-        part = walker.drifted(asset.function)
-        if part is None:
-            return None
-        return f"the constant `{part.name}` changed while `{asset.name}` ran"
+        for function in (asset.function, *(taken.function for _, taken in asset.resources)):
+            part = walker.drifted(function)
+            if part is not None:
+                return f"the constant `{part.name}` changed while `{asset.name}` ran"
+        return None
 
-    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify, mapped=mapped)
+    vault = Vault(
+        loaded.objects,
+        customs=loaded.formats,
+        identify=walker.identify,
+        memory=memory,
+        mapped=alone,
+    )
     engine = Engine(
         vault,
         loaded.root,
         temporary=store / "tmp",
         queries=loaded.queries,
         threads=threads,
+        memory=memory,
         doubt=loaded.observer.doubt,
     )
     user_code = UserCode(
@@ -95,9 +101,10 @@ def furnished(
         loaded.definitions.settle,
         echo,
         debugger,
+        descriptors=alone,
     )
     opened = Opened(user_code.locate, stand_ins)
-    workshop = Workshop(
+    made = Workshop(
         vault,
         engine,
         user_code,
@@ -105,5 +112,6 @@ def furnished(
         as_path=Path,
         open=opened.get,
         known_result=lambda _: None,
+        limited=(lambda seconds, step: contextlib.nullcontext()) if alone else limited,
     )
-    return Furnished(workshop, opened)
+    return made, opened

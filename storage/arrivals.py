@@ -18,7 +18,7 @@ In pandas (fresh RangeIndex, writable) a column arrives as `pandas.read_parquet`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -52,17 +52,31 @@ def hand_over(table: pa.Table, arrival: Arrival, columns: Sequence[str] | None =
 
 def choose_columns(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
     """These columns in this order; ContentError with the nearest name when one is not there."""
-    if columns is None:
-        return table
-    for name in columns:
-        if name not in table.column_names:
+    check_columns(table.column_names, columns)
+    return table if columns is None else table.select(list(columns))
+
+
+def check_columns(names: Sequence[str], columns: Sequence[str] | None) -> None:
+    """ContentError with the nearest name when a chosen column is not there."""
+    for name in columns or ():
+        if name not in names:
             raise ContentError(
-                f"no column `{name}`{did_you_mean(name, table.column_names)}",
-                advice=f"the table has {', '.join(table.column_names)}",
+                f"no column `{name}`{did_you_mean(name, names)}",
+                advice=f"the table has {', '.join(names)}",
             )
-        if list(columns).count(name) > 1:
+        if list(columns or ()).count(name) > 1:
             raise ContentError(f"column `{name}` is chosen twice", advice="name it once")
-    return table.select(list(columns))
+
+
+def batches_of(pieces: Iterator[pa.Table]) -> pa.RecordBatchReader:
+    """A reader of batches over a table that comes in pieces, the first of which has no rows."""
+    first = next(pieces)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for piece in pieces:
+            yield from piece.combine_chunks().to_batches()
+
+    return pa.RecordBatchReader.from_batches(first.schema, batches())
 
 
 # ------------------------------------------------------------------------------------- pandas

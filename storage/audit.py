@@ -10,14 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineal.assets.asset import Check
 from lineal.assets.errors import did_you_mean
 from lineal.storage.finding import SAMPLE_COLUMNS, SAMPLE_ROWS, Finding, judge_value
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from lineal.storage.sandbox import Shown, hide, show
 
 __all__ = ["Finding", "audit", "judge_value"]
 
@@ -43,8 +41,8 @@ class RowRule:
 def audit(
     connection: Any,
     checks: Sequence[Check],
-    table: pa.Table,
-    others: Mapping[str, pa.Table],
+    table: Shown,
+    others: Mapping[str, Shown],
     previous_rows: int | None = None,
     key: Sequence[str] = (),
 ) -> list[Finding]:
@@ -58,15 +56,15 @@ def audit(
     """
     shown: list[str] = []
     try:
-        connection.register("lineal audited", table)
+        show(connection, "lineal audited", table)
         shown.append("lineal audited")
         for name, other in others.items():
-            connection.register(f"lineal other {name}", other)
+            show(connection, f"lineal other {name}", other)
             shown.append(f"lineal other {name}")
         return _Audit(connection, table, others, previous_rows, tuple(key)).findings(checks)
     finally:
         for name in shown:
-            connection.unregister(name)
+            hide(connection, name)
 
 
 def _quoted(name: str) -> str:
@@ -83,8 +81,8 @@ class _Audit:
     def __init__(
         self,
         connection: Any,
-        table: pa.Table,
-        others: Mapping[str, pa.Table],
+        table: Shown,
+        others: Mapping[str, Shown],
         previous_rows: int | None,
         key: tuple[str, ...],
     ):

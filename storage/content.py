@@ -11,7 +11,7 @@ field, categoricals as positions in their categories.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from lineal.storage.frames import bigint_for_hugeint, canonical_value
 
 __all__ = [
     "BLOCK_ROWS",
+    "ColumnDigest",
     "bigint_for_hugeint",
     "canonical_table",
     "canonical_type",
@@ -78,36 +79,55 @@ def column_digests(table: pa.Table) -> tuple[Column, ...]:
 
 
 def _column_digest(column: pa.ChunkedArray) -> str:
-    hasher = blake3(encode((SCHEME, "column", type_text(column.type))))
-    feed = hasher.update
-    if pt.is_dictionary(column.type):
-        _feed(feed, categories_of(column))
-    for block in _blocks(column):
-        _feed(feed, block)
-    feed(struct.pack("<Q", len(column)))
-    return hasher.hexdigest()
-
-
-def _blocks(column: pa.ChunkedArray) -> Iterator[pa.Array]:
-    """The column on a fixed grid of rows, whatever its chunks."""
-    pieces: list[pa.Array] = []
-    have = 0
+    categories = categories_of(column) if pt.is_dictionary(column.type) else None
+    digest = ColumnDigest(column.type, categories)
     for chunk in column.chunks:
+        digest.add(chunk)
+    return digest.done()
+
+
+class ColumnDigest:
+    """The digest of one canonical column, fed with its pieces in order, however it is cut.
+
+    Args:
+        kind: the canonical type.
+        categories: of a categorical; every piece has the same ones.
+    """
+
+    def __init__(self, kind: pa.DataType, categories: pa.Array | None = None) -> None:
+        self._hasher = blake3(encode((SCHEME, "column", type_text(kind))))
+        self._pieces: list[pa.Array] = []  # of the block that is not full yet
+        self._have = 0
+        self._rows = 0
+        if categories is not None:
+            _feed(self._hasher.update, categories)
+
+    def add(self, chunk: pa.Array) -> None:
+        """The next rows: fed in blocks on a fixed grid."""
         if pt.is_dictionary(chunk.type):
-            chunk = chunk.indices  # noqa: PLW2901 (the positions are the values)
+            chunk = chunk.indices  # the positions are the values
         elif isinstance(chunk.type, pa.BaseExtensionType):
-            chunk = chunk.storage  # noqa: PLW2901
+            chunk = chunk.storage
+        self._rows += len(chunk)
         at = 0
         while at < len(chunk):
-            piece = chunk.slice(at, BLOCK_ROWS - have)
-            pieces.append(piece)
+            piece = chunk.slice(at, BLOCK_ROWS - self._have)
+            self._pieces.append(piece)
             at += len(piece)
-            have += len(piece)
-            if have == BLOCK_ROWS:
-                yield pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
-                pieces, have = [], 0
-    if pieces:
-        yield pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
+            self._have += len(piece)
+            if self._have == BLOCK_ROWS:
+                self._feed_block()
+
+    def done(self) -> str:
+        if self._pieces:
+            self._feed_block()
+        self._hasher.update(struct.pack("<Q", self._rows))
+        return self._hasher.hexdigest()
+
+    def _feed_block(self) -> None:
+        pieces, self._pieces, self._have = self._pieces, [], 0
+        block = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
+        _feed(self._hasher.update, block)
 
 
 def _feed(feed: Feed, array: pa.Array) -> None:

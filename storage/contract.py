@@ -17,7 +17,7 @@ from lineal.assets.asset import Contract
 from lineal.assets.errors import ContentError, did_you_mean
 from lineal.storage.canonical import type_text
 
-_SHOWN = 5
+SHOWN_KEYS = 5
 
 # How people and DuckDB spell the types that have another text here.
 _ALIASES = {
@@ -82,42 +82,54 @@ def _matches(declared: str, actual: str) -> bool:
 
 def check_primary_key(table: pa.Table, key: Sequence[str]) -> None:
     """ContentError naming the key, how many rows break it and a few of their values."""
-    columns = _columns(table, key, "the primary key")
-    named = ", ".join(f"`{name}`" for name in key)
+    columns = columns_of(table, key, "the primary key")
     for name, column in zip(key, columns, strict=True):
-        if column.null_count:
-            raise ContentError(
-                f"the primary key {named} is not unique and complete: `{name}` is null in "
-                f"{column.null_count} of {table.num_rows} rows",
-                advice="drop those rows, or choose another key",
-            )
-        if pt.is_nested(column.type):
-            raise ContentError(
-                f"the primary key {named} can't be checked: `{name}` is {type_text(column.type)}",
-                advice="a key is made of plain columns",
-            )
-    keys = pa.Table.from_arrays([_plain(column) for column in columns], names=list(key))
-    counts = keys.group_by(list(key)).aggregate([([], "count_all")])
+        check_part_of_key(key, name, column.type, column.null_count, table.num_rows)
+    counts = plain_table(table, key).group_by(list(key)).aggregate([([], "count_all")])
     if counts.num_rows == table.num_rows:
         return
     repeated = counts.filter(pc.greater(counts["count_all"], 1))
-    rows = pc.sum(repeated["count_all"]).as_py()
     # Sorted, so that the message is the same in every run.
-    shown = _repeated_values(table, key, repeated)
-    raise ContentError(
-        f"the primary key {named} is not unique: {repeated.num_rows} "
-        f"value{'s' if repeated.num_rows != 1 else ''} in {rows} rows, such as {shown}",
+    first = repeated.sort_by([(name, "ascending") for name in key]).slice(0, SHOWN_KEYS)
+    rows = pc.sum(repeated["count_all"]).as_py()
+    raise repeated_key(table, key, repeated.num_rows, rows, first)
+
+
+def check_part_of_key(
+    key: Sequence[str], name: str, kind: pa.DataType, nulls: int, rows: int
+) -> None:
+    """ContentError when a column of a key has nulls, or values that can't be compared."""
+    named = _listed(key)
+    if nulls:
+        raise ContentError(
+            f"the primary key {named} is not unique and complete: `{name}` is null in "
+            f"{nulls} of {rows} rows",
+            advice="drop those rows, or choose another key",
+        )
+    if pt.is_nested(kind):
+        raise ContentError(
+            f"the primary key {named} can't be checked: `{name}` is {type_text(kind)}",
+            advice="a key is made of plain columns",
+        )
+
+
+def repeated_key(
+    table: pa.Table, key: Sequence[str], values: int, rows: int, first: pa.Table
+) -> ContentError:
+    """The error for values of a key that more than one row has; `first` holds a few of them."""
+    shown = []
+    for row in first.select(list(key)).to_pylist():
+        texts = [repr(_shown(table, name, value)) for name, value in row.items()]
+        shown.append(texts[0] if len(texts) == 1 else f"({', '.join(texts)})")
+    return ContentError(
+        f"the primary key {_listed(key)} is not unique: {values} "
+        f"value{'s' if values != 1 else ''} in {rows} rows, such as {', '.join(shown)}",
         advice="drop the duplicates, or choose another key",
     )
 
 
-def _repeated_values(table: pa.Table, key: Sequence[str], repeated: pa.Table) -> str:
-    first = repeated.sort_by([(name, "ascending") for name in key]).slice(0, _SHOWN)
-    shown = []
-    for row in first.select(list(key)).to_pylist():
-        values = [repr(_shown(table, name, value)) for name, value in row.items()]
-        shown.append(values[0] if len(values) == 1 else f"({', '.join(values)})")
-    return ", ".join(shown)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _shown(table: pa.Table, name: str, value: Any) -> Any:
@@ -139,7 +151,13 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _columns(table: pa.Table, names: Sequence[str], whose: str) -> list[pa.ChunkedArray]:
+def plain_table(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """These columns in a form of equal identity and order that Arrow can group and sort."""
+    columns = [_plain(table.column(name)) for name in names]
+    return pa.Table.from_arrays(columns, names=list(names))
+
+
+def columns_of(table: pa.Table, names: Sequence[str], whose: str) -> list[pa.ChunkedArray]:
     for name in names:
         if name not in table.column_names:
             has = ", ".join(table.column_names)
@@ -153,28 +171,43 @@ def _columns(table: pa.Table, names: Sequence[str], whose: str) -> list[pa.Chunk
 # -------------------------------------------------------------------------------------- order
 
 
+Key = tuple[str, str]  # a column, and `ascending` or `descending`
+
+
 def order_table(table: pa.Table, order_by: Sequence[str]) -> pa.Table:
     """The table sorted by these columns (`name` or `name desc`), then by all others; nulls last.
 
     Categoricals sort as their categories are listed. Nested columns sort by their items in turn.
     """
+    terms, keys = order_keys(table, order_by)
+    flat = flat_keys(table, keys)
+    # Nested columns are ranked in Python, which is slow: only where the others don't decide.
+    decided = all(key in flat for key in terms) and is_distinct(table, [name for name, _ in flat])
+    used = flat if decided else keys
+    return table.take(sorted_places(table, used)) if used else table
+
+
+def order_keys(table: pa.Table, order_by: Sequence[str]) -> tuple[list[Key], list[Key]]:
+    """The keys that an order names, and those with all other columns behind them."""
     terms = [_term(text, table.column_names) for text in order_by]
-    _columns(table, [name for name, _ in terms], "the order")
+    columns_of(table, [name for name, _ in terms], "the order")
     named = {name for name, _ in terms}
     rest = [(name, "ascending") for name in table.column_names if name not in named]
-    keys = [*terms, *rest]
-    flat = [key for key in keys if not pt.is_nested(table.schema.field(key[0]).type)]
-    # Nested columns are ranked in Python, which is slow: only where the others don't decide.
-    decided = all(key in flat for key in terms) and _distinct(table, [name for name, _ in flat])
-    used = flat if decided else keys
-    if not used:
-        return table
-    arrays = [_sortable(table.column(name)) for name, _ in used]
-    names = [str(number) for number in range(len(used))]
+    return terms, [*terms, *rest]
+
+
+def flat_keys(table: pa.Table, keys: Sequence[Key]) -> list[Key]:
+    """Those of the keys that are no nested columns."""
+    return [key for key in keys if not pt.is_nested(table.schema.field(key[0]).type)]
+
+
+def sorted_places(table: pa.Table, keys: Sequence[Key]) -> pa.Array:
+    """The places of the rows in the order of these keys."""
+    arrays = [_sortable(table.column(name)) for name, _ in keys]
+    names = [str(number) for number in range(len(keys))]
     sortable = pa.Table.from_arrays(arrays, names=names)
-    sort_keys = [(number, way) for number, (_, way) in zip(names, used, strict=True)]
-    order = pc.sort_indices(sortable, sort_keys=sort_keys)  # nulls last
-    return table.take(order)
+    sort_keys = [(number, way) for number, (_, way) in zip(names, keys, strict=True)]
+    return pc.sort_indices(sortable, sort_keys=sort_keys)  # nulls last
 
 
 def _term(text: str, names: Sequence[str]) -> tuple[str, str]:
@@ -184,10 +217,11 @@ def _term(text: str, names: Sequence[str]) -> tuple[str, str]:
     return text, "ascending"
 
 
-def _distinct(table: pa.Table, names: Sequence[str]) -> bool:
+def is_distinct(table: pa.Table, names: Sequence[str]) -> bool:
+    """Do no two rows have equal values in these columns?"""
     if not names:
         return int(table.num_rows) < 2
-    keys = pa.Table.from_arrays([_plain(table.column(name)) for name in names], names=list(names))
+    keys = plain_table(table, names)
     return bool(keys.group_by(list(names)).aggregate([]).num_rows == table.num_rows)
 
 

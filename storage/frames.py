@@ -36,10 +36,11 @@ def canonical_value(value: Any, *, rows: bool) -> pa.Table:
         return _from_arrow(pa.table(value))
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
         return _from_arrow(_from_batches(value))
-    raise ContentError(f"a {_type_name(value)} is not a table")
+    raise ContentError(f"a {type_name(value)} is not a table")
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """The name of a value's class, as messages show it."""
     kind = type(value)
     return (
         kind.__qualname__
@@ -92,7 +93,7 @@ def _from_batches(value: Iterable[Any]) -> pa.Table:
     if not batches or not all(isinstance(batch, pa.RecordBatch) for batch in batches):
         odd = next((b for b in batches if not isinstance(b, pa.RecordBatch)), None)
         what = (
-            "an empty sequence of batches" if not batches else f"a {_type_name(odd)} in a sequence"
+            "an empty sequence of batches" if not batches else f"a {type_name(odd)} in a sequence"
         )
         raise ContentError(
             f"{what} is not a table",
@@ -111,7 +112,7 @@ def _polars_to_arrow(value: Any) -> pa.Table:
     elif kind == "Series":
         value = value.to_frame(value.name or "value")
     elif kind != "DataFrame":
-        raise ContentError(f"a {_type_name(value)} is not a table")
+        raise ContentError(f"a {type_name(value)} is not a table")
     for name, dtype in value.schema.items():
         if str(dtype).startswith("Object"):  # exported as addresses in memory
             raise refused(name, "Python objects", "convert it to a plain type")
@@ -137,17 +138,26 @@ _LOSSY = {
 def _from_relation(value: Any) -> pa.Table:
     if not hasattr(value, "to_arrow_table") or not hasattr(value, "types"):
         raise ContentError(
-            f"a {_type_name(value)} is not a table", advice="return a relation: `connection.sql(…)`"
+            f"a {type_name(value)} is not a table", advice="return a relation: `connection.sql(…)`"
         )
+    huge = hugeint_columns(value)
+    return _from_arrow(bigint_for_hugeint(value.to_arrow_table(), huge))
+
+
+def hugeint_columns(relation: Any) -> list[str]:
+    """The HUGEINT columns of a relation.
+
+    Raises:
+        ContentError: naming a column that Arrow would get without its meaning, and the cast.
+    """
     huge = []
-    for name, kind in zip(value.columns, map(str, value.types), strict=True):
+    for name, kind in zip(relation.columns, map(str, relation.types), strict=True):
         for lossy, cast in _LOSSY.items():
             if re.search(rf"\b{lossy}\b", kind):
                 raise refused(name, f"values of type {kind}", f"cast it: `{name}::{cast}`")
         if kind in ("HUGEINT", "UHUGEINT"):
             huge.append(name)
-    table = bigint_for_hugeint(value.to_arrow_table(), huge)
-    return _from_arrow(table)
+    return huge
 
 
 def bigint_for_hugeint(table: pa.Table, hugeint_columns: Iterable[str]) -> pa.Table:
@@ -176,7 +186,7 @@ def _from_rows(rows: list[Any]) -> pa.Table:
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ContentError(
-                f"row {number} is a {_type_name(row)}, not a dict",
+                f"row {number} is a {type_name(row)}, not a dict",
                 advice="a function annotated `list[dict]` returns one dict a row",
             )
         names.update(dict.fromkeys(row))
@@ -200,7 +210,7 @@ def _from_pandas(value: Any) -> pa.Table:
     if isinstance(value, pd.Index):
         value = value.to_frame(index=False, name="value" if value.name is None else value.name)
     if not isinstance(value, pd.DataFrame):
-        raise ContentError(f"a {_type_name(value)} is not a table")
+        raise ContentError(f"a {type_name(value)} is not a table")
     if isinstance(value.columns, pd.MultiIndex):
         raise ContentError(
             "the frame's columns have several levels",
@@ -226,7 +236,7 @@ def _column_name(label: object) -> str:
     if isinstance(label, int | np.integer) and not isinstance(label, bool):
         return str(label)
     raise ContentError(
-        f"{label!r} can't be the name of a column: it is a {_type_name(label)}",
+        f"{label!r} can't be the name of a column: it is a {type_name(label)}",
         advice="name the columns by text: `df.columns = df.columns.astype(str)`",
     )
 

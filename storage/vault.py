@@ -17,7 +17,7 @@ from lineal.assets.ports import Canonical, Versions
 from lineal.assets.records import Content, StoredObject
 from lineal.disk import refusals
 from lineal.storage.formats import files
-from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose
+from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose, is_stream
 from lineal.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class HeldBytes:
 
 @dataclass(frozen=True, slots=True)
 class HeldFiles:
-    """Files that were copied into the store's `tmp/` as they were returned."""
+    """Files that are in the store's `tmp/` already: copied as they were returned, or written
+    batch by batch.
+    """
 
     content: Content
     staged: tuple[StoredObject, ...]
@@ -83,6 +85,7 @@ class Vault:
         objects: where the bytes are.
         customs: formats that the project registers; they come before the ones here.
         identify: the identity of what a pickle names by (module, qualified name), or None.
+        memory: bytes that a run may use; None: a quarter of the machine's.
         mapped: read tables from mapped memory: less of it is needed, less is copied.
     """
 
@@ -92,10 +95,12 @@ class Vault:
         *,
         customs: Sequence[CustomFormat] = (),
         identify: Identify | None = None,
+        memory: int | None = None,
         mapped: bool = False,
     ):
         self.objects = objects
         self._mapped = mapped
+        self._memory = memory
         self._customs = tuple(customs)
         self._identify = identify
 
@@ -111,6 +116,8 @@ class Vault:
         if custom is not None:
             return self._saved(value, custom, name)
         chosen = choose(value, contract.format, rows, name)
+        if chosen == TABLE and not rows and is_stream(value):
+            return self._streamed(value, contract, name)
         if chosen == TABLE:
             return _held_table(value, contract, rows, name)
         if chosen != BYTES:
@@ -138,6 +145,14 @@ class Vault:
 
     def present(self, contents: Iterable[Content]) -> frozenset[str]:
         return self.objects.present(stored for content in contents for stored in content.objects)
+
+    def _streamed(self, value: Any, contract: Contract, name: str) -> HeldFiles:
+        from lineal.storage.memory import quarter
+        from lineal.storage.streams import take_in
+
+        memory = quarter() if self._memory is None else self._memory
+        content, stored = take_in(value, contract, name, self.objects, memory)
+        return HeldFiles(content, (stored,))
 
     def _write_table(self, table: pa.Table) -> StoredObject:
         from lineal.storage.formats.parquet import write_parquet
@@ -248,19 +263,19 @@ class Vault:
     def _load_table(
         self, content: Content | Canonical, arrival: Arrival, columns: Sequence[str] | None
     ) -> Any:
-        from lineal.storage.arrivals import hand_over
+        from lineal.storage.arrivals import batches_of, check_columns, hand_over
 
         if isinstance(content, HeldTable):
             return hand_over(content.table, arrival, columns)
-        from lineal.storage.formats.parquet import read_parquet
+        from lineal.storage.formats.parquet import read_parquet, read_pieces
 
         known = content if isinstance(content, Content) else content.content
-        (stored,) = known.objects
+        check_columns([column.name for column in known.columns], columns)
+        (stored,) = self._stored(content)
         path = self.objects.intact(stored)
-        names = {column.name for column in known.columns}
-        # A column that is not there: `hand_over` says so, and what there is instead.
-        read = columns if columns is not None and names.issuperset(columns) else None
-        table = read_parquet(path, read, memory_map=self._mapped)
+        if arrival == "batches":
+            return batches_of(read_pieces(path, columns))
+        table = read_parquet(path, columns, memory_map=self._mapped)
         return hand_over(table, arrival, columns)
 
     def _value(self, content: Content | Canonical, known: Content) -> Any:

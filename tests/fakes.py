@@ -321,7 +321,6 @@ class Listener(Announcer):
         self.begun: list[str] = []
         self.awaited: list[str] = []
         self.tried_again: list[tuple[str, int]] = []
-        self.stopped: list[list[str]] = []
         self.seen_moving: list[list[str]] = []
         self.told: list[StepReport] = []
 
@@ -332,9 +331,6 @@ class Listener(Announcer):
 
     def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
         self.tried_again.append((str(step), attempt))
-
-    def stopping(self, running: Sequence[Step]) -> None:
-        self.stopped.append([str(step) for step in running])
 
     def tick(self) -> None:
         """Time goes by."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -115,7 +116,7 @@ class Workbench:
             present=self.vault.holds,
             file_digest=self.digests.get,
             now=self.clock(),
-            forced=frozenset(forced),
+            forced=dict.fromkeys(forced, (None,)),
         )
 
     def around(self, past: MemoryPast) -> Surroundings:
@@ -128,6 +129,7 @@ class Workbench:
                 as_path=str,
                 open=lambda resource, parameters: resource(),
                 known_result=lambda _: None,
+                limited=lambda seconds, step: contextlib.nullcontext(),
             ),
             executor=Inline,
             journal=self.journal,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -88,9 +89,19 @@ def _is_file(value: object) -> bool:
     return isinstance(value, bytes | bytearray | memoryview | PurePath)
 
 
-def _is_batches(value: object) -> bool:
+def is_stream(value: object) -> bool:
+    """Does a table come batch by batch? What its items are is seen as they are read."""
     if isinstance(value, types.GeneratorType):
-        return True  # its items are looked at as they are read
+        return True
+    if ("pyarrow", "RecordBatchReader") in _ancestry(value):
+        return True
+    # Files are iterators of lines.
+    return isinstance(value, Iterator) and not isinstance(value, io.IOBase)
+
+
+def _is_batches(value: object) -> bool:
+    if is_stream(value):
+        return True
     return isinstance(value, list | tuple) and bool(value) and bool(_ancestry(value[0]) & _BATCHES)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -21,24 +22,98 @@ from lineal.assets.errors import IntegrityError
 from lineal.storage.canonical import categories_of, with_canonical_type
 
 _CATEGORIES = b"lineal.categories"
+_GRID = 1 << 16  # rows: where a row group may end
 _GROUP_ROWS = 1 << 20
+_GROUP_BYTES = 1 << 26
 _SAMPLE_ROWS = 50_000
 _FEW = 0.1  # a dictionary pays when at most this part of a sample is distinct
 
 
 def write_parquet(table: pa.Table, path: str | Path) -> None:
     """Write a canonical table to a path that nobody reads yet."""
-    stored, categories = _without_categoricals(table)
-    if categories:
-        metadata = {_CATEGORIES: json.dumps(categories, ensure_ascii=False).encode()}
-        stored = stored.replace_schema_metadata(metadata)
-    pq.write_table(
-        stored,
-        path,
-        row_group_size=_GROUP_ROWS,
-        compression="lz4",
-        use_dictionary=[*_repetitive(stored), *categories],
-    )
+    with ParquetWriter(path, table.slice(0, 0)) as writer:
+        writer.add(table)
+
+
+class ParquetWriter:
+    """Writes a canonical table that comes in pieces: the same file however it is cut.
+
+    A row group ends on a fixed grid of rows: where it has 1,048,576 rows, or 64 MB in memory.
+
+    Args:
+        path: nobody reads it yet.
+        empty: a table without rows that has the columns, and the categories of categoricals.
+    """
+
+    def __init__(self, path: str | Path, empty: pa.Table) -> None:
+        self._path = path
+        self._empty = empty
+        self._held: list[pa.Table] = []  # of the row group that is being filled
+        self._rows = 0  # of the group, up to the last place on the grid
+        self._bytes = 0
+        self._over: list[pa.Table] = []  # behind that place
+        self._over_rows = 0
+        self._file: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> ParquetWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._file is not None:
+            self._file.close()
+
+    def close(self) -> None:
+        """Write what is left, and the end of the file."""
+        self._held += self._over
+        try:
+            self._write_group()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    def add(self, piece: pa.Table) -> None:
+        """The next rows."""
+        at = 0
+        while at < piece.num_rows:
+            part = piece.slice(at, _GRID - self._over_rows)
+            self._over.append(part)
+            self._over_rows += part.num_rows
+            at += part.num_rows
+            if self._over_rows == _GRID:
+                self._end_block()
+
+    def _end_block(self) -> None:
+        block = pa.concat_tables(self._over).combine_chunks()
+        self._over, self._over_rows = [], 0
+        self._held.append(block)
+        self._rows += block.num_rows
+        self._bytes += block.nbytes
+        if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        """Write what is held; a table without rows has no group, but a file nevertheless."""
+        group = pa.concat_tables(self._held or [self._empty])
+        self._held, self._rows, self._bytes = [], 0, 0
+        if self._file is not None and group.num_rows == 0:
+            return
+        stored, categories = _without_categoricals(group)
+        if categories:
+            metadata = {_CATEGORIES: json.dumps(categories, ensure_ascii=False).encode()}
+            stored = stored.replace_schema_metadata(metadata)
+        if self._file is None:
+            few = [*_repetitive(stored), *categories]
+            self._file = pq.ParquetWriter(
+                self._path, stored.schema, compression="lz4", use_dictionary=few
+            )
+        self._file.write_table(stored.combine_chunks(), row_group_size=_GROUP_ROWS)
 
 
 def read_parquet(
@@ -52,6 +127,30 @@ def read_parquet(
     with pq.ParquetFile(path, memory_map=memory_map) as file:
         metadata = file.schema_arrow.metadata or {}
         table = file.read(columns=None if columns is None else list(columns))
+    return _canonical(table, metadata, columns)
+
+
+def read_pieces(
+    path: str | Path, columns: Sequence[str] | None = None, rows: int = _GRID
+) -> Iterator[pa.Table]:
+    """The same table piece by piece; never more of it in memory than a row group.
+
+    The first piece has no rows: it shows the columns.
+    """
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        metadata = file.schema_arrow.metadata or {}
+        bare = file.schema_arrow.remove_metadata()
+        yield _canonical(bare.empty_table(), metadata, columns)
+        chosen = None if columns is None else list(columns)
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(rows, row_groups=[group], columns=chosen):
+                yield _canonical(pa.Table.from_batches([batch]), metadata, columns)
+
+
+def _canonical(
+    table: pa.Table, metadata: Mapping[bytes, bytes], columns: Sequence[str] | None
+) -> pa.Table:
+    """What was read of a file, as it was written."""
     if columns is not None:
         table = table.select(list(columns))
     categories = json.loads(metadata.get(_CATEGORIES, b"{}"))

@@ -201,7 +201,7 @@ class _Seen(Snapshot):
 
     code: Facts
 
-    def facts(self, wanted: Iterable[str], forced: Iterable[str] = ()) -> Facts:
+    def facts(self, wanted: Iterable[str]) -> Facts:
         asked = set(wanted)
         return replace(
             self.code,
@@ -211,7 +211,6 @@ class _Seen(Snapshot):
             ),
             present=remembered(self._present),
             file_digest=self.file_digest,
-            forced=frozenset(forced),
         )
 
 

@@ -341,7 +341,7 @@ def test_a_folder_parameter_is_no_input() -> None:
         ("@asset\ndef t(*args): ...", "`*args` can't be an input"),
         ("@asset\ndef t(**rest): ...", "it names none"),
         ("@asset\nasync def t(): ...", "can't be `async`"),
-        ("@asset\ndef t():\n    yield 1", "can't `yield`"),
+        ("@check('a')\ndef t(a):\n    yield True", "`t`: it can't `yield`"),
         ("@asset\ndef t(partition): ...", "receives the partition that is made"),
         ("@asset\ndef t(x=object()): ...", "the default of `x`"),
         ("@asset\ndef t(a: Folder, b: Folder): ...", "one folder"),

@@ -18,7 +18,8 @@ from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import CheckResult, Reason, StepOutcome
 from lineal.assets.run import Run, StepReport
 from lineal.assets.verdicts import Action, Decision, Fresh, Pending, Stale, Verdict
-from lineal.cli import render
+from lineal.cli import outcomes, render
+from lineal.cli.planned import plan_lines
 from lineal.cli.render import Style
 
 WIDTHS = [50, 80, 100]
@@ -170,10 +171,10 @@ def test_every_line_fits_the_terminal(width: int, as_ascii: bool) -> None:
         report(LONG, unwatched=(("data/holidays.csv", "", "pipeline.py:12"),)),
         report(LONG, checks=(check("drift", severity="warn", message="temp PSI 0.27 > 0.20"),)),
     ]
-    rows = [row for one in reports for row in render.settled(style, [one], render.NAME_WIDTH)]
+    rows = [row for one in reports for row in outcomes.settled(style, [one], render.NAME_WIDTH)]
     skipped = [report(f"{LONG}_{i}", "skipped", because=(LONG,)) for i in range(9)]
-    rows += render.skipped(style, skipped, render.NAME_WIDTH)
-    rows += render.run_summary(style, Run("r12", "failed", (*reports, *skipped), 12.0))
+    rows += outcomes.skipped(style, skipped)
+    rows += outcomes.run_summary(style, Run("r12", "failed", (*reports, *skipped), 12.0))
     wide = [row for row in seen(rows) if len(row) > width]
     unfoldable = ("source(", "late = ", "lineal logs", ".py:123")  # code, commands, places
     assert [row for row in wide if not any(word in row for word in unfoldable)] == []
@@ -182,15 +183,15 @@ def test_every_line_fits_the_terminal(width: int, as_ascii: bool) -> None:
 
 
 def test_times_stand_at_the_right() -> None:
-    (row,) = seen(render.settled(terminal(), [report(summary="4 rows × 2")], 10))
+    (row,) = seen(outcomes.settled(terminal(), [report(summary="4 rows × 2")], 10))
     assert len(row) == 80
     assert row.startswith("  ✓ orders       4 rows × 2")
     assert row.endswith("0.01 s")
 
 
 def test_glyphs_have_ascii_twins_that_keep_the_columns() -> None:
-    made = seen(render.settled(plain(), [report("a", summary="1")], 8))[0]
-    reused = seen(render.settled(plain(), [report("b", "reused", summary="1")], 8))[0]
+    made = seen(outcomes.settled(plain(), [report("a", summary="1")], 8))[0]
+    reused = seen(outcomes.settled(plain(), [report("b", "reused", summary="1")], 8))[0]
     assert made.startswith("  ok a ")
     assert reused.startswith("  =  b ")
 
@@ -198,14 +199,14 @@ def test_glyphs_have_ascii_twins_that_keep_the_columns() -> None:
 def test_a_message_is_never_cut() -> None:
     message = "'DataFrame' object has no attribute 'asign', and " * 3
     error = UserCodeError("AttributeError", message.strip())
-    rows = seen(render.settled(terminal(60), [report("a", "failed", error=error)], 24))
+    rows = seen(outcomes.settled(terminal(60), [report("a", "failed", error=error)], 24))
     told = " ".join(" ".join(rows).replace("0.01 s", "").split())
     assert " ".join(message.split()) in told
 
 
 def test_piped_lines_are_whole() -> None:
     error = ContentError("column `x` " + "holds what can't be stored " * 6, advice="make " * 40)
-    rows = render.settled(pipe(), [report(LONG, "failed", error=error)], 24)
+    rows = outcomes.settled(pipe(), [report(LONG, "failed", error=error)], 24)
     assert LONG in rows[0]
     assert error.message.strip() in rows[0]
     assert len(rows) == 2
@@ -213,7 +214,7 @@ def test_piped_lines_are_whole() -> None:
 
 def test_a_failure_shows_place_code_and_advice() -> None:
     error = UserCodeError("KeyError", "'rush'", where="model.py:22 in split", line='f["rush"]')
-    rows = seen(render.settled(terminal(), [report("train", "failed", error=error)], 8))
+    rows = seen(outcomes.settled(terminal(), [report("train", "failed", error=error)], 8))
     assert rows[0].startswith("  ✗ train      KeyError: 'rush'")
     assert [row.strip() for row in rows[1:]] == ["model.py:22 in split", 'f["rush"]']
 
@@ -225,21 +226,21 @@ def test_what_is_skipped_is_told_together_with_the_first_cause() -> None:
         report("c", "skipped", because=("b",), current="f" * 64),
     ]
     told = "  · b, c   skipped: need a; they keep their current versions"
-    assert seen(render.skipped(terminal(), reports, 8)) == [told]
+    assert seen(outcomes.skipped(terminal(), reports)) == [told]
 
 
 def test_the_last_lines_answer_and_say_what_to_type() -> None:
     made = Run("r1", "done", (report(), report("b", "fresh")), 2.1)
-    assert render.run_summary(terminal(), made) == ["1 made, 1 fresh in 2.1 s · run r1"]
+    assert outcomes.run_summary(terminal(), made) == ["1 made, 1 fresh in 2.1 s · run r1"]
     idle = Run(None, "done", (report("a", "fresh"), report("b", "fresh")), 0.094)
-    assert render.run_summary(terminal(), idle) == ["Nothing to do: 2 fresh, checked in 0.09 s."]
+    assert outcomes.run_summary(terminal(), idle) == ["Nothing to do: 2 fresh, checked in 0.09 s."]
     error = UserCodeError("KeyError", "'x'")
     failed = Run("r2", "failed", (report("a", "failed", error=error), report("b")), 1)
-    summary, logs, again = render.run_summary(terminal(), failed)
+    summary, logs, again = outcomes.run_summary(terminal(), failed)
     assert summary == "1 failed, 1 made · run r2 · exit 1"
     assert logs.split()[:3] == ["lineal", "logs", "a"]
     assert again.split()[:2] == ["lineal", "materialize"]
-    stopped = render.run_summary(terminal(), Run("r3", "cancelled", (report(),), 1))
+    stopped = outcomes.run_summary(terminal(), Run("r3", "cancelled", (report(),), 1))
     assert stopped[0] == "Stopped: 1 made · run r3 · exit 130"
 
 
@@ -249,7 +250,7 @@ def test_the_last_lines_answer_and_say_what_to_type() -> None:
 def test_a_plan_begins_with_one_sentence_and_ends_with_what_is_fresh() -> None:
     changed = Stale((Reason("code_changed", "helpers.RATE", "helpers.py:1", "1.1", "1.2"),))
     rows = seen(
-        render.plan_lines(
+        plan_lines(
             terminal(),
             plan(
                 planned("raw/n", Fresh(), "none"),
@@ -267,14 +268,14 @@ def test_a_plan_begins_with_one_sentence_and_ends_with_what_is_fresh() -> None:
 
 
 def test_a_plan_of_fresh_steps_is_one_sentence() -> None:
-    rows = render.plan_lines(terminal(), plan(planned("a", Fresh(), "none")))
+    rows = plan_lines(terminal(), plan(planned("a", Fresh(), "none")))
     assert rows == ["Nothing to do: 1 step, all fresh."]
 
 
 def test_a_plan_in_which_all_is_refused_says_that_nothing_can_be_made() -> None:
     refused = Stale((Reason("check_failed", "not_null(id)", new="1 of 4 rows"),))
     steps = planned("a", refused, "blocked"), planned("b", Pending(("a",)), "wait")
-    rows = seen(render.plan_lines(terminal(), plan(*steps)))
+    rows = seen(plan_lines(terminal(), plan(*steps)))
     assert rows[0] == "Nothing can be made: 1 blocked, 1 waits for it."
     assert "not_null(id)  1 of 4 rows" in rows[2]
     assert "→" not in rows[2]
@@ -288,7 +289,7 @@ def test_plan_lines_fit_the_terminal(width: int) -> None:
     )
     steps = [planned(f"{LONG}_{i}", Stale(reasons)) for i in range(3)]
     fresh = [planned(f"{LONG}_fresh_{i}", Fresh(), "none") for i in range(12)]
-    rows = seen(render.plan_lines(terminal(width), plan(*steps, *fresh)))
+    rows = seen(plan_lines(terminal(width), plan(*steps, *fresh)))
     assert max(map(len, rows)) <= width
     assert any("and 3 more reasons" in row for row in rows)
 

@@ -49,6 +49,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("'1GB'", 1 << 30), ("'1.5 gib'", 3 << 29), ("'256MB'", 1 << 28), ("100_000_000", 10**8)],
+)
+def test_memory_is_a_size_or_a_number_of_bytes(root: Path, said: str, found: int) -> None:
+    assert load_settings(root).memory is None
+    (root / "lineal.toml").write_text(f"[run]\nmemory = {said}\n")
+    assert load_settings(root).memory == found
+
+
 def test_no_settings_are_needed_beside_a_pipeline(root: Path) -> None:
     found = load_settings(root)
     assert (found.name, found.definitions) == (root.name, ("pipeline.py",))
@@ -119,6 +129,9 @@ def test_a_pyproject_that_does_not_speak_of_lineal_is_nobodys(root: Path) -> Non
         ("[run]\njob = 1\n", 2, "did you mean `jobs`"),
         ("[run]\njobs = 0\n", 2, "`run.jobs` is 0"),
         ("[run]\njobs = true\n", 2, "`run.jobs` is True"),
+        ("[run]\nmemory = '4 bananas'\n", 2, "`run.memory` is '4 bananas'"),
+        ("[run]\nmemory = '1MB'\n", 2, "`run.memory` is '1MB'"),
+        ("[run]\nmemory = true\n", 2, "`run.memory` is True"),
         ("[project]\nstrict = 1\n", 2, "`project.strict` is 1"),
         ('[project]\ndefinitions = "a.py"\n', 2, "`project.definitions` is 'a.py'"),
         ('[project]\ndefinitions = ["c.py"]\n', 2, "no definitions file `c.py`"),

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,7 @@ import pytest
 from lineal.assets.errors import InputsChanged, StepTimeout, UsageError, UserCodeError, WorkerDied
 from lineal.assets.names import Step
 from lineal.assets.perform import Done, Task
-from lineal.assets.plan import plan
-from lineal.assets.run import Announcer, Run
 from lineal.project import Project
-from lineal.running import Hearers, Runner
 from lineal.snapshot import Snapshot
 from lineal.storage.objects import Objects
 from lineal.storage.vault import Vault
@@ -244,23 +240,6 @@ def test_a_step_writes_its_own_log(seen: Snapshot, workers: Processes) -> None:
 # ------------------------------------------------------------------------------- the project
 
 
-class InProcesses(Runner):
-    def surroundings(self, seen: Snapshot, *rest: Any) -> Any:
-        workers = self.workers = Processes(seen, 2)
-        return replace(super().surroundings(seen, *rest), executor=lambda _: workers)
-
-
-def materialize(made: Project) -> Run:
-    def planned_now(seen: Snapshot) -> Any:
-        facts = seen.facts(seen.graph.order)
-        return plan(seen.graph, facts, seen.graph.order), facts
-
-    runner = InProcesses(made.root, made.journal, made.look, lambda: "0")
-    run = runner.carry_out(planned_now, Hearers(Announcer(), lambda _: None))
-    with closing(runner.workers):
-        return run
-
-
 NAMES = [*(f"number_{n}" for n in range(1, 9)), "product", "sums"]
 
 
@@ -275,13 +254,13 @@ def test_two_workers_make_what_one_process_makes_and_load_the_project_once_each(
     inline, parallel = project(tmp_path / "inline", text), project(tmp_path / "parallel", text)
     assert inline.materialize().outcome == "done"
     capfd.readouterr()
-    assert materialize(parallel).outcome == "done"
+    assert parallel.materialize(jobs=2).outcome == "done"
     assert capfd.readouterr().out == "loading\n"  # in this process
     assert contents(parallel) == contents(inline)
     pids = (parallel.root / "pids").read_text().split()
     assert pids.count(str(os.getpid())) == 1
     assert len(pids) == len(set(pids)) == 3
-    again = materialize(parallel)
+    again = parallel.materialize(jobs=2)
     assert again.id is None  # nothing to do
 
 

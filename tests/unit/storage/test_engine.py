@@ -15,6 +15,7 @@ import pytest
 from lineal.assets.asset import Check, Contract, Query, Where
 from lineal.assets.errors import ContentError, QueryError
 from lineal.assets.ports import Canonical
+from lineal.assets.records import Content
 from lineal.storage.engine import Engine
 from lineal.storage.objects import Objects
 from lineal.storage.vault import Vault
@@ -25,10 +26,23 @@ NONE = Contract()
 class Bench:
     """An engine over a vault in a folder."""
 
-    def __init__(self, folder: Path, threads: int = 4):
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = 4,
+        memory: int | None = None,
+        large: int | None = None,
+    ):
         self.vault = Vault(Objects(folder / "objects"))
         self.folder = folder
-        self.engine = Engine(self.vault, folder, temporary=folder / "tmp", threads=threads)
+        self.engine = Engine(
+            self.vault,
+            folder,
+            temporary=folder / "tmp",
+            threads=threads,
+            memory=memory,
+            large=large,
+        )
 
     def table(self, table: pa.Table | None = None, **columns: Any) -> Canonical:
         value = pa.table(columns) if table is None else table
@@ -40,13 +54,12 @@ class Bench:
         contract: Contract = NONE,
         parameters: dict[str, Any] | None = None,
         /,
-        **inputs: Canonical,
+        **inputs: Canonical | Content,
     ) -> pa.Table:
         named = {name.replace("__", "/"): table for name, table in inputs.items()}
         query = Query(text, Where("/p/sql/x.sql", 1))
         result = self.engine.query(query, named, parameters or {}, contract)
-        assert isinstance(result, pa.Table)
-        return result
+        return result if isinstance(result, pa.Table) else pa.concat_tables(list(result))
 
     def digest(self, table: pa.Table, contract: Contract = NONE) -> str:
         return self.vault.canonical(table, contract, rows=False, name="x").content.digest
@@ -464,3 +477,122 @@ def test_checks_read_other_assets_and_the_version_before(bench: Bench) -> None:
     found = bench.engine.audit(checks, orders, {"raw/customers": customers}, before)
     assert [(f.passed, f.failing_rows) for f in found] == [(False, 1), (False, None)]
     assert found[0].sample == (("customer",), ("3",))
+
+
+# ------------------------------------------------------------------------------ large tables
+
+
+def odd_types(rows: int) -> pa.Table:
+    """Columns that DuckDB would read from a file as another type, and some that are special."""
+    numbers = list(range(rows))
+    return pa.table({
+        "id": numbers,
+        "k": [n * 7 % 5 if n % 11 else None for n in numbers],
+        "v": [n * 13 % 101 / 4 for n in numbers],
+        "ms": pa.array(numbers, pa.timestamp("ms")),
+        "pair": pa.array([[n % 3, n] for n in numbers], pa.list_(pa.int16(), 2)),
+        "when": pa.array([[n] for n in numbers], pa.list_(pa.timestamp("ms"))),
+        "c": pa.array([str(n % 3) for n in numbers]).dictionary_encode(),
+        "nothing": pa.nulls(rows),
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from t",
+        'select pair, ms, typeof(pair), typeof(ms), typeof("when"), c from t where id % 2 = 0',
+        "select k, count(*) n, sum(id) s, max(ms) from t group by k",
+        "select distinct c, k from t",
+        "select * from t order by k",
+        "select id, id from t order by v",
+        "select v from t order by k desc nulls first, c",
+        "select id, v as w from t order by k, v desc",
+        "from t order by id desc",
+        "select k, v, from t order by all",
+    ],
+)
+def test_a_large_result_over_files_is_that_of_a_small_one(tmp_path: Path, text: str) -> None:
+    small, large = Bench(tmp_path / "a"), Bench(tmp_path / "b", memory=1 << 28, large=0)
+    table = shuffled(odd_types(3_000), seed=1)
+    found = large.run(text, t=large.vault.write(large.table(table)))
+    assert found.num_rows > 1
+    assert found.equals(small.run(text, t=small.table(table)))
+
+
+def test_an_error_in_a_large_result_is_at_its_line(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, large=0)
+    table = bench.table(v=[*range(200_000), 7])
+    text = "select case when v > 199998 then error('too much') else v end as v from t"
+    for wanted in (text, f"{text} order by v"):
+        with pytest.raises(QueryError, match="too much"):
+            bench.run(wanted, t=table)
+    assert bench.run("from t limit 1", t=table).num_rows == 1
+
+
+def test_a_large_result_that_nobody_reads_lets_go(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, large=0)
+    query = Query("from t", Where("/p/sql/x.sql", 1))
+    result = bench.engine.query(query, {"t": bench.table(v=[1])}, {}, NONE)
+    assert not isinstance(result, pa.Table)
+    del result
+    assert bench.run("from t", t=bench.table(v=[2])).to_pydict() == {"v": [2]}
+
+
+def test_a_query_reads_no_file_but_its_inputs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, large=0)
+    mine, other = (bench.vault.write(bench.table(v=[n])) for n in (1, 2))
+    bench.vault.sync()
+    path = bench.vault.load(other, "path")
+    with pytest.raises(QueryError):
+        bench.run(f"select * from t, '{path}'", t=mine)
+    assert bench.run("from t", t=mine).to_pydict() == {"v": [1]}
+
+
+def test_a_large_version_is_checked_as_a_small_one(tmp_path: Path) -> None:
+    small, large = Bench(tmp_path / "a"), Bench(tmp_path / "b", memory=1 << 28, large=0)
+    rules: list[tuple[str, dict[str, Any]]] = [
+        ("not_null", {"columns": ("k", "nothing")}),
+        ("unique", {"columns": ("k",)}),
+        ("unique", {"columns": ("id",)}),
+        ("references", {"column": "id", "asset": "o", "to": "id"}),
+        ("between", {"column": "v", "low": 3}),
+        ("schema", {"columns": (("id", "BIGINT"), ("ms", "TIMESTAMP_MS"))}),
+        ("rows", {"minimum": 5_000}),
+    ]
+    where = Where("/p/x.py", 1)
+    checks = [Check(str(n), where, rule=(k, tuple(a.items()))) for n, (k, a) in enumerate(rules)]
+    told = []
+    for bench in (small, large):
+        tables = [bench.table(odd_types(3_000)), bench.table(id=[1, 2, 3])]
+        versions = [bench.vault.write(each) for each in tables] if bench is large else tables
+        found = bench.engine.audit(checks, versions[0], {"o": versions[1]}, None)
+        told.append([(each.passed, each.failing_rows, each.message) for each in found])
+    assert told[0] == told[1]
+    assert [passed for passed, _, _ in told[0]].count(False) == 6
+
+
+def test_a_query_without_enough_memory_says_how_to_give_it_more(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, threads=1, memory=16 << 20)
+    with pytest.raises(QueryError) as error:
+        bench.run("select list(i) from range(20_000_000) as r(i)")
+    assert 'memory = "' in str(error.value.advice)
+
+
+def test_what_does_not_fit_into_memory_is_sorted_on_disk(tmp_path: Path) -> None:
+    """The result has twice the memory that DuckDB gets; what it can't hold it sets aside."""
+    bench = Bench(tmp_path, threads=1, memory=80 << 20, large=1 << 20)
+    query = Query(
+        "select hash(i) as h, i, repeat('x', 96) || i as text from range(1_500_000) as r(i)",
+        Where("/p/sql/x.sql", 1),
+    )
+    rows = bench.engine.query(query, {}, {}, Contract(primary_key=("h",)))
+    assert not isinstance(rows, pa.Table)
+    before, count, size = -1, 0, 0
+    for piece in rows:
+        keys = piece.column("h").to_numpy()
+        assert before < keys[0]
+        assert (keys[:-1] < keys[1:]).all()
+        before, count, size = keys[-1], count + len(keys), size + piece.nbytes
+    assert count == 1_500_000
+    assert size > 2 * (80 << 20)

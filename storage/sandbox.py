@@ -1,0 +1,201 @@
+"""A DuckDB shut off from files, network and settings, which shows some tables and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from lineal.assets.records import Content
+from lineal.disk import Disk
+from lineal.storage.sql import SqlFacts, spellings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Shown: TypeAlias = "pa.Table | StoredTable"
+
+_TABLE = "parquet"
+# DuckDB can't read these from a file as what they are, or not at all: they come through Arrow.
+_THROUGH_ARROW = re.compile(r"duration\[|float16|decimal\((39|[4-7]\d)")
+_MAGIC = re.compile(r"[*?\[{]")  # DuckDB takes such a path for a pattern
+
+
+class StoredTable(NamedTuple):
+    """A table that DuckDB reads from its file."""
+
+    path: str
+    empty: pa.Table
+    num_rows: int
+
+    @classmethod
+    def of(cls, content: Content, path: Path) -> StoredTable:
+        from lineal.storage.formats.parquet import read_pieces
+
+        return cls(os.path.abspath(path), next(read_pieces(path)), content.rows or 0)  # noqa: PTH100
+
+    @property
+    def column_names(self) -> list[str]:
+        names: list[str] = self.empty.column_names
+        return names
+
+
+def is_large(content: Content, most: int) -> bool:
+    """Would this table take more memory than that, and can it be read from its file instead?"""
+    if content.format != _TABLE or not content.objects:
+        return False
+    stored = sum(each.bytes for each in content.objects)
+    size = max(2 * stored, 8 * (content.rows or 0) * len(content.columns))
+    return size > most and not any(_THROUGH_ARROW.search(c.type) for c in content.columns)
+
+
+class Sandbox:
+    """Connections to DuckDB, one at a time. Threads take turns.
+
+    Args:
+        temporary: the folder large sorts spill into; None: they don't.
+        threads: of DuckDB.
+        memory: bytes that DuckDB may use.
+    """
+
+    def __init__(self, temporary: Path | None, threads: int, memory: int) -> None:
+        self._temporary = temporary
+        self._threads = threads
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._kept: Any = None
+
+    @contextlib.contextmanager
+    def showing(self, tables: Mapping[str, Shown], facts: SqlFacts | None) -> Iterator[Any]:
+        """A connection that shows these tables, as the query spells them, and nothing else."""
+        with self.reading(tables.values()) as connection:
+            undo: list[str] = []
+            _show(connection, tables, _written(facts), undo)
+            yield connection
+            for statement in reversed(undo):
+                connection.execute(statement)
+            for name in tables:
+                hide(connection, name)
+
+    @contextlib.contextmanager
+    def reading(self, tables: Iterable[Shown]) -> Iterator[Any]:
+        """A connection that can read the files of these tables.
+
+        One instance is kept from call to call, because opening one costs more than a small query;
+        after any error, and for other files, a new one is opened.
+        """
+        paths = sorted({table.path for table in tables if isinstance(table, StoredTable)})
+        with self._lock:
+            if paths:
+                with contextlib.closing(self._open(paths)) as connection:
+                    yield connection
+                return
+            connection, self._kept = self._kept or self._open(()), None
+            try:
+                yield connection
+                self._kept, connection = connection, None
+            finally:
+                if connection is not None:
+                    connection.close()
+
+    def _open(self, paths: Sequence[str]) -> Any:
+        import duckdb
+
+        spill = ""
+        if self._temporary is not None:
+            Disk().make_folders(self._temporary)
+            # DuckDB lets SQL at its temporary folder: one of its own, with nothing else in it.
+            spill = str(self._temporary / f"duckdb-{os.getpid()}-{id(self)}")
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": self._threads,
+                "memory_limit": f"{self._memory}B",
+                "preserve_insertion_order": True,
+                "temp_directory": spill,
+                "autoload_known_extensions": False,
+                "autoinstall_known_extensions": False,
+                "allow_community_extensions": False,
+                "python_enable_replacements": False,
+            },
+        )
+        allowed = ", ".join(map(literal, paths))
+        for setting in (
+            f"set allowed_paths = [{allowed}]",
+            "set TimeZone = 'UTC'",
+            "set enable_external_access = false",
+            "set lock_configuration = true",
+        ):
+            connection.execute(setting)
+        return connection
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def show(connection: Any, name: str, table: Shown) -> None:
+    """Show a table under a name, with the same types from memory and from its file."""
+    if not isinstance(table, StoredTable):
+        connection.register(name, table)
+        return
+    source = f"read_parquet({literal(table.path)}, hive_partitioning = false)"
+    connection.register(name, table.empty)
+    wanted = connection.sql(f"from {quoted(name)}").types
+    connection.unregister(name)
+    has = connection.sql(f"from {source}").types
+    columns = [
+        quoted(column) if kind == its else f"{quoted(column)}::{kind} as {quoted(column)}"
+        for column, kind, its in zip(table.column_names, wanted, has, strict=True)
+    ]
+    connection.execute(f"create view {quoted(name)} as select {', '.join(columns)} from {source}")
+
+
+def hide(connection: Any, name: str) -> None:
+    """Take back what was shown in memory; views of files end with their connection."""
+    connection.unregister(name)
+
+
+def _written(facts: SqlFacts | None) -> frozenset[str] | None:
+    """The spellings a query uses; None when it may use any."""
+    if facts is None or facts.opaque:
+        return None
+    parts = [reference.parts for reference in facts.tables]
+    return frozenset(".".join(p[-n:]).casefold() for p in parts for n in (1, 2))
+
+
+def _show(
+    connection: Any,
+    tables: Mapping[str, Shown],
+    written: frozenset[str] | None,
+    drops: list[str],
+) -> None:
+    """Show every table by name, and as views in the other spellings that are written."""
+    taken = {name.casefold() for name in tables}
+    schemas: set[str] = set()
+
+    def view(name: str, spelt: str) -> None:
+        connection.execute(f"create view {spelt} as from main.{quoted(name)}")
+        drops.append(f"drop view {spelt}")
+
+    for name, table in tables.items():
+        show(connection, name, table)
+        for spelling in spellings(name):
+            key = spelling.strip('"').casefold()
+            if key in taken or (written is not None and key not in written):
+                continue
+            taken.add(key)
+            schema, dot, leaf = spelling.partition(".")
+            if dot and schema.casefold() not in schemas:
+                schemas.add(schema.casefold())
+                connection.execute(f"create schema {quoted(schema)}")
+                drops.append(f"drop schema {quoted(schema)}")
+            view(name, f"{quoted(schema)}.{quoted(leaf)}" if dot else quoted(spelling))

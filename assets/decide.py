@@ -172,12 +172,23 @@ def fingerprints(
             recipe or facts.recipes[asset.name].digest,
             facts.environments[asset.name].digest,
             sorted(parameters_of(asset, facts, step.partition).items()),
-            step.partition,
+            _partition(asset, step.partition),
             _reads(used),
             contract_digest(asset, kind_of(graph, asset)),
         )
     )
     return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
+
+
+def _partition(asset: Asset, key: str | None) -> object:
+    """The partition as far as code can tell: its times too, where it is handed them."""
+    definition = asset.partitions
+    if key is None or definition is None or definition.period is None:
+        return key
+    if asset.kind != "sql" and not asset.takes_partition:
+        return key
+    told = definition.partition(key)
+    return key, told.start.isoformat(), told.end.isoformat()
 
 
 def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:

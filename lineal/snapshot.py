@@ -359,7 +359,7 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
                 where=str(asset.query.where) if asset.query else str(asset.where),
                 advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
             )
-        inputs[found] = Input(found, found, "arrow")
+        inputs[found] = Input(found, found)
     given = (*asset.parameters, *_of_partitions(asset))
     unset = [p for p in facts.parameters if p not in given]
     if unset:

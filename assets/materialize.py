@@ -150,6 +150,7 @@ class _Loop:
         self.decisions = dict(plan.decisions)  # those of the plan, and of steps found since
         self.reads: dict[Step, tuple[Step, ...]] = {}
         self.expecting: dict[Step, tuple[Step, ...]] = {}  # whose values it will read
+        self.retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     @property
     def facts(self) -> Facts:
@@ -181,7 +182,8 @@ class _Loop:
         finally:
             for step in list(self.taken):
                 self._let_go(step)
-        run = Run(run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, self.retired)
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -211,8 +213,8 @@ class _Loop:
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""
         if self.plan.retired:
-            gone = [fact._replace(run=self.run_id) for fact in self.plan.retired]
-            self.ledger.retire(gone)
+            self.retired = tuple(f._replace(run=self.run_id) for f in self.plan.retired)
+            self.ledger.retire(self.retired)
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:

@@ -118,8 +118,10 @@ class Worklist:
         return True
 
     def again(self, steps: Iterable[Step]) -> None:
-        """These are to be done once more, and before all that needs them."""
-        self._left.update(steps)
+        """These are to be done once more, and before all that needs them; none is under way."""
+        again = set(steps)
+        self._left |= again
+        self._out -= again
         self._count()
         self._line_up()
 

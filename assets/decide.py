@@ -112,10 +112,11 @@ def _one_input(
         return [], waits
     read = facts.slices.read(reader, key, given)
     arrival = ("each" if given.each else "all") if read.many else None
+    way = given.alone if read.many else given
     used: list[Used] = []
     for each in read.keys:
         version = known.get(Step(name, each))
-        found = None if version is None else one_used(given, version, arrival)
+        found = None if version is None else one_used(way, version, arrival)
         if found is None:
             waits.append(name)
             break

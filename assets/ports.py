@@ -44,6 +44,7 @@ class Vault(Protocol):
         """Bring a returned value into canonical form and digest it.
 
         `rows`: the function says it returns `list[dict]` as a table. `name`: for messages.
+        A version (Content or Canonical) in place of a value is handed on as it is.
         Raises ContentError naming the type or the column.
         """
         ...

@@ -271,11 +271,13 @@ class Snapshot:
         """
         values = dict(asset.parameters)
         spoken = self.overrides.get(asset.name, {})
+        filled = _axes(asset)
         for name, given in self.settings.parameters.get(asset.name, {}).items():
+            _refuse_axis(asset, name, filled, SettingsError)
             values[name] = convert_parameter(asset, name, given, error=SettingsError)
         for name, given in spoken.items():
+            _refuse_axis(asset, name, filled, UsageError)
             values[name] = convert_parameter(asset, name, given, spoken=True)
-        filled = _axes(asset)
         missing = [n for n in asset.parameter_types if n not in values and n not in filled]
         if missing:
             raise SettingsError(
@@ -377,6 +379,19 @@ def _axes(asset: Asset | Resource) -> tuple[str, ...]:
     """The parameters that the partitions of a grid fill."""
     grid = asset.partitions if isinstance(asset, Asset) else None
     return grid.names if isinstance(grid, Grid) else ()
+
+
+def _refuse_axis(
+    asset: Asset | Resource, name: str, axes: tuple[str, ...], error: type[LinealError]
+) -> None:
+    if name in axes:
+        raise error(
+            f"`{asset.name}.{name}` can't be set: it is an axis of the grid of `{asset.name}`, "
+            "whose partitions have a value each",
+            where=str(asset.where),
+            advice=f"write the value there: grid({name}=[…]); or choose among the partitions: "
+            f'--partition "*{name}=…*"',
+        )
 
 
 def _of_partitions(asset: Asset) -> tuple[str, ...]:

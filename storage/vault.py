@@ -106,9 +106,15 @@ class Vault:
     def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Canonical:
         """Bring a returned value into the form that every reader gets, and digest it.
 
+        A version in place of a value is handed on as it is.
+
         Raises:
             ContentError: the value has no format, or a part of it no canonical form.
         """
+        if isinstance(value, Content):
+            return Written(value)
+        if isinstance(value, HeldTable | HeldBytes | HeldFiles | Written):
+            return value
         custom = self._custom_for(value, contract)
         if custom is not None:
             return self._saved(value, custom, name)

@@ -67,7 +67,7 @@ class Sliced:
         return self._readings[place]
 
     def _asset(self, output: str) -> Asset:
-        return self.graph.assets[self.graph.maker[output]]
+        return self.graph.assets[self.graph.maker.get(output, output)]
 
     # --------------------------------------------------------------------------- which there are
 

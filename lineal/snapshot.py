@@ -362,6 +362,17 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
                 advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
             )
         inputs[found] = Input(found, found, "arrow")
+    for marked in asset.inputs:
+        exact = next(
+            (name for name in inputs if name.casefold() == marked.parameter.casefold()), ""
+        )
+        if not exact:
+            raise DefinitionError(
+                f"inputs= of `{asset.name}` names `{marked.parameter}`, which its SQL does not read"
+                f"{did_you_mean(marked.parameter, inputs)}",
+                where=str(asset.where),
+            )
+        inputs[exact] = replace(inputs[exact], marker=marked.marker)
     given = (*asset.parameters, *_of_partitions(asset))
     unset = [p for p in facts.parameters if p not in given]
     if unset:

@@ -113,10 +113,11 @@ def _one_input(
         return [], waits
     read = facts.slices.read(reader, key, given)
     arrival = arrival_of(given, many=read.many)
+    way = given.alone if read.many else given
     used: list[Used] = []
     for each in read.keys:
         version = known.get(Step(name, each))
-        found = None if version is None else one_used(given, version, arrival)
+        found = None if version is None else one_used(way, version, arrival)
         if found is None:
             waits.append(name)
             break
@@ -153,7 +154,7 @@ def one_used(given: Input, version: Known, arrival: str) -> Used | None:
     if content is None:
         return None
     origin = (content.digest, version.materialization)
-    if "result" in (given.arrival, given.each_arrival if is_many(arrival) else ""):
+    if given.arrival == "result":
         digest = digest_of(("result", content.digest, version.metrics))
         return Used(*place, "result", digest, *origin, arrival=arrival)
     if given.columns is not None:

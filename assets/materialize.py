@@ -561,6 +561,7 @@ class _Loop:
                     told = (DEFAULT_ENVIRONMENT, *output, current.id, why, self.run_id)
                     found.append(Retirement(*told))
         if found:
+            self.retired += tuple(found)
             self.ledger.retire(found)
 
     # ------------------------------------------------------------------------------------- tasks
@@ -570,11 +571,11 @@ class _Loop:
         asset, observed = self.graph.assets[step.asset], self.facts.observations
         read = [step] if asset.kind == "files" else []
         for given in asset.inputs:
-            if given.arrival in ("path", "paths"):
-                name = given.asset or ""
-                keys = self.facts.slices.read(step.asset, step.partition, given).keys
-                maker = self.graph.maker.get(name, "")
-                read += [Step(maker, k) for k in keys if Step(maker, k) in observed]
+            found = self.facts.slices.read(step.asset, step.partition, given)
+            way = given.alone if found.many else given
+            if way.arrival in ("path", "paths"):
+                maker = self.graph.maker.get(given.asset or "", "")
+                read += [Step(maker, k) for k in found.keys if Step(maker, k) in observed]
         return read
 
     def _task(self, step: Step, decision: Decision) -> Task:
@@ -604,8 +605,9 @@ class _Loop:
         asset = self.graph.assets[step.asset]
         given = next(g for g in asset.inputs if g.parameter == parameter)
         found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+        way = given.alone if found.many else given
         for version in found.versions:
-            self._put_down(Step(version.asset, version.partition), version, given)
+            self._put_down(Step(version.asset, version.partition), version, way)
         return handed(asset.name, step.partition, given, self.ledger.known, self.facts)
 
     def _bound_checks(self, asset: Asset, output: Step) -> tuple[BoundCheck, ...]:

@@ -123,11 +123,16 @@ class Vault:
     ) -> Canonical:
         """Bring a returned value into the form that every reader gets, and digest it.
 
-        `by`: a column by whose values a table is published in slices.
+        A version as the value is handed on as it is. `by`: a column by whose values a table is
+        published in slices.
 
         Raises:
             ContentError: the value has no format, or a part of it no canonical form.
         """
+        if isinstance(value, Content):
+            return Written(value)
+        if isinstance(value, HeldTable | HeldBytes | HeldFiles | Written):
+            return value
         custom = self._custom_for(value, contract)
         chosen = choose(value, contract.format, rows, name) if custom is None else custom.name
         if by is not None:

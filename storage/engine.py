@@ -28,13 +28,13 @@ from lineal.storage.finding import Finding, no_table
 from lineal.storage.memory import quarter
 from lineal.storage.sandbox import Sandbox, Shown, StoredTable, is_large
 from lineal.storage.sql import Queries, SqlFacts, query_error, spellings
-from lineal.storage.vault import Vault
+from lineal.storage.vault import HeldFiles, Vault
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_THREAD = 1 << 27  # bytes that a thread of DuckDB wants
+_THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 
 
 class Engine:
@@ -113,7 +113,9 @@ class Engine:
     def _shown(self, held: Content | Canonical) -> Shown:
         """A version as queries see it: its file, where it is too large to be held."""
         known = held if isinstance(held, Content) else held.content
-        if known.objects and is_large(known, self._large):
+        if isinstance(held, HeldFiles):
+            known = self._vault.write(held)  # it is in a file already
+        if is_large(known, self._large):
             return StoredTable.of(known, self._vault.load(held, "path"))
         table: pa.Table = self._vault.load(held, "arrow")
         return table

@@ -32,7 +32,7 @@ def shown(history: History, name: str, readable: Callable[[Content | None], Any]
         made=made,
         told=history.asset_facts(made.asset),
         checks=_judged(history, made),
-        versions=tuple(m for m in history.versions(made.asset) if m.partition == made.partition),
+        versions=tuple(history.versions_of(made.asset, made.partition)),
         current=current.id if current is not None else None,
         feeds=_readers(history, made.asset),
         value=readable(made.content),

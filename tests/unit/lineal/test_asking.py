@@ -159,7 +159,7 @@ def test_an_overview_counts_what_was_retired_and_says_why(airport: Airport) -> N
 
 
 def test_of_very_many_partitions_the_first_and_the_last_are_shown(tmp_path: Path) -> None:
-    keys = [f"k{number:03}" for number in range(108)]
+    keys = [*(f"k{number:03}" for number in range(107)), 'straße "ä"']
     (tmp_path / "pipeline.py").write_text(
         "from lineal import asset, static\n\n\n"
         f"@asset(partitions=static({keys!r}))\ndef many(partition) -> int:\n    return 1\n"
@@ -169,8 +169,12 @@ def test_of_very_many_partitions_the_first_and_the_last_are_shown(tmp_path: Path
     found = project.show("many")
     assert isinstance(found, Overview)
     rows = plain(overview_lines(WIDE, found, verbose=False))
-    assert [row.split()[0] for row in rows[1:22]] == [*keys[:10], "…", *keys[-10:]]
+    assert [row.split()[0] for row in rows[1:21]] == [*keys[:10], "…", *keys[-10:-1]]
+    assert rows[21].startswith('straße "ä" 1 ')
     assert rows[11] == "… and 88 more (-v)"
+    last = project.show("many", keys[-1])
+    assert isinstance(last, Shown)
+    assert last.versions == (last.made,)
     whole = project.show("many", whole=True)
     assert isinstance(whole, Overview)
     document = json.loads(json.dumps(overview_document(whole)))

@@ -41,6 +41,7 @@ from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
 _TICK = 0.2  # seconds between two looks at what runs
+_POLL = 0.05  # and at a lock that another process holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class _Attempt:
     started: float  # UTC seconds, of this attempt
     began: float  # by the performance counter, likewise
     failed: tuple[Attempt, ...] = ()  # those before it
+    error: LinealError | None = None  # of the last of them
 
 
 class _Loop:
@@ -161,8 +163,11 @@ class _Loop:
                     self._carry_out()
                     if not self.worklist.left:
                         outcome = "failed" if _bad(ledger.reports) else "done"
-                except KeyboardInterrupt:
-                    self.executor.give_up()
+                except BaseException as error:
+                    self.executor.give_up()  # before others may take its steps
+                    if not isinstance(error, KeyboardInterrupt):
+                        raise
+                self._end_the_rested()
                 if outcome == "cancelled":
                     told = {(r.maker, r.step.partition) for r in ledger.reports}
                     ledger.cancel(s for s in self.plan.selected if s not in told)
@@ -253,10 +258,9 @@ class _Loop:
 
     def _pause(self) -> float | None:
         """How long to wait for what runs: until one that rests is due, or there is news to tell."""
-        due = [until for until, _ in self.resting.values()]
-        if not due:
-            return _TICK
-        return max(0.0, min(_TICK, min(due) - time.perf_counter()))
+        now = time.perf_counter()
+        due = [until - now for until, _ in self.resting.values() if until > now]
+        return min(_TICK, *due) if due else _TICK  # one that is due waits for room
 
     def _wake_rested(self) -> None:
         now = time.perf_counter()
@@ -265,6 +269,15 @@ class _Loop:
             if until <= now and not full and not self.around.stopping() and self._fits(step):
                 del self.resting[step]
                 self._attempt(step, attempt.decision, attempt.failed)
+
+    def _end_the_rested(self) -> None:
+        """The run ends before these are tried again: what became of their attempts is told."""
+        for step, (_, attempt) in self.resting.items():
+            *before, last = attempt.failed
+            if attempt.error is not None:
+                told = (last.started_at, last.seconds, before)
+                self.ledger.fail(step, attempt.decision, attempt.error, *told)
+        self.resting.clear()
 
     # --------------------------------------------------------------------------------- one step
 
@@ -308,11 +321,13 @@ class _Loop:
         """Hold a step against other processes; one that is held is waited for at the end."""
         if step in self.taken:  # done before in this run: until that is durable
             self.scribe.finish()
-        let_go = self.around.locks.take(str(step), wait=False)
-        if let_go is None and self.worklist.patient and not self.running:
+        let_go = self.around.locks.take(str(step))
+        if let_go is None and self.worklist.patient and not (self.running or self.resting):
             self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
             self.around.announcer.waiting(self.graph.assets[step.asset])
-            let_go = self.around.locks.take(str(step), wait=True)
+            while let_go is None and not self.around.stopping():
+                self.executor.wait(_POLL)
+                let_go = self.around.locks.take(str(step))
         if let_go is None:
             return False
         self.taken[step] = let_go
@@ -399,7 +414,7 @@ class _Loop:
             return False
         seconds = time.perf_counter() - attempt.began
         told = Attempt(number, attempt.started, seconds, error_facts(error))
-        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told))
+        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told), error)
         self.resting[step] = (time.perf_counter() + pause, again)
         self.around.announcer.retrying(step, error, number + 1, retry.times + 1, pause)
         return True
@@ -489,6 +504,7 @@ class _Loop:
         self.void |= under_way
         for step in steps & self.resting.keys():
             del self.resting[step]
+            self._let_go(step)
         for step in steps - self.worklist.left:
             ledger.expect(self._reads(step))
         self.worklist.again(steps - under_way)

@@ -117,8 +117,10 @@ class Worklist:
         return True
 
     def again(self, steps: Iterable[Step]) -> None:
-        """These are to be done once more, and before all that needs them."""
-        self._left.update(steps)
+        """These are to be done once more, and before all that needs them; none is under way."""
+        once_more = set(steps)
+        self._left |= once_more
+        self._out -= once_more
         self._count()
         self._line_up()
 

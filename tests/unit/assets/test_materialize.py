@@ -429,13 +429,14 @@ class HeldByOthers(NoLocks):
     """Steps that another process makes; it is done, and has recorded them, when waited for."""
 
     held: dict[str, Callable[[], None]]
+    awaited: Sequence[str]  # the steps that are waited for by now
 
-    def take(self, step: str, *, wait: bool) -> Any:
+    def take(self, step: str) -> Any:
         if step in self.held:
-            if not wait:
+            if step not in self.awaited:
                 return None
             self.held.pop(step)()
-        return super().take(step, wait=wait)
+        return super().take(step)
 
 
 def test_a_step_that_another_process_makes_is_put_off_and_then_taken_over() -> None:
@@ -447,7 +448,7 @@ def test_a_step_that_another_process_makes_is_put_off_and_then_taken_over() -> N
     def others_end() -> None:
         assert other.run().outcome == "done"
 
-    bench.locks = HeldByOthers({"broken": others_end})
+    bench.locks = HeldByOthers({"broken": others_end}, bench.told.awaited)
     run = bench.run()
     outcomes = {s.step.asset: s.outcome for s in run.steps}
     assert outcomes["broken"] == "reused"
@@ -459,7 +460,7 @@ def test_a_step_that_another_process_makes_is_put_off_and_then_taken_over() -> N
 
 def test_a_step_that_another_process_failed_to_make_is_computed() -> None:
     bench = family(lambda top: top)
-    bench.locks = HeldByOthers({"broken": lambda: None})
+    bench.locks = HeldByOthers({"broken": lambda: None}, bench.told.awaited)
     assert bench.outcomes()["broken"] == "made"
 
 

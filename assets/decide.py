@@ -221,16 +221,50 @@ def current_versions(asset: Asset, facts: Facts) -> dict[Step, Known]:
     return found
 
 
+def slice_fingerprint(whole: str, key: str) -> str:
+    """The fingerprint of a slice, from that of the table that is published in slices."""
+    return digest_of((SCHEME, "slice", whole, key))
+
+
+def slices_made(whole: Materialization, facts: Facts) -> dict[str, Materialization] | None:
+    """The slices in which a table was made, by key in order; None if one is not to be found."""
+    found: dict[str, Materialization] = {}
+    for key, digest in whole.metadata.get("slices", ()):
+        fingerprint = slice_fingerprint(whole.fingerprint, key)
+        current = facts.past.current(whole.asset, key)
+        others = (
+            ()
+            if _is_slice(current, fingerprint, digest)
+            else facts.past.by_fingerprint(fingerprint)
+        )
+        made = next((m for m in (current, *others) if _is_slice(m, fingerprint, digest)), None)
+        if made is None:
+            return None
+        found[key] = made
+    return found
+
+
+def _is_slice(made: Materialization | None, fingerprint: str, digest: str) -> bool:
+    if made is None or made.content is None or made.fingerprint != fingerprint:
+        return False
+    return made.content.digest == digest
+
+
 def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) -> dict[Step, Known]:
     """The outputs whose content is settled by the decision alone, before anything runs."""
     asset = graph.assets[step.asset]
     seen = facts.observations.get(step)
     if decision.kept is not None and decision.action in ("none", "reuse"):
         # What is reused may have been made as another asset: here it is this one's.
-        return {
+        found = {
             Step(o, step.partition): replace(known_of(m, seen, o), partition=step.partition)
             for o, m in decision.kept.items()
         }
+        if asset.sliced_by is not None:
+            for o, whole in decision.kept.items():
+                slices = slices_made(whole, facts) or {}
+                found.update((Step(o, key), known_of(m, None, o)) for key, m in slices.items())
+        return found
     if seen is not None and decision.action == "compute":
         # Readers of the files themselves needn't wait for the table.
         return {
@@ -258,7 +292,8 @@ def _kept(
         wanted = fingerprints(graph, step, used, facts, recipe=accepted)
     present = {o: m for o, m in current.items() if m is not None and m.fingerprint == wanted[o]}
     together = len({_computation(asset, o, m) for o, m in present.items()}) == 1
-    if len(present) == len(prints) and together and _exist(present, facts):
+    whole = len(present) == len(prints) and together and _exist(present, facts)
+    if whole and (asset.sliced_by is None or all(slices_made(m, facts) for m in present.values())):
         return present
     first = asset.outputs[0]
     for candidate in facts.past.by_fingerprint(prints[first]):
@@ -269,6 +304,8 @@ def _kept(
                     family[output] = other
                     break
         if len(family) == len(prints) and _exist(family, facts) and _proved(family, facts):
+            if asset.sliced_by is not None and not slices_made(candidate, facts):
+                continue
             # Found under another asset's name it is still this step's content.
             return family
     return None

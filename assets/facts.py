@@ -62,6 +62,10 @@ class Slicing(Protocol):
         """What one step of a reader reads of an input."""
         ...
 
+    def sliced(self, asset: str, keys: Sequence[str]) -> Slicing:
+        """The same, now that an asset that is published by a column has these keys."""
+        ...
+
 
 class Whole:
     """Nothing has partitions."""
@@ -80,6 +84,9 @@ class Whole:
 
     def read(self, reader: str, key: str | None, given: Input) -> Reading:
         return Reading((None,), many=False)
+
+    def sliced(self, asset: str, keys: Sequence[str]) -> Slicing:
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,9 @@ def contract_digest(asset: Asset, kind: str) -> str:
     left in place.
     """
     outputs = asset.outputs if asset.several else None
-    shape = (outputs, asset.returns_rows, asset.folder_parameter)
+    shape: tuple[object, ...] = (outputs, asset.returns_rows, asset.folder_parameter)
+    if asset.sliced_by is not None:
+        shape = (*shape, asset.sliced_by)
     return _contract_digest(asset.contract, kind, shape)
 
 

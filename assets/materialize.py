@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lineal.assets.asset import Asset, Retry
+from lineal.assets.asset import Asset, Input, Retry
 from lineal.assets.decide import (
     bound_checks,
     decide,
@@ -33,10 +33,17 @@ from lineal.assets.perform import Done, Outcome, Task, Workshop
 from lineal.assets.plan import Plan
 from lineal.assets.ports import Clock, Journal, Locks, Observer
 from lineal.assets.recorder import Recorder, content_in_place, error_facts
-from lineal.assets.records import Attempt, Content, Observation, RunEnded
+from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
+    Attempt,
+    Content,
+    Observation,
+    Retirement,
+    RunEnded,
+)
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
-from lineal.assets.verdicts import BoundCheck, Decision, Handed
+from lineal.assets.verdicts import BoundCheck, Decision, Handed, Known, Pending
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
@@ -141,6 +148,10 @@ class _Loop:
         self.undecided: set[Step] = set()  # those to which the plan applies no more
         self.void: set[Step] = set()  # under way on what holds no more: to be done once more
         self.used: dict[str, int] = {}  # places of each pool
+        self.selected: Sequence[Step] = plan.selected
+        self.decisions = dict(plan.decisions)  # those of the plan, and of steps found since
+        self.reads: dict[Step, tuple[Step, ...]] = {}
+        self.expecting: dict[Step, tuple[Step, ...]] = {}  # whose values it will read
 
     @property
     def facts(self) -> Facts:
@@ -170,7 +181,7 @@ class _Loop:
                 self._end_the_rested()
                 if outcome == "cancelled":
                     told = {(r.maker, r.step.partition) for r in ledger.reports}
-                    ledger.cancel(s for s in self.plan.selected if s not in told)
+                    ledger.cancel(s for s in self.selected if s not in told)
                 scribe.finish()
         finally:
             for step in list(self.taken):
@@ -183,16 +194,14 @@ class _Loop:
     def _carry_out(self) -> None:
         ledger = self.ledger
         ledger.keeps_values = self.executor.hands_over
-        self.reads: dict[Step, tuple[Step, ...]] = {}
         self.worklist = Worklist(
-            self.plan.selected,
+            self.selected,
             self._reads,
             self._expected if self.executor.slots > 1 else None,
         )
         ledger.know_excluded(self.plan.excluded)
         self._retire()
-        for step in self.plan.selected:
-            ledger.expect(self._reads(step))
+        self._expect(self.selected)
         while self.worklist.left:
             self._start_what_is_ready()
             if self.running:
@@ -213,12 +222,18 @@ class _Loop:
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:
             found = steps_read(self.graph, step, self.facts)
-            self.reads[step] = tuple(s for s in found if s in self.plan.decisions)
+            self.reads[step] = tuple(s for s in found if s in self.decisions)
         return self.reads[step]
+
+    def _expect(self, steps: Iterable[Step]) -> None:
+        """These will read values: they are kept in memory until then."""
+        for step in steps:
+            self.expecting[step] = self._reads(step)
+            self.ledger.expect(self.expecting[step])
 
     def _expected(self, step: Step) -> float:
         """How long a step will take, by its last time; one that is fresh takes none."""
-        if self.plan.decisions[step].action == "none":
+        if self.decisions[step].action == "none":
             return 0.0
         return self._last_seconds(step) or 0.001
 
@@ -228,7 +243,8 @@ class _Loop:
         return made.seconds if made is not None and made.seconds else None
 
     def _ordered(self) -> list[StepReport]:
-        place = {step.step: i for i, step in enumerate(self.plan.steps)}
+        outputs = (output for step in self.selected for output in self.ledger.outputs(step))
+        place = {output: i for i, output in enumerate(outputs)}
         return sorted(self.ledger.reports, key=lambda r: place[r.step])
 
     # --------------------------------------------------------------------------- who may start
@@ -282,7 +298,7 @@ class _Loop:
     # --------------------------------------------------------------------------------- one step
 
     def _one(self, step: Step) -> None:
-        decision = self.plan.decisions[step]
+        decision = self.decisions[step]
         because = _broken(step, self.ledger) if self.ledger.broken else ()
         if because:
             self.ledger.skip(step, decision, because)
@@ -315,7 +331,10 @@ class _Loop:
 
     def _done(self, step: Step) -> None:
         self.worklist.done(step)
-        self.ledger.release(self._reads(step))
+        self.ledger.release(self.expecting.pop(step, ()))
+        keys = self.ledger.new_slices.pop(step.asset, None)
+        if keys is not None:
+            self._slice(step.asset, keys)
 
     def _take(self, step: Step) -> bool:
         """Hold a step against other processes; one that is held is waited for at the end."""
@@ -492,10 +511,10 @@ class _Loop:
     def _fed_by(self, moved: set[Step]) -> set[Step]:
         """These steps, and all that read them, at any distance."""
         found = set(moved)
-        for step in self.plan.selected:
+        for step in self.selected:
             if not found.isdisjoint(steps_read(self.graph, step, self.facts)):
                 found.add(step)
-        return found.intersection(self.plan.selected)
+        return found.intersection(self.decisions)
 
     def _again(self, steps: set[Step]) -> None:
         """Decide these again, on what is known now; what became of them before was true too."""
@@ -505,13 +524,58 @@ class _Loop:
         for step in steps & self.resting.keys():
             del self.resting[step]
             self._let_go(step)
-        for step in steps - self.worklist.left:
-            ledger.expect(self._reads(step))
+        self._expect(steps - self.worklist.left)
         self.worklist.again(steps - under_way)
         self.undecided |= steps
         ledger.reports = [r for r in ledger.reports if Step(r.maker, r.step.partition) not in steps]
         for step in steps:
             ledger.forget(step)
+
+    # ------------------------------------------------------------------------ slices of a column
+
+    def _slice(self, asset: str, keys: tuple[str, ...]) -> None:
+        """A table was published by a column: what reads it key by key has these keys now."""
+        before = self.facts.slices
+        if tuple(before.keys(asset)) == keys:
+            return
+        self.ledger.facts = replace(self.facts, slices=before.sliced(asset, keys))
+        self.reads.clear()
+        wanted = self.plan.assets - self.plan.excluded
+        new: list[Step] = []
+        gone: list[Step] = []
+        for name in self.graph.fed_by([asset]) & wanted - self.plan.in_part:
+            now = {Step(name, key): None for key in self.facts.slices.units(name)}
+            new += [step for step in now if step not in self.decisions]
+            gone += [s for s in self.decisions if s.asset == name and s not in now]
+        for step in gone:
+            del self.decisions[step]
+            self.ledger.release(self.expecting.pop(step, ()))
+        waits = Decision(Pending((asset,)), "wait")
+        self.decisions.update(dict.fromkeys(new, waits))
+        self.selected = self._in_order()
+        self.worklist.change(self.selected, new, gone)
+        self._expect(new)
+        self._retire_now(gone)
+
+    def _in_order(self) -> list[Step]:
+        """All steps: of assets as in the graph, of each its partitions in their order."""
+        names = {step.asset for step in self.decisions}
+        units = self.facts.slices.units
+        steps = (Step(n, key) for n in self.graph.order if n in names for key in units(n))
+        return [step for step in steps if step in self.decisions]
+
+    def _retire_now(self, gone: Iterable[Step]) -> None:
+        """Partitions that are no more since what they were made of is published otherwise."""
+        why = "its input has it no more"
+        found: list[Retirement] = []
+        for step in gone:
+            for output in self.ledger.outputs(step):
+                current = self.facts.past.current(*output)
+                if current is not None:
+                    told = (DEFAULT_ENVIRONMENT, *output, current.id, why, self.run_id)
+                    found.append(Retirement(*told))
+        if found:
+            self.ledger.retire(found)
 
     # ------------------------------------------------------------------------------------- tasks
 
@@ -553,10 +617,9 @@ class _Loop:
     def _handed(self, step: Step, parameter: str) -> Handed:
         asset = self.graph.assets[step.asset]
         given = next(g for g in asset.inputs if g.parameter == parameter)
-        if given.arrival in ("path", "paths"):
-            found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
-            for version in found.versions:
-                self._put_down(Step(version.asset, version.partition))
+        found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+        for version in found.versions:
+            self._put_down(Step(version.asset, version.partition), version, given)
         return handed(asset.name, step.partition, given, self.ledger.known, self.facts)
 
     def _bound_checks(self, asset: Asset, output: Step) -> tuple[BoundCheck, ...]:
@@ -568,16 +631,18 @@ class _Loop:
             )
         return bound
 
-    def _put_down(self, output: Step) -> None:
-        """A reader wants the file itself: wait until it is written."""
-        if output not in self.ledger.held:
+    def _put_down(self, output: Step, version: Known, given: Input) -> None:
+        """Who wants the file itself, or is too late for the value in memory, waits for the file."""
+        known, held = self.ledger.known, self.ledger.held
+        in_memory = output in held and given.arrival not in ("path", "paths")
+        content = version.content
+        if in_memory or content is None or content.objects or content.format == "files":
             return
         self.scribe.finish()
-        content = self.scribe.written(output)
-        if content is not None:
-            known = self.ledger.known
-            known[output] = replace(known[output], content=content)
-            self.ledger.held.pop(output, None)
+        written = self.scribe.written(output)
+        if written is not None:
+            known[output] = replace(version, content=written)
+            held.pop(output, None)
 
 
 def _contents(decision: Decision) -> dict[str, Content]:

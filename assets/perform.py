@@ -74,6 +74,7 @@ class Made(NamedTuple):
     canonical: Canonical
     metrics: Mapping[str, float]
     metadata: Mapping[str, Any]
+    parts: tuple[tuple[str, Canonical], ...] = ()  # the slices in which it is published
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,13 +370,20 @@ def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Mad
         )
     try:
         canonical = workshop.vault.canonical(
-            result.value, asset.contract, rows=asset.returns_rows, name=output
+            result.value,
+            asset.contract,
+            rows=asset.returns_rows,
+            name=output,
+            by=asset.sliced_by,
         )
     except LinealError as error:
         error.where = error.where or str(asset.where)
         raise
     metadata = _plain(result.metadata, f"metadata of {output}", workshop)
-    return Made(canonical, _numbers(result.metrics, output), metadata)
+    parts: tuple[tuple[str, Canonical], ...] = tuple(getattr(canonical, "parts", ()))
+    if parts:
+        metadata = {**metadata, "slices": [[key, part.content.digest] for key, part in parts]}
+    return Made(canonical, _numbers(result.metrics, output), metadata, parts)
 
 
 def _promises_a_value(asset: Asset) -> bool:

@@ -37,6 +37,8 @@ class Plan:
     selected: tuple[Step, ...]  # those, inputs first
     excluded: frozenset[str] = frozenset()
     retired: tuple[Retirement, ...] = ()  # partitions that are no more; the run has no name yet
+    assets: frozenset[str] = frozenset()  # all that were decided, be there no partition of one
+    in_part: frozenset[str] = frozenset()  # those of which only some partitions are wanted
 
     def __repr__(self) -> str:
         return as_text(self._title, _COLUMNS, self._rows)
@@ -109,7 +111,11 @@ def plan(
             known.update(outcome_known(graph, step, decision, facts))
             steps.extend(_planned(graph, step, decision, facts))
     gone = tuple(_retired(graph, facts, (n for n in wanted if n not in left_out)))
-    return Plan(tuple(steps), decisions, tuple(decisions), left_out, gone)
+    units = facts.slices.units
+    in_part = frozenset(n for n, keys in wanted.items() if len(keys) < len(units(n)))
+    return Plan(
+        tuple(steps), decisions, tuple(decisions), left_out, gone, frozenset(wanted), in_part
+    )
 
 
 def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retirement]:

@@ -40,10 +40,14 @@ Versions = Content | Canonical | Sequence[Content | Canonical]
 class Vault(Protocol):
     """The memory of bytes: values in, values out. Implemented by storage.vault.Vault."""
 
-    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Canonical:
+    def canonical(
+        self, value: Any, contract: Contract, *, rows: bool, name: str, by: str | None = None
+    ) -> Canonical:
         """Bring a returned value into canonical form and digest it.
 
-        `rows`: the function says it returns `list[dict]` as a table. `name`: for messages.
+        `rows`: the function says it returns `list[dict]` as a table. `name`: for messages. `by`: a
+        column by which it is published in slices: what comes back has them as `parts`, each with
+        its key, in order.
         Raises ContentError naming the type or the column.
         """
         ...

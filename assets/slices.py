@@ -66,6 +66,9 @@ class Sliced:
             self._readings[place] = Reading(keys, many=not one)
         return self._readings[place]
 
+    def sliced(self, asset: str, keys: Sequence[str]) -> Sliced:
+        return Sliced(self.graph, self.now, {**self.found, asset: tuple(keys)})
+
     def _asset(self, output: str) -> Asset:
         return self.graph.assets[self.graph.maker[output]]
 

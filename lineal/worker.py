@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 from lineal.assets.asset import Asset, CustomFormat
 from lineal.assets.errors import InputsChanged, LinealError, StepError
-from lineal.assets.perform import Done, Outcome, Task, Workshop, work
+from lineal.assets.perform import Done, Made, Outcome, Task, Workshop, work
+from lineal.assets.ports import Vault
 from lineal.assets.records import Recipe
 from lineal.crossing import Crossing
 from lineal.definitions import Definitions, load
@@ -276,10 +277,7 @@ class _Bench(NamedTuple):
     def _written(self, done: Done) -> Done:
         """Its objects are durable when the parent hears of them."""
         vault = self.workshop.vault
-        made = {
-            output: each._replace(canonical=Written(vault.write(each.canonical)))
-            for output, each in done.outcome.made.items()
-        }
+        made = {output: _as_written(each, vault) for output, each in done.outcome.made.items()}
         vault.sync()
         return replace(done, outcome=replace(done.outcome, made=made))
 
@@ -305,6 +303,17 @@ class _Bench(NamedTuple):
             ignore=asset.ignore,
             parameters=asset.parameter_types,
         )
+
+
+def _as_written(made: Made, vault: Vault) -> Made:
+    whole = vault.write(made.canonical)
+    if not made.parts:
+        return made._replace(canonical=Written(whole))
+    parts = tuple(
+        (key, Written(replace(part.content, objects=(stored,))))
+        for (key, part), stored in zip(made.parts, whole.objects, strict=True)
+    )
+    return made._replace(canonical=Written(whole), parts=parts)
 
 
 def _same(asset: Asset, planned: Recipe, found: Recipe) -> None:

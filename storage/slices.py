@@ -1,11 +1,12 @@
-"""The slices of several partitions as one table."""
+"""Tables in slices: those of several partitions as one, and one by the values of a column."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lineal.assets.errors import ContentError
+from lineal.assets.errors import ContentError, did_you_mean
+from lineal.assets.partitions import key_problem
 from lineal.storage.canonical import type_text
 
 if TYPE_CHECKING:
@@ -59,3 +60,54 @@ def _unlike(first: str, other: str, told: str) -> ContentError:
         f"the partitions `{first}` and `{other}` don't make one table: {told}",
         advice="take them apart (`dict[str, pd.DataFrame]`), or give the asset a `schema=`",
     )
+
+
+def split(table: pa.Table, column: str, name: str) -> list[tuple[str, pa.Table]]:
+    """The rows of each value of a column, in the order of the values; each as they stood.
+
+    Args:
+        name: what the table is called, for messages.
+
+    Raises:
+        ContentError: no such column, a null in it, or a value that can't be the key of a partition.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column not in table.column_names:
+        near = did_you_mean(column, table.column_names)
+        raise ContentError(f"`{name}` is published by `{column}`, a column it has not{near}")
+    values = table.column(column)
+    if pa.types.is_dictionary(values.type):
+        values = pc.cast(values, values.type.value_type)
+    if values.null_count:
+        raise ContentError(
+            f"`{name}` is published by `{column}`, which is null in {values.null_count:,} rows",
+            advice="leave these rows out, or give them a value",
+        )
+    if not _has_keys(values.type):
+        raise ContentError(
+            f"`{name}` is published by `{column}`, and {type_text(values.type)} makes no keys",
+            advice="a text, an integer, a boolean or a date does",
+        )
+    found = []
+    for value in sorted(pc.unique(values).to_pylist()):
+        key = _key(value)
+        problem = key_problem(key)
+        if problem:
+            raise ContentError(
+                f"`{name}`: `{column}` holds {value!r}, which can't name a partition: {problem}"
+            )
+        found.append((key, table.filter(pc.equal(values, pa.scalar(value, values.type)))))
+    return found
+
+
+def _has_keys(kind: pa.DataType) -> bool:
+    import pyarrow.types as pt
+
+    checks = (pt.is_string, pt.is_large_string, pt.is_integer, pt.is_boolean, pt.is_date)
+    return any(check(kind) for check in checks)
+
+
+def _key(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

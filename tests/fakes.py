@@ -83,7 +83,9 @@ class MemoryVault(Vault):
     objects: dict[str, Any] = field(default_factory=dict)
     unsynced: set[str] = field(default_factory=set)
 
-    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Held:
+    def canonical(
+        self, value: Any, contract: Contract, *, rows: bool, name: str, by: str | None = None
+    ) -> Held:
         if not isinstance(value, dict):
             return Held(copy.deepcopy(value), Content(digest_of(value), "json"))
         columns = tuple(Column(n, "int", digest_of(v)) for n, v in value.items())

@@ -393,7 +393,8 @@ class _Loop:
             self.void.discard(step)
             self._let_go(step)
             self._done(step)
-            self._again({step})
+            if step in self.decisions:  # else it is a partition that is no more
+                self._again({step})
             return
         error = self._error_of(step, attempt, done)
         if error is not None:

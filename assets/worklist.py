@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from lineal.assets.names import Step
 
@@ -98,7 +98,7 @@ class Worklist:
         self._progress, self.patient = True, False
         for fed in self._feeds.pop(step, ()):
             self._missing[fed] -= 1
-            if not self._missing[fed]:
+            if not self._missing[fed] and fed not in self._out:  # under way: `again` comes when done
                 heapq.heappush(self._ready, self._rank(fed))
 
     def put_off(self, step: Step) -> None:
@@ -122,6 +122,7 @@ class Worklist:
         once_more = set(steps)
         self._left |= once_more
         self._out -= once_more
+        self._put_off = [step for step in self._put_off if step not in once_more]
         self._count()
         self._line_up()
 
@@ -134,9 +135,9 @@ class Worklist:
         self.again(new)
 
     @property
-    def left(self) -> frozenset[Step]:
-        """What is not done."""
-        return frozenset(self._left)
+    def left(self) -> Set[Step]:
+        """What is not done, at any time."""
+        return self._left
 
     @property
     def ready(self) -> bool:

@@ -211,7 +211,8 @@ def known_of(
 def current_versions(asset: Asset, facts: Facts) -> dict[Step, Known]:
     """What is current of an asset, where it is."""
     found = {}
-    for key in facts.slices.keys(asset.name):
+    slices = facts.slices
+    for key in dict.fromkeys((*slices.units(asset.name), *slices.keys(asset.name))):
         seen = facts.observations.get(Step(asset.name, key))
         for output in asset.outputs:
             current = facts.past.current(output, key)
@@ -505,7 +506,7 @@ def steps_read(graph: Graph, step: Step, facts: Facts) -> Iterable[Step]:
     for given in inputs:
         name = given.asset or given.parameter
         maker = graph.maker[name]
-        found.update(dict.fromkeys(Step(maker, s.partition) for s in facts.slices.behind(name)))
+        found.update(dict.fromkeys(facts.slices.behind(name)))
         for key in facts.slices.read(step.asset, step.partition, given).keys:
             found[Step(maker, facts.slices.unit(name, key))] = None
     return found

@@ -7,6 +7,7 @@ harms no other. See docs/decisions/0012-worker-processes.md.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import pickle
 import signal
@@ -57,9 +58,7 @@ class Processes:
         self._doubt = seen.observer.doubt
         self._workers: list[_Worker] = []
         self._finished: list[Finished] = []
-        self._waking, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(self._waking, False)
+        self._waking, self._wake = multiprocessing.Pipe(duplex=False)
 
     def submit(self, task: Task) -> None:
         try:
@@ -82,7 +81,8 @@ class Processes:
             for worker in busy:
                 self._attend(worker, heard)
             if self._waking in heard:
-                self._forget_waking()
+                while self._waking.poll():
+                    self._waking.recv_bytes()
                 break
             if until is not None and time.monotonic() >= until:
                 break
@@ -91,8 +91,7 @@ class Processes:
 
     def wake(self) -> None:
         """End a `wait`, at once or the next; may be called in a signal handler."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake, b"!")
+        self._wake.send_bytes(b"!")
 
     def give_up(self) -> None:
         for worker in self._workers:
@@ -113,9 +112,8 @@ class Processes:
             told.update(worker.last_words(until))
             worker.kill()
         self._workers.clear()
-        for descriptor in (self._waking, self._wake):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._waking.close()
+        self._wake.close()
         return tuple(sorted(told))
 
     def __enter__(self) -> Processes:
@@ -167,11 +165,6 @@ class Processes:
         seconds = time.monotonic() - worker.since
         done = Done(Outcome({}, seconds), error=error)
         self._finished.append(Finished(task.step, done))
-
-    def _forget_waking(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._waking, 1024):
-                pass
 
 
 class _Worker:

@@ -92,7 +92,7 @@ class Engine:
         """
         import duckdb
 
-        from lineal.storage.sorting import Aside
+        from lineal.storage.aside import Aside
         from lineal.storage.sql_result import Room, result
 
         facts = self._queries.describe(query)
@@ -146,7 +146,7 @@ class Engine:
     # ----------------------------------------------------------------------- files and checks
 
     def ingest(self, files: Files, observation: Observation) -> Any:
-        """Read the observed files of a source as one table.
+        """Read the observed files of a source as one table; large ones in pieces.
 
         Raises:
             InputsChanged: a file no longer holds what was observed.
@@ -154,7 +154,7 @@ class Engine:
         from lineal.storage.ingest import read_files
 
         try:
-            return read_files(files, observation, self._root)
+            return read_files(files, observation, self._root, self._vault.objects)
         except InputsChanged:
             if self._doubt is not None:
                 self._doubt(observation)

@@ -98,7 +98,8 @@ class Worklist:
         self._progress, self.patient = True, False
         for fed in self._feeds.pop(step, ()):
             self._missing[fed] -= 1
-            if not self._missing[fed] and fed not in self._out:  # under way: `again` comes when done
+            # One that is under way on what holds no more comes back by `again`.
+            if not self._missing[fed] and fed not in self._out:
                 heapq.heappush(self._ready, self._rank(fed))
 
     def put_off(self, step: Step) -> None:

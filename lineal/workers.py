@@ -182,8 +182,8 @@ class Processes:
         if worker.was_idle:  # nothing of the step was begun
             self._idle().take(task, worker.data)
             return
-        self._seal(task, error.message)
         self._end(task, Done(Outcome({}, time.monotonic() - worker.since), error=error))
+        self._seal(task, error.message)
 
     def _end(self, task: Task, done: Done) -> None:
         if self._echoing is not None:

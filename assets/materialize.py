@@ -152,6 +152,7 @@ class _Loop:
         self.decisions = dict(plan.decisions)  # those of the plan, and of steps found since
         self.reads: dict[Step, tuple[Step, ...]] = {}
         self.expecting: dict[Step, tuple[Step, ...]] = {}  # whose values it will read
+        self.retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     @property
     def facts(self) -> Facts:
@@ -186,7 +187,8 @@ class _Loop:
         finally:
             for step in list(self.taken):
                 self._let_go(step)
-        run = Run(run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, self.retired)
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -216,8 +218,8 @@ class _Loop:
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""
         if self.plan.retired:
-            gone = [fact._replace(run=self.run_id) for fact in self.plan.retired]
-            self.ledger.retire(gone)
+            self.retired = tuple(f._replace(run=self.run_id) for f in self.plan.retired)
+            self.ledger.retire(self.retired)
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:
@@ -576,6 +578,7 @@ class _Loop:
                     told = (DEFAULT_ENVIRONMENT, *output, current.id, why, self.run_id)
                     found.append(Retirement(*told))
         if found:
+            self.retired += tuple(found)
             self.ledger.retire(found)
 
     # ------------------------------------------------------------------------------------- tasks
@@ -585,11 +588,11 @@ class _Loop:
         asset, observed = self.graph.assets[step.asset], self.facts.observations
         read = [step] if asset.kind == "files" else []
         for given in asset.inputs:
-            if given.arrival in ("path", "paths"):
-                name = given.asset or ""
-                keys = self.facts.slices.read(step.asset, step.partition, given).keys
-                maker = self.graph.maker.get(name, "")
-                read += [Step(maker, k) for k in keys if Step(maker, k) in observed]
+            found = self.facts.slices.read(step.asset, step.partition, given)
+            way = given.alone if found.many else given
+            if way.arrival in ("path", "paths"):
+                maker = self.graph.maker.get(given.asset or "", "")
+                read += [Step(maker, k) for k in found.keys if Step(maker, k) in observed]
         return read
 
     def _task(self, step: Step, decision: Decision) -> Task:
@@ -619,8 +622,9 @@ class _Loop:
         asset = self.graph.assets[step.asset]
         given = next(g for g in asset.inputs if g.parameter == parameter)
         found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+        way = given.alone if found.many else given
         for version in found.versions:
-            self._put_down(Step(version.asset, version.partition), version, given)
+            self._put_down(Step(version.asset, version.partition), version, way)
         return handed(asset.name, step.partition, given, self.ledger.known, self.facts)
 
     def _bound_checks(self, asset: Asset, output: Step) -> tuple[BoundCheck, ...]:

@@ -49,6 +49,7 @@ class Plan:
     @property
     def _title(self) -> str:
         counts = {v: len(self.named(v)) for v in ("stale", "pending", "fresh")}
+        counts["retired"] = len(self.retired)
         return "Plan: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
 
     @property

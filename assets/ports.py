@@ -47,7 +47,7 @@ class Vault(Protocol):
 
         `rows`: the function says it returns `list[dict]` as a table. `name`: for messages. `by`: a
         column by which it is published in slices: what comes back has them as `parts`, each with
-        its key, in order.
+        its key, in order. A version (Content or Canonical) as the value is handed on as it is.
         Raises ContentError naming the type or the column.
         """
         ...

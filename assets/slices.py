@@ -73,7 +73,7 @@ class Sliced:
         place = (reader, key if ours is not None else None, given)
         if place not in self._readings:
             known = self._partitions(source) or Listed(())
-            who = f"`{given.parameter}` of `{reader}`"
+            who = f"{given.parameter}` of `{reader}"
             keys = reads(ours, key, source.partitions, known, given.marker, who)
             if ours is not None and given.marker is None and tuple(keys) == (key,):
                 return Reading(keys, many=False)
@@ -84,8 +84,10 @@ class Sliced:
     def sliced(self, asset: str, keys: Sequence[str]) -> Sliced:
         return Sliced(self.graph, self.now, {**self.found, asset: tuple(keys)})
 
-    def _asset(self, output: str) -> Asset:
-        return self.graph.assets[self.graph.maker[output]]
+    def _asset(self, name: str) -> Asset:
+        """The asset of a name, or that which makes the output of this name."""
+        assets = self.graph.assets
+        return assets[name] if name in assets else assets[self.graph.maker[name]]
 
     # --------------------------------------------------------------------------- which there are
 

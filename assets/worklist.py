@@ -120,10 +120,10 @@ class Worklist:
 
     def again(self, steps: Iterable[Step]) -> None:
         """These are to be done once more, and before all that needs them; none is under way."""
-        once_more = set(steps)
-        self._left |= once_more
-        self._out -= once_more
-        self._put_off = [step for step in self._put_off if step not in once_more]
+        again = set(steps)
+        self._left |= again
+        self._out -= again
+        self._put_off = [step for step in self._put_off if step not in again]
         self._count()
         self._line_up()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lineal.assets.errors import ContentError, did_you_mean
 from lineal.assets.partitions import key_problem
-from lineal.storage.canonical import type_text
+from lineal.storage.canonical import categories_of, type_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def together(tables: Sequence[pa.Table], names: Sequence[str]) -> pa.Table:
     """Their rows one after the other. A column without any value takes the type of the others.
+
+    Categories are those of all, in the order in which they come; ordered ones have to be equal.
 
     Args:
         names: what each is called, for messages.
@@ -36,7 +38,7 @@ def together(tables: Sequence[pa.Table], names: Sequence[str]) -> pa.Table:
             told = f"`{sorted(odd)[0]}` is in one only" if odd else "they stand in another order"
             raise _unlike(names[0], name, told)
     schema = pa.schema([_field(tables, names, i) for i in range(first.num_columns)])
-    return pa.concat_tables([table.cast(schema) for table in tables])
+    return pa.concat_tables([table.cast(schema) for table in tables]).unify_dictionaries()
 
 
 def _field(tables: Sequence[pa.Table], names: Sequence[str], place: int) -> pa.Field:
@@ -51,8 +53,25 @@ def _field(tables: Sequence[pa.Table], names: Sequence[str], place: int) -> pa.F
         if field.type != known[0][0].type:
             there, here = type_text(known[0][0].type), type_text(field.type)
             raise _unlike(known[0][1], name, f"`{field.name}` is {there} there, {here} here")
+    if known and pa.types.is_dictionary(known[0][0].type) and known[0][0].type.ordered:
+        _refuse_other_orders([table.column(place) for table in tables], names, known[0][0].name)
     found: pa.Field = known[0][0] if known else tables[0].schema.field(place)
     return found
+
+
+def _refuse_other_orders(
+    columns: Sequence[pa.ChunkedArray], names: Sequence[str], column: str
+) -> None:
+    import pyarrow as pa
+
+    listed = [
+        (categories_of(each), name)
+        for each, name in zip(columns, names, strict=True)
+        if not pa.types.is_null(each.type)
+    ]
+    for categories, name in listed[1:]:
+        if not categories.equals(listed[0][0]):
+            raise _unlike(listed[0][1], name, f"the ordered categories of `{column}` differ")
 
 
 def _unlike(first: str, other: str, told: str) -> ContentError:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from lineal.assets.asset import Arrival, Contract, CustomFormat
@@ -123,11 +124,16 @@ class Vault:
     ) -> Canonical:
         """Bring a returned value into the form that every reader gets, and digest it.
 
-        `by`: a column by whose values a table is published in slices.
+        A version as the value is handed on as it is. `by`: a column by whose values a table is
+        published in slices.
 
         Raises:
             ContentError: the value has no format, or a part of it no canonical form.
         """
+        if isinstance(value, Content):
+            return Written(value)
+        if isinstance(value, HeldTable | HeldBytes | HeldFiles | Written):
+            return value
         custom = self._custom_for(value, contract)
         chosen = choose(value, contract.format, rows, name) if custom is None else custom.name
         if by is not None:
@@ -136,6 +142,8 @@ class Vault:
             return self._saved(value, custom, name)
         if chosen == TABLE and not rows and is_stream(value):
             return self._streamed(value, contract, name)
+        if chosen != TABLE and isinstance(value, GeneratorType):
+            value = list(value)
         if chosen == TABLE:
             return _held_table(value, contract, rows, name)
         if chosen != BYTES:

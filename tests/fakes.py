@@ -86,6 +86,10 @@ class MemoryVault(Vault):
     def canonical(
         self, value: Any, contract: Contract, *, rows: bool, name: str, by: str | None = None
     ) -> Held:
+        if isinstance(value, Held):
+            return value
+        if isinstance(value, Content):
+            return Held(self.load(value, "auto"), value)
         if not isinstance(value, dict):
             return Held(copy.deepcopy(value), Content(digest_of(value), "json"))
         columns = tuple(Column(n, "int", digest_of(v)) for n, v in value.items())

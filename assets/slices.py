@@ -73,7 +73,7 @@ class Sliced:
         place = (reader, key if ours is not None else None, given)
         if place not in self._readings:
             known = self._partitions(source) or Listed(())
-            who = f"{given.parameter}` of `{reader}"
+            who = f"`{given.parameter}` of `{reader}`"
             keys = reads(ours, key, source.partitions, known, given.marker, who)
             if ours is not None and given.marker is None and tuple(keys) == (key,):
                 return Reading(keys, many=False)

@@ -231,6 +231,7 @@ class Brief(NamedTuple):
     objects: tuple[StoredObject, ...]
     seconds: float
     plain: bool  # made or reused, judged by no check, read no file that nobody declared
+    format: str = ""  # of the content
 
 
 class Publication(NamedTuple):

@@ -105,16 +105,17 @@ def spent(title: str, act: Callable[[], object]) -> float:
     return cpu
 
 
-def look(root: Path) -> None:
+def look(root: Path, *, budgets: bool) -> None:
     """One process that asks what a no-op asks."""
     opened: list[History] = []
     journal = Journal(root)
     total = spent("history opened", lambda: opened.append(History.open(journal, root / "cache")))
     (history,) = opened
     total += spent("all partitions", lambda: history.partitions(ASSET))
-    against_budget("both", total, CPU, "s of CPU")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    against_budget("peak memory until then", peak, PEAK, "MB")
+    if budgets:
+        against_budget("both", total, CPU, "s of CPU")
+        against_budget("peak memory until then", peak, PEAK, "MB")
     briefs = history.partitions(ASSET)
     spent("all partitions, once more", lambda: history.partitions(ASSET))
     stored = [o for brief in briefs.values() for o in brief.objects]
@@ -123,13 +124,13 @@ def look(root: Path) -> None:
     history.close()
 
 
-def append(root: Path) -> None:
-    """A small run on top: ten partitions made again, one of them retired."""
+def append(root: Path, count: int) -> None:
+    """A small run on top: so many partitions published again, one an entry."""
     journal = Journal(root)
     run = journal.start_run(
         lambda name: [RunStarted(name, "default", "ada", "host", (), 2e9, "3.12", "1")]
     )
-    for number, key in enumerate(keys(10)):
+    for number, key in enumerate(keys(count)):
         stored = StoredObject(digest(f"again {key}"), "parquet", 10)
         one = made(number, key, stored)
         journal.append([Publication("default", ASSET, key, one.id, digest(key), run)])
@@ -139,9 +140,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--partitions", type=int, default=100_000)
     parser.add_argument("--looking-at", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--budgets", action="store_true", help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.looking_at:
-        look(words.looking_at)
+        look(words.looking_at, budgets=words.budgets)
         return
     told(f"{words.partitions:,} partitions of one asset, remembered")
     with tempfile.TemporaryDirectory() as folder:
@@ -152,15 +154,18 @@ def main() -> None:
         )
         building.start()
         building.join()
-        for title in ("folded from nothing", "from the checkpoint", "from the checkpoint, again"):
-            _in_another_process(title, root)
-        append(root)
-        _in_another_process("after a small run: folded and saved", root)
+        _in_another_process("folded from nothing", root)
+        for title in ("from the checkpoint", "from the checkpoint, again"):
+            _in_another_process(title, root, "--budgets")
+        append(root, 10)
+        _in_another_process("after a small run: folded", root, "--budgets")
+        append(root, 100)
+        _in_another_process("after more: folded and saved", root)
 
 
-def _in_another_process(title: str, root: Path) -> None:
+def _in_another_process(title: str, root: Path, *more: str) -> None:
     print(title, flush=True)
-    command = (sys.executable, "-m", "benchmarks.partitions", "--looking-at", str(root))
+    command = (sys.executable, "-m", "benchmarks.partitions", "--looking-at", str(root), *more)
     subprocess.run(command, cwd=ROOT, check=True)
     print()
 

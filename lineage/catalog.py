@@ -31,7 +31,7 @@ from lineal.lineage.journal import Journal
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Catalog", "CatalogBusy", "add_view"]
+__all__ = ["Catalog", "CatalogBusy", "add_empty_view", "add_view"]
 
 _PATIENCE = 60  # seconds for another lineal to finish its transaction
 
@@ -218,13 +218,30 @@ def add_view(
     names: Sequence[tuple[str | None, str]],
     paths: Sequence[str],
 ) -> None:
-    """Show Parquet files as one view under each of the (schema or None, name) given."""
+    """Show Parquet files as one view under each of the (schema or None, name) given.
+
+    Rows come file by file. Of several files each column of any is shown, null where one lacks it.
+    """
     files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    by_name = ", union_by_name = true" if len(paths) > 1 else ""
+    _add_views(connection, names, f"from read_parquet([{files}]{by_name})")
+
+
+def add_empty_view(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str | None, str]]
+) -> None:
+    """Names of views, where nobody asks what they hold."""
+    _add_views(connection, names, "select null as unread where false")
+
+
+def _add_views(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str | None, str]], query: str
+) -> None:
     for schema, name in names:
         if schema is not None:
             connection.execute(f"create schema if not exists {_quoted(schema)}")
         view = _quoted(name) if schema is None else f"{_quoted(schema)}.{_quoted(name)}"
-        connection.execute(f"create or replace view {view} as from read_parquet([{files}])")
+        connection.execute(f"create or replace view {view} as {query}")
 
 
 def _lay_out(copy: Path, journal: Journal) -> None:

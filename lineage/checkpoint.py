@@ -23,6 +23,8 @@ from lineal.lineage.shelf import Rank, Row, Shelf, brief_of
 
 _SCHEME = 2
 _CHECKS_AT_ONCE = 10_000
+_LARGE = 1 << 24  # bytes of a checkpoint that takes long to write
+_MANY = 64  # entries, or one in so many bytes, for which that is done
 _HEADER = 16  # bytes: the length of the header in decimal, and a line end
 
 # Environment, asset; None stands for all assets without partitions, who share a shelf.
@@ -55,6 +57,7 @@ class State:
         self.checks = Judged()
         self.accepted: list[tuple[str, str, str]] = []
         self.open_runs: dict[str, str] = {}  # run → environment, until it ended
+        self.bytes = 0  # of the checkpoint that it was read from
 
     # ------------------------------------------------------------------------------------- asking
 
@@ -201,21 +204,29 @@ def _run_number(run: str) -> int:
 
 
 def catch_up(journal: Journal, cache: Path) -> State:
-    """The journal folded through its newest entry; the checkpoint is saved when that is news."""
+    """The journal folded through its newest entry; what is new is saved, if it is worth it."""
     path = _place(cache)
     state = _load(path)
     if state is None or not _still_holds(state, journal):
         state = State()
-    before, most = state.entry, _CHECKS_AT_ONCE
+    before, most, news = state.entry, _CHECKS_AT_ONCE, 0
     for entry in journal.entries(state.entry, state.digest or None):
         state.fold(entry)
+        news += len(entry.data)
         if state.checks.news > most:  # memory stays that of what is shown, however long the past
             state.forget_superseded_checks()
             most = 2 * state.checks.news + _CHECKS_AT_ONCE
-    if state.entry > before:
+    if _is_worth_saving(state, state.entry - before, news):
         state.forget_superseded_checks()
         _save(state, path, journal.disk)
     return state
+
+
+def _is_worth_saving(state: State, entries: int, news: int) -> bool:
+    """A few entries are folded again sooner than a large checkpoint is written."""
+    if state.bytes <= _LARGE:
+        return entries > 0
+    return entries >= _MANY or news >= state.bytes // _MANY
 
 
 def seen_through(cache: Path) -> int:
@@ -298,4 +309,5 @@ def _load(path: Path) -> State | None:
         packed = Packed(pieces, begin, Shelf.COLUMNS, lengths)
         state.shelves[environment, asset] = Shelf(packed)
         begin = packed.end
+    state.bytes = begin
     return state

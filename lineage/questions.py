@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lineal.assets.errors import IntegrityError, QueryError, UsageError, did_you_mean
 from lineal.assets.names import Step, identifier
-from lineal.assets.records import Materialization, StoredObject
+from lineal.assets.records import Content, Materialization, Retirement, StoredObject
 from lineal.lineage.facts import History
 
 if TYPE_CHECKING:
@@ -25,15 +25,17 @@ _MENTIONED = re.compile(r'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@[0-9a-f]{6,64})"'
 _SHORT = 6  # digits of a digest shown to people, at least
 
 
-def resolve_version(history: History, text: str) -> Materialization:
+def resolve_version(history: History, text: str, partition: str | None = None) -> Materialization:
     """The materialization meant by `flights@9f3a2c`, `flights 2013@9f3a2c`, `flights` (current).
 
-    Of several materializations of one version: the current one, else the newest. Raises UsageError
-    when there is none, or more than one version begins so.
+    The partition may be told apart as well. Of several materializations of one version: the current
+    one, else the newest. Raises UsageError when there is none, or more than one version begins so.
     """
     step_text, at, digest = text.rpartition("@") if "@" in text else (text, "", "")
     asset, _, partition_text = step_text.partition(" ")
-    partition = partition_text or None
+    if partition and partition_text and partition != partition_text:
+        raise UsageError(f"`{text}` is not of the partition {partition}")
+    partition = partition or partition_text or None
     if not at:
         return _current(history, asset, partition)
     if not _DIGEST.match(digest):
@@ -45,7 +47,7 @@ def resolve_version(history: History, text: str) -> Materialization:
         m for m in history.versions(asset, digest) if partition is None or m.partition == partition
     ]
     if not found:
-        raise _unknown(history, asset, text)
+        raise _unknown(history, asset, f"{Step(asset, partition)}@{digest}")
     versions = {version_name(m, 64): m for m in reversed(found)}
     if len(versions) > 1:
         names = ", ".join(sorted(_distinct_names(found)))
@@ -56,19 +58,40 @@ def resolve_version(history: History, text: str) -> Materialization:
 
 def _current(history: History, asset: str, partition: str | None) -> Materialization:
     current = history.current(asset, partition)
-    if current is not None:
+    if current is not None and not _is_in_slices(current.content):
         return current
-    partitions = sorted(s.partition or "" for s in history.currents() if s.asset == asset)
-    if partitions and partition is None:
+    partitions = sorted(key for key in history.partitions(asset) if key is not None)
+    if partition is None and partitions:
         raise UsageError(
-            f"`{asset}` has {len(partitions)} partitions",
-            advice=f"name one, such as `{asset} {partitions[-1]}`",
+            f"`{asset}` has {len(partitions):,} partitions, and no version of its own",
+            advice=f"name one: `lineal show {asset} --partition {partitions[-1]}`",
         )
+    if partition is None:
+        raise _unknown(history, asset, asset)
+    retirement = history.retired(asset).get(partition)
+    if retirement is not None:
+        raise UsageError(
+            f"`{Step(asset, partition)}` was retired: {retirement.reason}",
+            advice=f"its versions are kept; the last one was `{_last_name(history, retirement)}`",
+        )
+    if partitions:
+        told = f"`{asset}` has no partition `{partition}`{did_you_mean(partition, partitions)}"
+        raise UsageError(told, advice=f"it has {partitions[0]} … {partitions[-1]}")
     raise _unknown(history, asset, str(Step(asset, partition)))
 
 
+def _last_name(history: History, retirement: Retirement) -> str:
+    made = history.materialization(retirement.materialization)
+    return retirement.asset if made is None else version_name(made)
+
+
+def _is_in_slices(content: Content | None) -> bool:
+    """Is it the whole of an asset whose data is published slice by slice?"""
+    return content is not None and content.format == "slices"
+
+
 def _unknown(history: History, asset: str, text: str) -> UsageError:
-    names = {step.asset for step in history.lasts()}
+    names = {step.asset for step in history.steps()}
     if asset not in names:
         return UsageError(f"nothing was ever made of `{asset}`{did_you_mean(asset, names)}")
     return UsageError(
@@ -111,22 +134,31 @@ def table_views(history: History) -> list[TableView]:
     `a/b/c` is `a.b_c`, `a_b_c` and `"a/b/c"`; a spelling that two assets share is given to the
     asset whose very name it is, else to none.
     """
-    tables: dict[str, list[Materialization]] = {}
-    for step, materialization in history.currents().items():
-        if materialization.content is not None and materialization.content.format == "parquet":
-            tables.setdefault(step.asset, []).append(materialization)
+    tables: dict[str, tuple[StoredObject, ...]] = {}
+    for asset in {step.asset: None for step in history.steps()}:
+        # By partition; an asset that has some is no longer what it was without.
+        parts = dict(history.partitions(asset))
+        if len(parts) > 1:
+            parts.pop(None, None)
+        found = [
+            o
+            for _, brief in sorted(parts.items(), key=lambda part: part[0] or "")
+            for o in brief.objects
+            if brief.format == "parquet"
+        ]
+        if found:
+            tables[asset] = tuple(found)
     spellings = {asset: _spellings(asset) for asset in tables}
     claims = Counter(_folded(name) for names in spellings.values() for name in names)
     own = {_folded((None, asset)) for asset in tables}
     views = []
-    for asset, parts in sorted(tables.items()):
+    for asset, objects in sorted(tables.items()):
         names = [
             name
             for name in spellings[asset]
             if name == (None, asset) or (claims[_folded(name)] == 1 and _folded(name) not in own)
         ]
-        parts.sort(key=lambda m: m.partition or "")
-        views.append(TableView(tuple(names), tuple(o for m in parts for o in _objects(m))))
+        views.append(TableView(tuple(names), objects))
     return views
 
 
@@ -140,10 +172,6 @@ def _spellings(asset: str) -> list[tuple[str | None, str]]:
     if not slash:
         return [(None, asset)]
     return [(None, asset), (None, identifier(asset)), (first, identifier(rest))]
-
-
-def _objects(materialization: Materialization) -> Sequence[StoredObject]:
-    return materialization.content.objects if materialization.content else ()
 
 
 def mentioned_versions(history: History, query: str) -> list[TableView]:
@@ -166,6 +194,9 @@ def mentioned_versions(history: History, query: str) -> list[TableView]:
 
 # A query with one of these looks at the list of tables, so every table has to be in it.
 _LOOKS_AROUND = ("show", "describe", "information_schema", "duckdb_", "pg_", "pragma")
+# One with one of these may make up the name of a table that it reads.
+_MAKES_UP_NAMES = re.compile(r"\bquery(_table)?\s*\(")
+_NAMES_ONLY = re.compile(r"\s*show\s+tables\s*;?\s*\Z")
 _NO_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 
 
@@ -182,10 +213,13 @@ def ask(
     history: History,
     path_of: Callable[[StoredObject], Path],
     query: str,
+    place_of: Callable[[StoredObject], Path] | None = None,
 ) -> Result:
     """Answer SQL over the current tables, any version it names, and `lineage.*`; read-only.
 
-    `path_of` hands out the path of an object whose bytes it has checked.
+    `path_of` hands out the path of an object whose bytes it has checked; it is asked for those of
+    the tables that the query names. `place_of` tells where an object lies without a look at it: for
+    tables that the query only lists.
 
     Raises:
         QueryError: the query can't run.
@@ -195,23 +229,33 @@ def ask(
     import duckdb
 
     views = table_views(history)
-    wanted = [*_wanted(views, query), *mentioned_versions(history, query)]
+    named = [*_named(views, query), *mentioned_versions(history, query)]
+    listed = _listed(views, named, query)
     try:
-        return _ask_once(catalog, wanted, path_of, query)
+        return _ask_once(catalog, named, listed, (path_of, place_of or path_of), query)
     except duckdb.Error as error:
         names = [view for table in views for _, view in table.names]
         raise _query_error(error, names) from error
 
 
+_PathOf = Callable[[StoredObject], Path]
+
+
 def _ask_once(
     catalog: Catalog,
-    tables: Iterable[TableView],
-    path_of: Callable[[StoredObject], Path],
+    named: Iterable[TableView],
+    listed: Iterable[TableView],
+    paths: tuple[_PathOf, _PathOf],
     query: str,
 ) -> Result:
     connection, note = catalog.connect_for_questions()
     try:
-        show_tables(connection, tables, path_of)
+        path_of, place_of = paths
+        if _NAMES_ONLY.match(query.casefold()):
+            _show_names(connection, listed)
+        else:
+            show_tables(connection, listed, place_of)
+        show_tables(connection, named, path_of)
         connection.execute(query)  # not `sql`: its errors have no place
         described = connection.description or []
         return Result([name for name, *_ in described], _rows(connection, described), note)
@@ -259,12 +303,38 @@ def show_tables(
                 ) from error
 
 
-def _wanted(views: Sequence[TableView], query: str) -> list[TableView]:
-    """The tables a query may be about: a view costs a look at its file, so not all of them."""
+def _show_names(connection: duckdb.DuckDBPyConnection, tables: Iterable[TableView]) -> None:
+    """Views that hold nothing: for who asks for names only, no file is opened."""
+    from lineal.lineage.catalog import add_empty_view
+
+    for table in tables:
+        add_empty_view(connection, table.names)
+
+
+def _named(views: Sequence[TableView], query: str) -> list[TableView]:
+    """The tables a query may read, under the names it has for them.
+
+    A view costs a look at all its files, so not all tables, and not under every name.
+    """
     text = query.casefold()
-    if any(word in text for word in _LOOKS_AROUND):
+    if _MAKES_UP_NAMES.search(text):
         return list(views)
-    return [v for v in views if any(_stands_in(text, name.casefold()) for _, name in v.names)]
+    found = []
+    for view in views:
+        names = tuple(name for name in view.names if _stands_in(text, name[1].casefold()))
+        if names:
+            found.append(TableView(names, view.objects))
+    return found
+
+
+def _listed(views: Sequence[TableView], named: Sequence[TableView], query: str) -> list[TableView]:
+    """The other tables and names, for a query that looks at the list of tables."""
+    text = query.casefold()
+    if not any(word in text for word in _LOOKS_AROUND):
+        return []
+    shown = {name for view in named for name in view.names}
+    rest = ((tuple(n for n in view.names if n not in shown), view.objects) for view in views)
+    return [TableView(names, objects) for names, objects in rest if names]
 
 
 def _stands_in(text: str, name: str) -> bool:

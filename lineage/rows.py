@@ -14,10 +14,12 @@ from lineal.assets.records import (
     CheckResult,
     Content,
     EnvironmentFacts,
+    ErrorFacts,
     Fact,
     Materialization,
     Publication,
     Recipe,
+    Retirement,
     RunEnded,
     RunStarted,
 )
@@ -119,6 +121,7 @@ def _materialization(rows: Rows, f: Materialization, entry: int, position: int) 
         f.environment, f.contract, f.checks, _reasons(f), _unwatched(f), _metadata(f), *failure,
         _time(f.started_at), f.seconds,
     ))  # fmt: skip
+    _attempts(rows, f)
     _inputs(rows, f, version)
     if origin == f.id:
         sources = dict.fromkeys(used.materialization for used in f.inputs)
@@ -131,11 +134,35 @@ def _materialization(rows: Rows, f: Materialization, entry: int, position: int) 
     rows["parameter"] += [(f.id, name, value) for name, value in f.parameters]
     rows["metric"] += [(f.id, name, str(value)) for name, value in f.metrics]  # NaN is a text
     rows["source_file"] += [
-        (f.id, version, f.asset, n, file.path, file.digest, file.bytes, _modified(file.identity))
+        (
+            f.id,
+            version,
+            f.asset,
+            f.partition,
+            n,
+            file.path,
+            file.digest,
+            file.bytes,
+            _modified(file.identity),
+        )
         for n, file in enumerate(f.files)
     ]
     if content is not None:
         _version(rows, f, content)
+
+
+def _attempts(rows: Rows, f: Materialization) -> None:
+    """Those that failed, and the one that made it or failed for good; reuse is no attempt."""
+    step = (f.id, f.asset, f.partition)
+    tried: list[tuple[int, float, float, ErrorFacts | None]] = [*f.attempts]
+    if f.outcome != "reused":
+        last = max((a.number for a in f.attempts), default=0) + 1
+        tried.append((last, f.started_at, f.seconds, f.error))
+    rows["attempt"] += [
+        (*step, number, _time(started), seconds,
+         *((error.type, error.message, error.where) if error else (None,) * 3))
+        for number, started, seconds, error in tried
+    ]  # fmt: skip
 
 
 def _inputs(rows: Rows, f: Materialization, version: str | None) -> None:
@@ -186,6 +213,13 @@ def _publication(rows: Rows, f: Publication, entry: int, position: int) -> None:
     ))  # fmt: skip
 
 
+def _retirement(rows: Rows, f: Retirement, entry: int, position: int) -> None:
+    rows["retirement"].append((
+        f.environment, f.asset, f.partition, f.materialization, f.reason, f.run, int(f.run[1:]),
+        entry, position,
+    ))  # fmt: skip
+
+
 def _acceptance(rows: Rows, f: Acceptance, entry: int, position: int) -> None:
     rows["acceptance"].append(
         (f.asset, f.old_recipe, f.new_recipe, f.reason, f.who, _time(f.at), entry, position)
@@ -201,5 +235,6 @@ _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
     CheckResult: _check_result,
     Materialization: _materialization,
     Publication: _publication,
+    Retirement: _retirement,
     Acceptance: _acceptance,
 }

@@ -5,6 +5,8 @@ A shelf is what the checkpoint holds, unchanged, and beside it the rows that cha
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
@@ -40,7 +42,8 @@ def brief_of(raw: Mapping[str, Any]) -> Brief | None:
     )
     plain = _is_plain(raw["outcome"], raw.get("unwatched"), raw.get("checks"))
     seconds = float(raw.get("seconds", 0.0))
-    return Brief(raw["id"], raw["fingerprint"], content["digest"], objects, seconds, plain)
+    known = raw["id"], raw["fingerprint"], content["digest"], objects, seconds, plain
+    return Brief(*known, content["format"])
 
 
 def brief(made: Materialization) -> Brief | None:
@@ -49,7 +52,8 @@ def brief(made: Materialization) -> Brief | None:
     if content is None:
         return None
     plain = _is_plain(made.outcome, made.unwatched, made.checks)
-    return Brief(made.id, made.fingerprint, content.digest, content.objects, made.seconds, plain)
+    known = made.id, made.fingerprint, content.digest, content.objects, made.seconds, plain
+    return Brief(*known, content.format)
 
 
 def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
@@ -57,8 +61,10 @@ def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
 
 
 _OF_STEPS = ("key", "run", "entry", "position", "materialization", "shown", "retired", "last")
-_OF_BRIEFS = ("fingerprint", "content", "seconds", "plain", "objects")
+_OF_BRIEFS = ("fingerprint", "content", "seconds", "plain", "format", "objects")
 _OF_OBJECTS = ("digest", "suffix", "bytes", "path")
+_BEFORE_OBJECTS = ("materialization", "fingerprint", "content")  # as in a Brief
+_AFTER_OBJECTS = ("seconds", "plain", "format")
 _NO_BRIEF = Brief("", "", "", (), 0.0, False)
 
 
@@ -112,7 +118,8 @@ class Shelf:
     def showing(self) -> dict[str, Brief | None]:
         """All that is shown, by key; None where the line of the materialization is not known."""
         names = self._packed.column("materialization")
-        found = dict(zip(self._packed.column("key"), self._briefs(), strict=True))
+        with _collecting_nothing():
+            found = dict(zip(self._packed.column("key"), self._briefs(), strict=True))
         if "" in names:
             shown = zip(list(found.items()), names, strict=True)
             found = {key: known for (key, known), name in shown if name}
@@ -127,7 +134,8 @@ class Shelf:
         """Its bytes: as they are in the file, if nothing changed."""
         if not self.changed:
             return self._packed.written()
-        return _Merged(self._packed, list(self._briefs()), self.changed).written()
+        with _collecting_nothing():
+            return _Merged(self._packed, list(self._briefs()), self.changed).written()
 
     # ------------------------------------------------------------------------------------ within
 
@@ -155,11 +163,9 @@ class Shelf:
             self._starts = list(accumulate(of("objects"), initial=0))
         objects = slice(self._starts[number], self._starts[number + 1])
         stored = tuple(map(StoredObject, *(of(name)[objects] for name in _OF_OBJECTS)))
-        name, fingerprint, content, seconds, plain = (
-            of(column)[number]
-            for column in ("materialization", "fingerprint", "content", "seconds", "plain")
-        )
-        return Brief(name, fingerprint, content, stored, seconds, plain)
+        before = (of(name)[number] for name in _BEFORE_OBJECTS)
+        after = (of(name)[number] for name in _AFTER_OBJECTS)
+        return Brief._make((*before, stored, *after))
 
     def _briefs(self) -> Iterator[Brief | None]:
         of = self._packed.column
@@ -170,11 +176,22 @@ class Shelf:
             objects = zip(stored, strict=True)
         else:
             objects = (tuple(islice(stored, count)) for count in counts)
-        known = map(of, ("materialization", "fingerprint", "content"))
-        briefs = map(Brief, *known, objects, of("seconds"), of("plain"))
+        briefs = map(Brief, *map(of, _BEFORE_OBJECTS), objects, *map(of, _AFTER_OBJECTS))
         if -1 not in of("shown"):
             return briefs
         return (b if line >= 0 else None for b, line in zip(briefs, of("shown"), strict=True))
+
+
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """For a moment: hundreds of thousands of tuples are made, none of them in a cycle."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Merged:
@@ -219,7 +236,10 @@ class _Merged:
             numbers = {-1: -1, **{old: new for new, old in enumerate(kept)}}
             for name in ("shown", "retired", "last"):
                 self._columns[name] = [numbers[n] for n in self._columns[name]]
-        ends = list(accumulate(map(self._length, kept)))
+        stay = len(self._ends) if len(kept) == count else 0  # where they were
+        begin = self._packed.lines_bytes if stay else 0
+        new = accumulate(map(self._length, kept[stay:]))
+        ends = [*self._ends[:stay], *(begin + end for end in new)]
         return write(self._columns | {"end": ends} | self._of_briefs(), self._lines(kept))
 
     def _of_briefs(self) -> dict[str, Sequence[Any]]:
@@ -230,6 +250,7 @@ class _Merged:
             "content": [b.content for b in known],
             "seconds": [b.seconds for b in known],
             "plain": [b.plain for b in known],
+            "format": [b.format for b in known],
             "objects": [len(b.objects) for b in known],
             "digest": [o.digest for o in objects],
             "suffix": [o.suffix for o in objects],

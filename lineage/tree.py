@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lineal.assets.names import Step
 from lineal.assets.records import Materialization, Used
 from lineal.lineage.facts import History
 from lineal.lineage.questions import version_name
@@ -74,13 +75,13 @@ def resting_on(history: History, root: Materialization) -> Derivation:
     name the version they were computed from, and rest on the one that took its place.
     """
     currents = list(history.currents().values())
-    readers: dict[str, list[tuple[Used, Materialization]]] = {}
+    readers: dict[Step, list[tuple[Used, Materialization]]] = {}
     for made in currents:
         for used in made.inputs:
-            readers.setdefault(used.asset, []).append((used, made))
+            readers.setdefault(Step(used.asset, used.partition), []).append((used, made))
 
     def edges(node: Materialization) -> Iterator[tuple[Edge, Materialization]]:
-        for used, made in readers.get(node.asset, ()):
+        for used, made in readers.get(node.step, ()):
             if made.asset != node.asset:
                 yield _edge(node, made, used), made
 
@@ -152,11 +153,19 @@ def to_tree(derivation: Derivation, *, columns: bool = False) -> str:
 def _group_label(derivation: Derivation, group: Sequence[str]) -> str:
     nodes = [derivation.nodes[name] for name in group]
     if len(nodes) > 1:
-        what = "versions" if any(n.partition is None for n in nodes) else "partitions"
-        return f"{nodes[0].asset} [{len(nodes)} {what}]"
+        return _many_label(nodes)
     content = nodes[0].content
     summary = content.summary if content else nodes[0].outcome
     return "  ".join(t for t in (version_name(nodes[0]), summary) if t)
+
+
+def _many_label(nodes: Sequence[Materialization]) -> str:
+    """`flights  12 partitions, 2013-01 … 2013-12`, or how many versions."""
+    keys = {node.partition for node in nodes}
+    if None in keys or len(keys) < len(nodes):
+        return f"{nodes[0].asset}  {len(nodes):,} versions"
+    partitions = sorted(key for key in keys if key is not None)
+    return f"{nodes[0].asset}  {len(nodes):,} partitions, {partitions[0]} … {partitions[-1]}"
 
 
 def _groups_beyond(
@@ -194,29 +203,56 @@ def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:
     return [f"{file.path}  {file.digest[:6]}  {file.bytes:,} bytes" for file in files]
 
 
+class _Drawn(NamedTuple):
+    """A derivation to be drawn: the partitions of an asset are one node."""
+
+    labels: Mapping[str, str]  # by the first version of a node
+    edges: Mapping[tuple[str, str, str], Mapping[str, None]]  # source, target, parameter: columns
+
+
+def _drawn(derivation: Derivation) -> _Drawn:
+    groups: dict[tuple[str, str], list[Materialization]] = {}
+    first: dict[str, str] = {}
+    for name, node in derivation.nodes.items():
+        group = groups.setdefault((node.asset, name if node.partition is None else ""), [])
+        group.append(node)
+        first[name] = group[0].id
+    edges: dict[tuple[str, str, str], dict[str, None]] = {}
+    for e in derivation.edges:
+        ends = first[e.source], first[e.target], e.parameter
+        edges.setdefault(ends, {}).update(dict.fromkeys(e.columns))
+    labels = {
+        group[0].id: _many_label(group) if len(group) > 1 else version_name(group[0])
+        for group in groups.values()
+    }
+    return _Drawn(labels, edges)
+
+
 def to_mermaid(derivation: Derivation) -> str:
-    """A Mermaid flow chart, data flowing to the right."""
-    names = {node: f"n{number}" for number, node in enumerate(derivation.nodes)}
+    """A Mermaid flow chart, data flowing to the right; partitions of an asset in one node."""
+    labels, edges = _drawn(derivation)
+    names = {node: f"n{number}" for number, node in enumerate(labels)}
     lines = ["flowchart LR"]
-    lines += [f'  {names[n]}["{version_name(m)}"]' for n, m in derivation.nodes.items()]
-    lines += [f"  {names[e.source]} -->{_mermaid(e)} {names[e.target]}" for e in derivation.edges]
+    lines += [f'  {names[node]}["{label}"]' for node, label in labels.items()]
+    lines += [
+        f"  {names[source]} -->{_mermaid(columns)} {names[target]}"
+        for (source, target, _), columns in edges.items()
+    ]
     return "\n".join(lines)
 
 
-def _mermaid(edge: Edge) -> str:
-    return f'|"{", ".join(edge.columns)}"|' if edge.columns else ""
+def _mermaid(columns: Iterable[str]) -> str:
+    return f'|"{", ".join(columns)}"|' if columns else ""
 
 
 def to_dot(derivation: Derivation) -> str:
-    """A Graphviz graph, data flowing to the right."""
+    """A Graphviz graph, data flowing to the right; partitions of an asset in one node."""
+    labels, edges = _drawn(derivation)
     lines = ["digraph lineage {", "  rankdir=LR;", "  node [shape=box];"]
+    lines += [f"  {_dot(node)} [label={_dot(label)}];" for node, label in labels.items()]
     lines += [
-        f"  {_dot(name)} [label={_dot(version_name(node))}];"
-        for name, node in derivation.nodes.items()
-    ]
-    lines += [
-        f"  {_dot(e.source)} -> {_dot(e.target)} [label={_dot(', '.join(e.columns))}];"
-        for e in derivation.edges
+        f"  {_dot(source)} -> {_dot(target)} [label={_dot(', '.join(columns))}];"
+        for (source, target, _), columns in edges.items()
     ]
     return "\n".join([*lines, "}"])
 

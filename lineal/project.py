@@ -593,7 +593,7 @@ class Project:
         objects = Objects(self.store, self._disk)
         try:
             catalog = Catalog(self.store, self.journal)
-            columns, rows, note = ask(catalog, history, objects.intact, query)
+            columns, rows, note = ask(catalog, history, objects.intact, query, objects.path)
         finally:
             history.close()
         return Answer(tuple(columns), tuple(rows), note)

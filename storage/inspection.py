@@ -132,7 +132,8 @@ def prove(content: Content, objects: Objects) -> Proof:
     """
     if content.format == "parquet":
         return _prove_table(content, objects)
-    if content.format == "files":  # of a source, where they lie: nothing of it is in the store
+    # Files of a source where they lie, or slices that are versions of their own: none is its own.
+    if content.format in ("files", "slices"):
         return Proof(True)
     if len(content.objects) != 1 and content.format != files.FOLDER:
         return Proof(False, f"is recorded with {len(content.objects)} objects, not with one")

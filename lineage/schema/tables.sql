@@ -101,6 +101,18 @@ create table materialization (
     seconds double
 );
 
+create table attempt (
+    materialization varchar not null,
+    asset varchar not null,
+    partition varchar,
+    number integer not null,
+    started_at timestamp,
+    seconds double,
+    error_type varchar,
+    message varchar,
+    where_ varchar
+);
+
 create table input (
     materialization varchar not null,
     position integer not null,
@@ -174,6 +186,7 @@ create table source_file (
     materialization varchar not null,
     version varchar,
     asset varchar not null,
+    partition varchar,
     position integer not null,
     path varchar not null,
     digest varchar not null,
@@ -197,6 +210,18 @@ create table publication (
     partition varchar,
     materialization varchar not null,
     version varchar not null,
+    run varchar not null,
+    run_number bigint not null,
+    entry bigint not null,
+    position integer not null
+);
+
+create table retirement (
+    environment varchar not null,
+    asset varchar not null,
+    partition varchar,
+    materialization varchar not null,
+    reason varchar,
     run varchar not null,
     run_number bigint not null,
     entry bigint not null,

@@ -1,18 +1,23 @@
 -- The views of schema `lineage`.
 
 create view input_column as
-select i.materialization, i.position as input_position, i.parameter, i.asset, i.source_version,
-    c.position, c.name, c.type, c.digest
+select i.materialization, i.position as input_position, i.parameter, i.asset, i.partition,
+    i.source_version, c.position, c.name, c.type, c.digest
 from lineage.input i
 join lineage.version_column c on c.version = i.source_version
 where i.mode = 'all' or (i.mode = 'columns' and list_contains(i.columns, c.name));
 
+-- A retirement that counts has no version: nothing is current.
 create view current as
 select p.environment, p.asset, p.partition, p.materialization, p.version, v.digest, v.format, v.rows,
     v.bytes, v.summary, p.run, p.entry, p.position
 from (
-    select unnest(arg_max(publication, row(run_number, entry, position)))
-    from lineage.publication
+    select unnest(arg_max(act, row(run_number, entry, position)))
+    from (
+        from lineage.publication
+        union all by name
+        select * exclude (reason) from lineage.retirement
+    ) act
     group by environment, asset, partition
 ) p
 join lineage.version v on v.id = p.version;

@@ -6,7 +6,14 @@ from collections import Counter
 import duckdb
 import pytest
 
-from lineal.assets.records import Acceptance, AssetFacts, CheckResult, ErrorFacts, Reason
+from lineal.assets.records import (
+    Acceptance,
+    AssetFacts,
+    Attempt,
+    CheckResult,
+    ErrorFacts,
+    Reason,
+)
 from lineal.lineage.catalog import Catalog, CatalogBusy, add_view
 from lineal.lineage.journal import Journal
 from tests.unit.lineage.story import (
@@ -20,10 +27,10 @@ from tests.unit.lineage.story import (
 )
 
 TABLES = (
-    "acceptance", "asset", "check_result", "code", "code_part", "column_edge", "derivation",
-    "ingested", "input", "materialization", "metric", "model_source", "package", "parameter",
-    "promotion", "publication", "registered_version", "run", "source_file", "version",
-    "version_column",
+    "acceptance", "asset", "attempt", "check_result", "code", "code_part", "column_edge",
+    "derivation", "ingested", "input", "materialization", "metric", "model_source", "package",
+    "parameter", "promotion", "publication", "registered_version", "retirement", "run",
+    "source_file", "version", "version_column",
 )  # fmt: skip
 
 
@@ -69,6 +76,9 @@ def odd_past(journal):
     run.make("b", None, outcome="failed", error=ErrorFacts("KeyError", "'x'", "p.py:3", "x['x']"))
     Run(journal).reuse(first, partition="2026-01", reasons=(Reason("code_changed", "f"),))
     run.observe("raw", table("raw"), source_file("caf\udce9.csv", "x"))
+    tried = Attempt(1, 5.0, 0.5, ErrorFacts("OSError", "no"))
+    late = run.make("a", table("late"), partition="2026-02", attempts=(tried,))
+    run.retire(late)
     declared = AssetFacts("a", "python", "A.", "ada", ("daily",), "p.py:1")
     journal.append([declared, declared._replace(description="B.")])
     journal.append([Acceptance("a", "c1", "c2", "renamed", "ada", 5.0)])
@@ -221,6 +231,39 @@ def test_current_is_of_the_run_planned_last(journal, catalog):
     ]
 
 
+def test_what_was_retired_is_not_current_until_it_is_published_again(journal, catalog):
+    early, run = Run(journal), Run(journal)
+    gone, stays = (run.make("p", table(p), partition=p) for p in ("1", "2"))
+    run.retire(gone, "data/1.csv is gone")
+    early.retire(stays)
+    shown = "select partition, version from lineage.current order by 1"
+    assert answer(catalog, shown) == [("2", f"p 2@{digest('2')}")]
+    told = "select partition, reason, run_number from lineage.retirement order by run_number desc"
+    assert answer(catalog, told) == [("1", "data/1.csv is gone", 2), ("2", "its file is gone", 1)]
+    catalog.bring_up_to_date()
+    journal.append([Run(journal).publication(gone)])
+    assert [partition for partition, _ in answer(catalog, shown)] == ["1", "2"]
+
+
+def test_every_attempt_has_its_row(journal, catalog):
+    run = Run(journal)
+    tried = tuple(
+        Attempt(n, 1000.0 + n, 0.5, ErrorFacts("OSError", f"try {n}", "p.py:3")) for n in (1, 2)
+    )
+    made = run.make("a", table("a"), partition="1", attempts=tried)
+    failed = run.make("b", None, outcome="failed", error=ErrorFacts("KeyError", "x"))
+    run.reuse(made, partition="1")
+    query = "select * exclude (started_at, seconds) from lineage.attempt order by 1, number"
+    assert answer(catalog, query) == [
+        (made.id, "a", "1", 1, "OSError", "try 1", "p.py:3"),
+        (made.id, "a", "1", 2, "OSError", "try 2", "p.py:3"),
+        (made.id, "a", "1", 3, None, None, None),
+        (failed.id, "b", None, 1, "KeyError", "x", ""),
+    ]
+    times = "select epoch(started_at), seconds from lineage.attempt where number = 2"
+    assert answer(catalog, times) == [(1002.0, 0.5)]
+
+
 def test_table_lineage_says_which_columns_of_which_version_were_read(journal, catalog):
     made = model_pipeline(journal)
     query = """
@@ -237,7 +280,7 @@ def test_table_lineage_says_which_columns_of_which_version_were_read(journal, ca
 def test_odd_facts_have_their_rows(journal, catalog):
     odd_past(journal)
     runs = answer(catalog, "select outcome, made, epoch(ended_at) from lineage.run order by number")
-    assert runs == [("failed", 4, 1060.0), (None, None, None)]
+    assert runs == [("failed", 5, 1060.0), (None, None, None)]
     assert answer(catalog, "select name, description from lineage.asset") == [("a", "B.")]
     assert answer(catalog, "select path from lineage.source_file") == [("caf\\udce9.csv",)]
     failed = "select error_type, version from lineage.materialization where outcome = 'failed'"

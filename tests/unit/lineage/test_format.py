@@ -15,6 +15,7 @@ from lineal.lineage.catalog import Catalog
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from tests.golden import make_store
+from tests.unit.lineage.story import Run, table
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "store"
@@ -68,12 +69,15 @@ def read_store(root):
         for line, fact in enumerate(facts):
             if fact["fact"] == "materialization":
                 made[fact["id"]] = fact
-            if fact["fact"] == "publication":
+            if fact["fact"] in ("publication", "retirement"):
                 step = fact["environment"], fact["asset"], fact["partition"]
                 rank = int(fact["run"][1:]), number, line
-                shown[step] = max(shown.get(step, ((0,), "")), (rank, fact["materialization"]))
+                name = fact["materialization"] if fact["fact"] == "publication" else None
+                shown[step] = max(shown.get(step, ((0,), None)), (rank, name))
     current, missing = {}, set()
     for step, (_, name) in shown.items():
+        if name is None:
+            continue
         paths = []
         for stored in made[name]["content"]["objects"]:
             file = f"{stored['digest']}.{stored['suffix']}"
@@ -116,6 +120,24 @@ def test_that_reader_reads_packs_and_misses_only_what_is_said_to_be_lost():
         ("numbers", None): [(1,), (2,), (3,)],
         ("monthly", "2026-01"): [(1,)],
         ("monthly", "2026-02"): [(2,)],
+    }
+
+
+def test_lineal_sees_the_same_partitions_as_that_reader_when_some_were_retired(tmp_path):
+    journal = Journal(tmp_path / "store")
+    early, late = Run(journal), Run(journal)
+    gone, back, stays = (late.make("p", table(key), partition=key) for key in "123")
+    late.retire(gone)
+    late.retire(back)
+    early.retire(stays)
+    journal.append([Run(journal).publication(back)])
+    current, _ = read_store(journal.root)
+    assert {part: made["id"] for (_, _, part), (made, _) in current.items()} == {
+        m.partition: m.id for m in (back, stays)
+    }
+    history = History.open(journal, journal.root / "cache")
+    assert {(s.partition, m.id) for s, m in history.currents().items()} == {
+        (m.partition, m.id) for m in (back, stays)
     }
 
 

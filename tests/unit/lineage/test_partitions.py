@@ -100,7 +100,7 @@ def test_partitions_are_told_in_brief(journal: Journal) -> None:
         assert found == {
             m.partition: Brief(
                 m.id, m.fingerprint, m.content.digest, m.content.objects, m.seconds,
-                m.partition not in ("4", "5", "6"),
+                m.partition not in ("4", "5", "6"), m.content.format,
             )
             for m in made if m.content
         }  # fmt: skip
@@ -245,9 +245,48 @@ def test_who_reads_a_checkpoint_goes_on_with_it_when_a_later_one_takes_its_place
     opened(journal)
     early = opened(journal)
     run.make("a", table("2"), partition="1")
+    (journal.root / "cache" / "facts-2.jsonl").unlink()
     opened(journal)
     assert early.current("a", "1") == first
     assert early.last("a", "1") == first
+
+
+def test_a_large_checkpoint_is_written_anew_after_much_only(journal: Journal) -> None:
+    run = Run(journal)
+    run.make("big", table("big"), metadata={"text": "x" * 17_000_000})
+    opened(journal)
+    cache = journal.root / "cache"
+    made = run.make("a", table("1"), partition="1")
+    assert opened(journal).current("a", "1") == made
+    assert checkpoint.seen_through(cache) == journal.head() - 1
+    for n in range(63):
+        made = run.make("a", table(f"n{n}"), partition="1")
+    assert opened(journal).current("a", "1") == made
+    assert checkpoint.seen_through(cache) == journal.head()
+    made = run.make("a", table("last"), partition="1", metadata={"text": "y" * 300_000})
+    assert opened(journal).current("a", "1") == made
+    assert checkpoint.seen_through(cache) == journal.head()
+    assert checkpoint.damage(journal, cache) is None
+
+
+def test_few_lines_that_nobody_needs_may_stay_in_a_large_checkpoint(journal: Journal) -> None:
+    run = Run(journal)
+    run.make("big", table("big"), metadata={"text": "x" * 17_000_000})
+    made = {n: run.make("a", table(f"a{n}"), partition=f"{n:02}") for n in range(40)}
+    opened(journal).close()
+    path = journal.root / "cache" / "facts-2.jsonl"
+    for n in (3, 7, 41):
+        text = "y" * (300_000 if n == 41 else 1)
+        made[n] = run.make("a", table(f"again{n}"), partition=f"{n:02}", metadata={"text": text})
+    run.retire(made.pop(5))
+    opened(journal).close()
+    assert checkpoint.seen_through(path.parent) == journal.head()
+    history = opened(journal)
+    assert {m.id for s, m in history.currents().items() if s.asset == "a"} == {
+        m.id for m in made.values()
+    }
+    assert len(history.partitions("a")) == len(made) == 40
+    assert checkpoint.damage(journal, path.parent) is None
 
 
 def test_a_result_stays_as_long_as_what_it_judged_is_shown_or_was_tried_last(

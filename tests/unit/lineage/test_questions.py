@@ -5,7 +5,7 @@ import pytest
 from blake3 import blake3
 
 from lineal.assets.errors import QueryError, UsageError
-from lineal.assets.records import StoredObject
+from lineal.assets.records import Content, StoredObject
 from lineal.lineage.catalog import Catalog
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -79,7 +79,38 @@ def test_a_partition_may_be_named_or_found(journal):
         resolve_version(history, f"a 2026-02@{digest('one')[:6]}")
     with pytest.raises(UsageError, match="1 partitions") as caught:
         resolve_version(history, "a")
-    assert "a 2026-01" in caught.value.advice
+    assert "lineal show a --partition 2026-01" in caught.value.advice
+    assert resolve_version(history, "a", "2026-01") == first
+    assert resolve_version(history, f"a@{digest('one')[:6]}", "2026-01") == first
+    with pytest.raises(UsageError, match="no version `a 2026-02@"):
+        resolve_version(history, f"a@{digest('one')[:6]}", "2026-02")
+    with pytest.raises(UsageError, match="not of the partition 2026-02"):
+        resolve_version(history, "a 2026-01", "2026-02")
+
+
+def test_a_partition_that_is_not_there_is_told_with_the_nearest_or_why_it_went(journal):
+    run = Run(journal)
+    gone, _ = (run.make("a", table(m), partition=m) for m in ("2026-01", "2026-12"))
+    run.retire(gone, "data/2026-01.csv is gone")
+    history = opened(journal)
+    with pytest.raises(UsageError, match="no partition `2026-11`; did you mean `2026-12`"):
+        resolve_version(history, "a", "2026-11")
+    with pytest.raises(UsageError, match=r"retired: data/2026-01\.csv is gone") as caught:
+        resolve_version(history, "a 2026-01")
+    last = f"a 2026-01@{digest('2026-01')[:6]}"
+    assert last in caught.value.advice
+    assert resolve_version(history, last) == gone
+
+
+def test_what_is_published_in_slices_has_no_version_as_a_whole(journal):
+    run = Run(journal)
+    run.make("a", Content(digest("whole"), "slices"))
+    slices = [run.make("a", table(m), partition=m) for m in ("01", "02")]
+    history = opened(journal)
+    with pytest.raises(UsageError, match="2 partitions"):
+        resolve_version(history, "a")
+    (view,) = table_views(history)
+    assert view.objects == tuple(o for m in slices for o in m.content.objects)
 
 
 def test_an_ambiguous_prefix_is_told_with_what_it_could_be(journal):
@@ -198,7 +229,48 @@ def test_only_the_tables_that_a_query_names_are_opened(journal):
     assert opened_for("select count(*) as all_flights from lineage.run") == set()
     assert opened_for("select count(*) from FLIGHTS") == {"flights"}
     assert opened_for('from "raw/orders" join a using (id)') == {"a", "raw/orders"}
-    assert opened_for("show tables") == {"a", "flights", "raw/orders"}
+    assert opened_for("from query_table('fli' || 'ghts')") == {"a", "flights", "raw/orders"}
+    assert opened_for("show tables") == set()
+
+
+def test_tables_that_are_only_listed_are_told_without_a_look_at_their_bytes(journal):
+    run = Run(journal)
+    run.make("flights", written(journal, "f", [1]))
+    run.make("a/b", written(journal, "ab", [1, 2]))
+
+    def asked_lazily(query):
+        checked = []
+        folder = journal.root / "objects"
+        place_of = lambda o: folder / o.digest  # noqa: E731
+        path_of = lambda o: checked.append(o) or place_of(o)  # noqa: E731
+        catalog = Catalog(journal.root, journal)
+        return ask(catalog, opened(journal), path_of, query, place_of).rows, len(checked)
+
+    columns = "select table_name, column_name from information_schema.columns where table_schema = "
+    assert asked_lazily(columns + "'main' order by 1") == (
+        [("a/b", "id"), ("a_b", "id"), ("flights", "id")], 0,
+    )  # fmt: skip
+    assert asked_lazily("describe flights")[1] == 1
+    assert asked_lazily("show tables")[1] == 0
+    names = {name for (name,) in asked_lazily("SHOW tables;")[0]}
+    assert {"flights", "a/b", "a_b"} <= names
+
+
+def test_the_partitions_of_a_table_are_read_as_one_in_their_order(journal):
+    run = Run(journal)
+    for key, values in (("2026-02", [3, 1]), ("2026-01", [9, 2]), ("2026-03", [7])):
+        made = run.make("p", written(journal, key, values), partition=key)
+    run.retire(made)
+    assert asked(journal, "from p").rows == [(9,), (2,), (3,), (1,)]
+    version = f'from "p@{digest("2026-02")[:6]}"'
+    assert asked(journal, version).rows == [(3,), (1,)]
+    wider = journal.root / "objects" / "wider.parquet"
+    duckdb.sql("select 5 as id, 'x' as note").write_parquet(str(wider))
+    stored = StoredObject(wider.name, "parquet", wider.stat().st_size)
+    run.make("p", table("wider", "id", "note", objects=[stored]), partition="2026-04")
+    answer = asked(journal, "select * from p where id > 3")
+    assert answer.columns == ["id", "note"]
+    assert answer.rows == [(9, None), (5, "x")]
 
 
 def test_a_misspelt_table_is_told_with_the_nearest_and_its_place(journal):

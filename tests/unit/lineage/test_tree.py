@@ -4,7 +4,15 @@ import pytest
 
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.lineage.tree import downstream, to_dot, to_json, to_mermaid, to_tree, upstream
+from lineal.lineage.tree import (
+    downstream,
+    resting_on,
+    to_dot,
+    to_json,
+    to_mermaid,
+    to_tree,
+    upstream,
+)
 from tests.unit.lineage.story import Run, digest, model, model_pipeline, source_file, table, used
 
 
@@ -78,10 +86,44 @@ def test_the_tree_shows_columns_files_and_each_asset_once(journal):
 
 def test_partitions_of_an_asset_stand_together(journal):
     run = Run(journal)
-    parts = [run.make("p", table(f"p{n}", "id", "x"), partition=str(n)) for n in range(12)]
+    parts = [run.make("p", table(f"p{n}", "id", "x"), partition=f"{n:02}") for n in range(1, 13)]
     whole = run.make("whole", table("whole"), *(used(p, "id") for p in parts))
     shown = to_tree(upstream(opened(journal), whole)).splitlines()
-    assert shown[1:] == ["└─ p [12 partitions]  1 of 2 columns"]
+    assert shown[1:] == ["└─ p  12 partitions, 01 … 12  1 of 2 columns"]
+    (alone,) = to_tree(upstream(opened(journal), parts[0])).splitlines()
+    assert alone == f"p 01@{digest('p1')[:6]}  10 rows × 2"
+
+
+def test_partitions_of_an_asset_are_drawn_as_one_and_told_each_by_itself(journal):
+    run = Run(journal)
+    raw = [run.make("raw", table(f"r{n}", "id"), partition=f"{n:02}") for n in (2, 1, 3)]
+    days = [run.make("day", table(r.partition), used(r, "id"), partition=r.partition) for r in raw]
+    up = upstream(opened(journal), run.make("whole", table("whole"), *map(used, days)))
+    label = f"whole@{digest('whole')[:6]}"
+    assert to_mermaid(up).splitlines() == [
+        "flowchart LR",
+        f'  n0["{label}"]',
+        '  n1["day  3 partitions, 01 … 03"]',
+        '  n2["raw  3 partitions, 01 … 03"]',
+        "  n1 --> n0",
+        '  n2 -->|"id"| n1',
+    ]
+    dot = to_dot(up)
+    assert (dot.count("->"), dot.count("label=")) == (2, 3 + 2)
+    value = to_json(up)
+    assert {(n["asset"], n["partition"]) for n in value["nodes"]} == {
+        ("whole", None), *((a, f"0{n}") for a in ("day", "raw") for n in (1, 2, 3))
+    }  # fmt: skip
+    assert len(value["edges"]) == 6
+
+
+def test_what_rests_on_a_partition_is_what_read_that_partition(journal):
+    run = Run(journal)
+    raw = [run.make("raw", table(f"r{n}"), partition=f"{n}") for n in (1, 2)]
+    days = [run.make("day", table(f"d{r.partition}"), used(r), partition=r.partition) for r in raw]
+    whole = run.make("whole", table("whole"), *map(used, days))
+    down = resting_on(opened(journal), raw[0])
+    assert set(down.nodes) == {raw[0].id, days[0].id, whole.id}
 
 
 def test_a_wide_web_of_diamonds_is_shown_in_lines_not_in_paths(journal):

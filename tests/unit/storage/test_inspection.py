@@ -218,6 +218,11 @@ def test_an_object_that_is_no_array_is_seen(vault: Vault) -> None:
     assert prove(lie, vault.objects).fault.startswith("can't be read as an array: ")
 
 
+@pytest.mark.parametrize("name", ["files", "slices"])
+def test_what_has_no_object_of_its_own_is_no_damage(vault: Vault, name: str) -> None:
+    assert prove(Content(digest_of("any"), name), vault.objects) == (True, "")
+
+
 def test_what_rests_on_the_code_of_the_project_is_neither_proved_nor_refuted(
     tmp_path: Path,
 ) -> None:

@@ -63,6 +63,8 @@ def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
 _OF_STEPS = ("key", "run", "entry", "position", "materialization", "shown", "retired", "last")
 _OF_BRIEFS = ("fingerprint", "content", "seconds", "plain", "format", "objects")
 _OF_OBJECTS = ("digest", "suffix", "bytes", "path")
+_BEFORE_OBJECTS = ("materialization", "fingerprint", "content")  # in the order of a brief
+_AFTER_OBJECTS = ("seconds", "plain", "outcome", "summary")
 _BEFORE_OBJECTS = ("materialization", "fingerprint", "content")  # as in a Brief
 _AFTER_OBJECTS = ("seconds", "plain", "format")
 _NO_BRIEF = Brief("", "", "", (), 0.0, False)
@@ -129,6 +131,17 @@ class Shelf:
             else:
                 found.pop(key, None)
         return found
+
+    def tried(self) -> set[str]:
+        """The keys whose last attempt is another than what is shown."""
+        of = self._packed.column
+        packed = zip(of("key"), of("shown"), of("last"), strict=True)
+        found = {key for key, shown, last in packed if shown != last and last >= 0}
+        found.difference_update(self.changed)
+        changed = self.changed.items()
+        return found.union(
+            key for key, row in changed if row.last is not None and row.last != row.shown
+        )
 
     def written(self) -> Written:
         """Its bytes: as they are in the file, if nothing changed."""
@@ -250,6 +263,8 @@ class _Merged:
             "content": [b.content for b in known],
             "seconds": [b.seconds for b in known],
             "plain": [b.plain for b in known],
+            "outcome": [b.outcome for b in known],
+            "summary": [b.summary for b in known],
             "format": [b.format for b in known],
             "objects": [len(b.objects) for b in known],
             "digest": [o.digest for o in objects],

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lineal.disk import KeptPieces
 
-_AT_ONCE = 1 << 22  # bytes
+_AT_ONCE = 1 << 24  # bytes
 
 
 class Written(NamedTuple):
@@ -47,6 +47,7 @@ class Packed:
         self._begin, self._lines, self.end = begin, ends[-2], ends[-1]
         self._columns: dict[str, Sequence[Any]] = {}
         self._numbers: dict[str, int] | None = None
+        self._split: list[bytes] | None = None  # the lines, if they are few
 
     @classmethod
     def empty(cls, columns: Sequence[str]) -> Packed:
@@ -73,6 +74,10 @@ class Packed:
         """A line by its number; None for -1."""
         if number < 0:
             return None
+        if self._split is None and self.lines_bytes <= _AT_ONCE:
+            self._split = b"".join(self.lines()).split(b"\n")
+        if self._split is not None:
+            return self._split[number]
         ends = self.column("end")
         begin = ends[number - 1] if number else 0
         return self._read(self._lines + begin, self._lines + ends[number] - 1)

@@ -13,14 +13,15 @@ from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.records import (
+    Brief,
     CheckResult,
     Column,
     Content,
     Materialization,
-    Observation,
     Reason,
     Used,
 )
+from lineal.assets.settled import Settled, known_of
 from lineal.assets.verdicts import (
     BoundCheck,
     Decision,
@@ -34,6 +35,7 @@ from lineal.assets.verdicts import (
 
 MANY = frozenset({"all", "each"})  # arrivals of the slices of several partitions
 KnownSteps = Mapping[Step, Known]
+_NO_BRIEFS: Mapping[str | None, Brief] = {}
 
 
 def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decision:
@@ -97,13 +99,13 @@ def inputs_used(
     used: list[Used] = []
     pending: dict[str, None] = {}
     for given in asset.inputs:
-        found, waits = _one_input(asset.name, step.partition, given, known, facts)
+        found, waits = one_input(asset.name, step.partition, given, known, facts)
         used.extend(found)
         pending.update(dict.fromkeys(waits))
     return tuple(used), tuple(pending)
 
 
-def _one_input(
+def one_input(
     reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
 ) -> tuple[list[Used], list[str]]:
     name = given.asset or given.parameter
@@ -113,7 +115,11 @@ def _one_input(
     read = facts.slices.read(reader, key, given)
     arrival = ("each" if given.each else "all") if read.many else None
     used: list[Used] = []
+    briefs = known.briefs(name) if isinstance(known, Settled) and by_digest(given) else _NO_BRIEFS
     for each in read.keys:
+        if each in briefs:
+            used.append(_brief_used(given, Step(name, each), briefs[each], arrival))
+            continue
         version = known.get(Step(name, each))
         found = None if version is None else one_used(given, version, arrival)
         if found is None:
@@ -123,6 +129,17 @@ def _one_input(
     if not read.keys:
         used.append(Used(given.parameter, name, None, "none", "", "", ""))
     return used, waits
+
+
+def by_digest(given: Input) -> bool:
+    """Does a reader see a whole content and nothing else, so that its digest is all it takes?"""
+    return given.columns is None and given.arrival not in ("path", "paths", "result")
+
+
+def _brief_used(given: Input, step: Step, brief: Brief, arrival: str | None) -> Used:
+    """As `one_used`, of a version whose digest is enough."""
+    digest, origin = brief.content, brief.materialization
+    return Used(given.parameter, *step, "all", digest, digest, origin, arrival=arrival or "auto")
 
 
 def one_used(given: Input, version: Known, arrival: str | None = None) -> Used | None:
@@ -173,14 +190,14 @@ def fingerprints(
             facts.environments[asset.name].digest,
             sorted(parameters_of(asset, facts, step.partition).items()),
             step.partition,
-            _reads(used),
+            reads_of(used),
             contract_digest(asset, kind_of(graph, asset)),
         )
     )
     return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
 
 
-def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
+def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
     """What is read and how it arrives: one digest as a frame or as a list is two inputs.
 
     Of several partitions, which one it is counts too.
@@ -194,22 +211,19 @@ def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
 # ------------------------------------------------------------------------------ what was settled
 
 
-def known_of(
-    made: Materialization, observation: Observation | None = None, asset: str | None = None
-) -> Known:
-    """What is known of a step by its materialization, perhaps one found under another name."""
-    return Known(
-        asset or made.asset,
-        made.partition,
-        made.content,
-        made.id,
-        observation,
-        metrics=made.metrics,
-    )
+def know_current(asset: Asset, known: Settled, facts: Facts) -> None:
+    """Settle an asset as what is current of it, where something is."""
+    if asset.files is None:
+        keys = facts.slices.keys(asset.name)
+        for output in asset.outputs:
+            briefs = facts.past.partitions(output)
+            known.settle(output, {key: briefs[key] for key in keys if key in briefs})
+    else:
+        known.add(_current_files(asset, facts))
 
 
-def current_versions(asset: Asset, facts: Facts) -> dict[Step, Known]:
-    """What is current of an asset, where it is."""
+def _current_files(asset: Asset, facts: Facts) -> dict[Step, Known]:
+    """A source whose files are no longer those of its version has moved."""
     found = {}
     for key in facts.slices.keys(asset.name):
         seen = facts.observations.get(Step(asset.name, key))
@@ -340,7 +354,7 @@ def _bind(
         if given.asset == output.asset:
             used.append(())
             continue
-        found, waits = _one_input(reader, output.partition, given, known, facts)
+        found, waits = one_input(reader, output.partition, given, known, facts)
         used.append(tuple(found))
         pending.extend(waits)
         if not waits:
@@ -364,7 +378,7 @@ def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCh
             used.extend(() if own is None else (own,))
         else:
             used.extend(others)
-    reads = _reads(used)
+    reads = reads_of(used)
     if not judged:
         reads.append(("", "all", "", content.digest))  # a ready-made check reads the version itself
     parts = (

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineal.assets.decide import (
-    current_versions,
     fetched_fingerprints,
     fingerprints,
     inputs_used,
-    known_of,
+    know_current,
     known_result,
     outcome_known,
 )
@@ -32,7 +31,8 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import StepReport, is_told
 from lineal.assets.scribe import Page
-from lineal.assets.verdicts import Decision, Known, Pending
+from lineal.assets.settled import Settled, known_of
+from lineal.assets.verdicts import Decision, Pending
 
 # By output: every check's result, and whether it was found just now (or known from before).
 Judged = Mapping[str, tuple[tuple[CheckResult, bool], ...]]
@@ -56,7 +56,7 @@ class Ledger:
     recorder: Recorder | None = None
     hand_on: Callable[[Page], None] | None = None
     keeps_values: bool = True
-    known: dict[Step, Known] = field(default_factory=dict)
+    known: Settled = field(init=False)
     held: dict[Step, Canonical] = field(default_factory=dict)
     broken: dict[Step, StepOutcome] = field(default_factory=dict)  # failed, blocked, skipped
     reports: list[StepReport] = field(default_factory=list)
@@ -64,13 +64,16 @@ class Ledger:
     published: set[Step] = field(default_factory=set)  # outputs this run made current
     _readers_left: dict[Step, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.known = Settled(self.graph, self.facts)
+
     def outputs(self, step: Step) -> list[Step]:
         return [Step(o, step.partition) for o in self.graph.assets[step.asset].outputs]
 
     def know_excluded(self, names: Iterable[str]) -> None:
         """Steps that are left as they are: what is current of them is what others read."""
         for name in names:
-            self.known.update(current_versions(self.graph.assets[name], self.facts))
+            know_current(self.graph.assets[name], self.known, self.facts)
 
     # ------------------------------------------------------------------------- values in memory
 
@@ -92,7 +95,7 @@ class Ledger:
         self.broken.pop(step, None)
         for output in self.outputs(step):
             self.held.pop(output, None)
-            self.known.pop(output, None)
+            self.known.forget(output)
 
     # --------------------------------------------------------------------------- nothing to do
 
@@ -118,7 +121,7 @@ class Ledger:
         if decision.action == "wait":
             self.skip(step, decision, _waiting(decision))
             return
-        self.known.update(outcome_known(self.graph, step, decision, self.facts))
+        self.known.add(outcome_known(self.graph, step, decision, self.facts))
         blocked = decision.action == "blocked"
         if blocked:
             self.broken[step] = "blocked"
@@ -196,7 +199,7 @@ class Ledger:
                 )
                 facts.extend((made, recorder.publication(made)))
                 self.published.add(output)
-            self.known[output] = known_of(made, self.facts.observations.get(step))
+            self.known.add({output: known_of(made, self.facts.observations.get(step))})
             content = made.content
             reports.append(
                 StepReport(
@@ -290,7 +293,7 @@ class Ledger:
         observation = self.facts.observations.get(step)
         for name, made in finished.items():
             output = Step(name, step.partition)
-            self.known[output] = known_of(made, observation)
+            self.known.add({output: known_of(made, observation)})
             self.published.add(output)
             if name in canonicals and self.keeps_values and self._readers_left.get(step):
                 self.held[output] = canonicals[name]

@@ -560,7 +560,7 @@ class _Loop:
         content = self.scribe.written(output)
         if content is not None:
             known = self.ledger.known
-            known[output] = replace(known[output], content=content)
+            known.add({output: replace(known[output], content=content)})
             self.ledger.held.pop(output, None)
 
 

@@ -231,9 +231,9 @@ class Brief(NamedTuple):
     objects: tuple[StoredObject, ...]
     seconds: float
     plain: bool  # made or reused, judged by no check, read no file that nobody declared
-    outcome: StepOutcome = "made"
-    summary: str = ""  # of its content
     format: str = ""  # of the content
+    outcome: StepOutcome = "made"
+    summary: str = ""  # of the content
 
 
 class Publication(NamedTuple):

@@ -32,7 +32,7 @@ from lineal.assets.records import (
 from lineal.assets.run import StepReport, is_told
 from lineal.assets.scribe import Page
 from lineal.assets.settled import Settled, known_of
-from lineal.assets.verdicts import Decision, Pending
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending
 
 # By output: every check's result, and whether it was found just now (or known from before).
 Judged = Mapping[str, tuple[tuple[CheckResult, bool], ...]]
@@ -118,6 +118,9 @@ class Ledger:
 
     def leave(self, step: Step, decision: Decision) -> None:
         """Fresh, blocked again, or behind something blocked: nothing is written."""
+        if decision is PLAINLY_FRESH:
+            self._leave_plain(step)
+            return
         if decision.action == "wait":
             self.skip(step, decision, _waiting(decision))
             return
@@ -142,6 +145,15 @@ class Ledger:
                 )
             )
         self._tell(reports)
+
+    def _leave_plain(self, step: Step) -> None:
+        brief = self.facts.past.partitions(step.asset)[step.partition]
+        self.known.settle(step.asset, {step.partition: brief})
+        kept = brief.content
+        report = StepReport(
+            step, step.asset, "fresh", version=kept, summary=brief.summary, current=kept
+        )
+        self._tell((report,))
 
     def cancel(self, steps: Iterable[Step]) -> None:
         """The run ends before these were done."""

@@ -36,7 +36,7 @@ from lineal.assets.recorder import Recorder, content_in_place, error_facts
 from lineal.assets.records import Attempt, Content, Observation, RunEnded
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
-from lineal.assets.verdicts import BoundCheck, Decision, Handed
+from lineal.assets.verdicts import PLAINLY_FRESH, BoundCheck, Decision, Handed
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
@@ -97,7 +97,8 @@ def _idle(ledger: Ledger, began: float) -> Run:
     plan = ledger.plan
     for step in plan.selected:
         decision = plan.decisions[step]
-        because = _broken(step, ledger) if ledger.broken else ()
+        fresh = decision is PLAINLY_FRESH
+        because = _broken(step, ledger) if ledger.broken and not fresh else ()
         if because:
             ledger.skip(step, decision, because)
         else:

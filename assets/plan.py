@@ -100,10 +100,11 @@ def plan(
     decisions: dict[Step, Decision] = {}
     known = Settled(graph, facts)
     steps: list[PlannedStep] = []
-    for name, keys in wanted.items():
+    for name, units in wanted.items():
         if name in left_out:
             know_current(graph.assets[name], known, facts)
             continue
+        keys = tuple(units)  # a calendar writes them out anew each time
         plain = fresh(graph, name, keys, known, facts)
         known.settle(name, plain)
         tried = facts.past.tried(name) if plain else frozenset()

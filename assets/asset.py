@@ -12,7 +12,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from lineal.assets.errors import DefinitionError
@@ -83,6 +83,11 @@ class Input:
     marker: Marker | None = None  # last(7), every(), …: which partitions are read
     each: bool = False  # annotated `dict[str, …]`: partitions by key, if the asset has any
     each_arrival: Arrival = "auto"  # how each of them arrives then; `arrival`: if it has none
+
+    @property
+    def alone(self) -> Input:
+        """How one of several partitions arrives."""
+        return replace(self, arrival=self.each_arrival) if self.each else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,17 +287,36 @@ class Result:
 
 
 class LateResult(Result):
-    """A version as a reader gets it who asks for its `Result`: its value is loaded when used."""
+    """A version as a reader gets it who asks for its `Result`: its value is loaded when used.
 
-    def __init__(self, load: Callable[[], Any], metrics: Mapping[str, float]) -> None:
+    Returned without having been loaded, alone or as the value of a `Result`, it is handed on: what
+    is stored is the very version, not its value anew.
+    """
+
+    def __init__(self, load: Callable[[], Any], metrics: Mapping[str, float], version: Any) -> None:
         object.__setattr__(self, "metrics", metrics)
-        object.__setattr__(self, "metadata", {})
         object.__setattr__(self, "_load", load)
+        object.__setattr__(self, "_version", version)
 
     @functools.cached_property
     def value(self) -> Any:
         load: Callable[[], Any] = self.__dict__["_load"]
         return load()
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        raise AttributeError("a Result that is read has `metrics` and a `value`, no `metadata`")
+
+    __eq__ = object.__eq__  # to compare or show it must not load its value
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"Result(…, metrics={self.metrics!r})"
+
+    @property
+    def untouched(self) -> Any:
+        """The version as the store knows it; None once the value was loaded: it may be changed."""
+        return None if "value" in self.__dict__ else self.__dict__["_version"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from blake3 import blake3
 
 from lineal.assets.asset import Asset, Input
-from lineal.assets.decide import by_digest, kind_of, one_input, reads_of
+from lineal.assets.decide import arrival_of, by_digest, kind_of, one_input, reads_of, seen_of
 from lineal.assets.digest import SCHEME, encode, encode_list, encode_tuple
 from lineal.assets.facts import Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
@@ -86,7 +86,8 @@ def _fingerprints(
         parameters = constant
         if definition is not None and definition.parameters(key):
             parameters = encode(sorted(parameters_of(asset, facts, key).items()))
-        told = encode_tuple(first, parameters, encode(key), encode_list(*reads), last)
+        seen = encode(seen_of(asset, key))
+        told = encode_tuple(first, parameters, seen, encode_list(*reads), last)
         base = encode(blake3(told).hexdigest())
         return blake3(encode_tuple(scheme, base, no_output)).hexdigest()
 
@@ -116,9 +117,12 @@ def _input(graph: Graph, asset: Asset, given: Input, known: Settled, facts: Fact
     if graph.assets[graph.maker[name]].partitions is None:
         same = decided(None)
         return lambda key: same
-    if not (facts.slices.alike(asset.name, given) and by_digest(given)):
+    if not facts.slices.alike(asset.name, given) or not by_digest(given):
         return decided
-    told, briefs = b"".join(map(encode, (given.parameter, "all", "auto"))), known.briefs(name)
+    if facts.slices.behind(name):  # which there are depends on another asset
+        return decided
+    arrival = arrival_of(given, many=False)
+    told, briefs = b"".join(map(encode, (given.parameter, "all", arrival))), known.briefs(name)
 
     def read(key: str) -> bytes | None:
         brief = briefs.get(key)

@@ -33,7 +33,8 @@ from lineal.assets.verdicts import (
     Stale,
 )
 
-MANY = frozenset({"all", "each"})  # arrivals of the slices of several partitions
+# Arrivals that give the same value whenever they give one: nothing is recomputed for them.
+_AS_IT_IS = frozenset({"auto", "pandas", "object"})
 KnownSteps = Mapping[Step, Known]
 _NO_BRIEFS: Mapping[str | None, Brief] = {}
 
@@ -113,15 +114,16 @@ def one_input(
     if waits:  # which slices there are is known only once it is made
         return [], waits
     read = facts.slices.read(reader, key, given)
-    arrival = ("each" if given.each else "all") if read.many else None
+    arrival = arrival_of(given, many=read.many)
+    way = given.alone if read.many else given
     used: list[Used] = []
-    briefs = known.briefs(name) if isinstance(known, Settled) and by_digest(given) else _NO_BRIEFS
+    briefs = known.briefs(name) if isinstance(known, Settled) and by_digest(way) else _NO_BRIEFS
     for each in read.keys:
         if each in briefs:
             used.append(_brief_used(given, Step(name, each), briefs[each], arrival))
             continue
         version = known.get(Step(name, each))
-        found = None if version is None else one_used(given, version, arrival)
+        found = None if version is None else one_used(way, version, arrival)
         if found is None:
             waits.append(name)
             break
@@ -136,39 +138,49 @@ def by_digest(given: Input) -> bool:
     return given.columns is None and given.arrival not in ("path", "paths", "result")
 
 
-def _brief_used(given: Input, step: Step, brief: Brief, arrival: str | None) -> Used:
+def _brief_used(given: Input, step: Step, brief: Brief, arrival: str) -> Used:
     """As `one_used`, of a version whose digest is enough."""
     digest, origin = brief.content, brief.materialization
-    return Used(given.parameter, *step, "all", digest, digest, origin, arrival=arrival or "auto")
+    return Used(given.parameter, *step, "all", digest, digest, origin, arrival=arrival)
 
 
-def one_used(given: Input, version: Known, arrival: str | None = None) -> Used | None:
-    """What one reader reads of one version; None while its table is not known yet.
+def arrival_of(given: Input, *, many: bool) -> str:
+    """How an input arrives, as its reader's fingerprint holds it; `all` or `each` of partitions."""
+    way = given.each_arrival if many and given.each else given.arrival
+    said = "" if way in _AS_IT_IS else way
+    if many:
+        return " ".join(filter(None, ("each" if given.each else "all", said)))
+    return said or "auto"
 
-    `arrival`: of the slices of several partitions.
-    """
+
+def is_many(arrival: str) -> bool:
+    """Does it tell of the slices of several partitions?"""
+    return arrival.split(" ")[0] in ("all", "each")
+
+
+def one_used(given: Input, version: Known, arrival: str) -> Used | None:
+    """What one reader reads of one version, arriving so; None while its table is not known yet."""
     place = (given.parameter, version.asset, version.partition)
     if given.arrival in ("path", "paths") and version.observation is not None:
         if version.moved:  # left out of the run: the files at hand have no version
             return None
         seen = version.observation.digest
         origin = (seen, version.materialization)
-        return Used(*place, "files", seen, *origin, arrival=arrival or given.arrival)
+        return Used(*place, "files", seen, *origin, arrival=arrival)
     content = version.content
     if content is None:
         return None
     origin = (content.digest, version.materialization)
-    told = arrival or "auto"
     if given.arrival == "result":
         digest = digest_of(("result", content.digest, version.metrics))
-        return Used(*place, "result", digest, *origin, arrival=told)
+        return Used(*place, "result", digest, *origin, arrival=arrival)
     if given.columns is not None:
         by_name = {c.name: c for c in content.columns}
         # A missing column has a digest of its own, so that the step is stale, runs, and says so.
         read = [by_name.get(n, Column(n, "missing", "")) for n in given.columns]
         digest = used_digest(content.rows or 0, read)
-        return Used(*place, "columns", digest, *origin, given.columns, told)
-    return Used(*place, "all", content.digest, *origin, arrival=told)
+        return Used(*place, "columns", digest, *origin, given.columns, arrival)
+    return Used(*place, "all", content.digest, *origin, arrival=arrival)
 
 
 def handed(reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts) -> Handed:
@@ -189,12 +201,23 @@ def fingerprints(
             recipe or facts.recipes[asset.name].digest,
             facts.environments[asset.name].digest,
             sorted(parameters_of(asset, facts, step.partition).items()),
-            step.partition,
+            seen_of(asset, step.partition),
             reads_of(used),
             contract_digest(asset, kind_of(graph, asset)),
         )
     )
     return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
+
+
+def seen_of(asset: Asset, key: str | None) -> object:
+    """The partition as far as code can tell: its times too, where it is handed them."""
+    definition = asset.partitions
+    if key is None or definition is None or definition.period is None:
+        return key
+    if asset.kind != "sql" and not asset.takes_partition:
+        return key
+    told = definition.partition(key)
+    return key, told.start.isoformat(), told.end.isoformat()
 
 
 def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
@@ -203,7 +226,7 @@ def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
     Of several partitions, which one it is counts too.
     """
     return [
-        (u.parameter, u.mode, u.arrival, u.digest, *((u.partition,) if u.arrival in MANY else ()))
+        (u.parameter, u.mode, u.arrival, u.digest, *((u.partition,) if is_many(u.arrival) else ()))
         for u in used
     ]
 
@@ -213,8 +236,11 @@ def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
 
 def know_current(asset: Asset, known: Settled, facts: Facts) -> None:
     """Settle an asset as what is current of it, where something is."""
+    slices = facts.slices
     if asset.files is None:
-        keys = facts.slices.keys(asset.name)
+        keys = slices.keys(asset.name)
+        if asset.sliced_by is not None:
+            keys = (*slices.units(asset.name), *keys)
         for output in asset.outputs:
             briefs = facts.past.partitions(output)
             known.settle(output, {key: briefs[key] for key in keys if key in briefs})
@@ -235,16 +261,50 @@ def _current_files(asset: Asset, facts: Facts) -> dict[Step, Known]:
     return found
 
 
+def slice_fingerprint(whole: str, key: str) -> str:
+    """The fingerprint of a slice, from that of the table that is published in slices."""
+    return digest_of((SCHEME, "slice", whole, key))
+
+
+def slices_made(whole: Materialization, facts: Facts) -> dict[str, Materialization] | None:
+    """The slices in which a table was made, by key in order; None if one is not to be found."""
+    found: dict[str, Materialization] = {}
+    for key, digest in whole.metadata.get("slices", ()):
+        fingerprint = slice_fingerprint(whole.fingerprint, key)
+        current = facts.past.current(whole.asset, key)
+        others = (
+            ()
+            if _is_slice(current, fingerprint, digest)
+            else facts.past.by_fingerprint(fingerprint)
+        )
+        made = next((m for m in (current, *others) if _is_slice(m, fingerprint, digest)), None)
+        if made is None:
+            return None
+        found[key] = made
+    return found
+
+
+def _is_slice(made: Materialization | None, fingerprint: str, digest: str) -> bool:
+    if made is None or made.content is None or made.fingerprint != fingerprint:
+        return False
+    return made.content.digest == digest
+
+
 def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) -> dict[Step, Known]:
     """The outputs whose content is settled by the decision alone, before anything runs."""
     asset = graph.assets[step.asset]
     seen = facts.observations.get(step)
     if decision.kept is not None and decision.action in ("none", "reuse"):
         # What is reused may have been made as another asset: here it is this one's.
-        return {
+        found = {
             Step(o, step.partition): replace(known_of(m, seen, o), partition=step.partition)
             for o, m in decision.kept.items()
         }
+        if asset.sliced_by is not None:
+            for o, whole in decision.kept.items():
+                slices = slices_made(whole, facts) or {}
+                found.update((Step(o, key), known_of(m, None, o)) for key, m in slices.items())
+        return found
     if seen is not None and decision.action == "compute":
         # Readers of the files themselves needn't wait for the table.
         return {
@@ -272,7 +332,8 @@ def _kept(
         wanted = fingerprints(graph, step, used, facts, recipe=accepted)
     present = {o: m for o, m in current.items() if m is not None and m.fingerprint == wanted[o]}
     together = len({_computation(asset, o, m) for o, m in present.items()}) == 1
-    if len(present) == len(prints) and together and _exist(present, facts):
+    whole = len(present) == len(prints) and together and _exist(present, facts)
+    if whole and (asset.sliced_by is None or all(slices_made(m, facts) for m in present.values())):
         return present
     first = asset.outputs[0]
     for candidate in facts.past.by_fingerprint(prints[first]):
@@ -283,6 +344,8 @@ def _kept(
                     family[output] = other
                     break
         if len(family) == len(prints) and _exist(family, facts) and _proved(family, facts):
+            if asset.sliced_by is not None and not slices_made(candidate, facts):
+                continue
             # Found under another asset's name it is still this step's content.
             return family
     return None
@@ -374,7 +437,7 @@ def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCh
     for given, others in zip(bound.check.inputs, bound.used, strict=True):
         if given.asset == output:
             judged = True
-            own = one_used(given, itself)
+            own = one_used(given, itself, arrival_of(given, many=False))
             used.extend(() if own is None else (own,))
         else:
             used.extend(others)
@@ -482,7 +545,7 @@ def steps_read(graph: Graph, step: Step, facts: Facts) -> Iterable[Step]:
     for given in inputs:
         name = given.asset or given.parameter
         maker = graph.maker[name]
-        found.update(dict.fromkeys(Step(maker, s.partition) for s in facts.slices.behind(name)))
+        found.update(dict.fromkeys(facts.slices.behind(name)))
         for key in facts.slices.read(step.asset, step.partition, given).keys:
             found[Step(maker, facts.slices.unit(name, key))] = None
     return found

@@ -40,7 +40,7 @@ from lineal.assets.options import (
     contract,
     read_options,
 )
-from lineal.assets.partitions import unfilled
+from lineal.assets.partitions import ByColumn, unfilled
 from lineal.assets.signature import Signature, read_signature
 
 Function = Callable[..., Any]
@@ -159,6 +159,11 @@ def _signature(function: Function, given: Mapping[str, Any], where: Where) -> Si
     lost = None if slices is None else unfilled(slices, tuple(found.parameter_types))
     if lost is not None:
         raise lost
+    if isinstance(slices, ByColumn) and "outputs" in given:
+        raise DefinitionError(
+            "a function of several outputs can't be published by a column",
+            advice="make the table an asset of its own, with partitions=by_column(…)",
+        )
     return found
 
 

@@ -7,15 +7,18 @@ read: an asset from a file has an empty text then, a folder gives no assets.
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any
 
 from lineal.assets.asset import (
     Asset,
     Check,
+    Input,
     Query,
     Retry,
     Texts,
@@ -29,11 +32,15 @@ from lineal.assets.asset import (
 from lineal.assets.checks import make_check, parse_check
 from lineal.assets.declare import folder_of
 from lineal.assets.errors import DefinitionError, did_you_mean
+from lineal.assets.mapping import Marker, every, last, only, previous
 from lineal.assets.names import check_name
 from lineal.assets.options import CONTRACT, DESCRIPTIVE, RUNNING, contract, read_options
 
-SQL_OPTIONS = (*CONTRACT, *DESCRIPTIVE, *RUNNING, "parameters")
+SQL_OPTIONS = ("inputs", *CONTRACT, *DESCRIPTIVE, *RUNNING, "parameters")
 _HEADER = re.compile(r"\s*/\*\s*lineal\b(.*?)\*/", re.DOTALL)
+_MARKERS: Mapping[str, Callable[..., Marker]] = MappingProxyType(
+    {"last": last, "every": every, "previous": previous, "only": only}
+)
 _BUILT_IN = frozenset({"partition", "start", "end"})
 
 
@@ -42,6 +49,7 @@ def sql_asset(
     text: str | None = None,
     *,
     path: str | None = None,
+    inputs: Mapping[str, Marker] | None = None,
     primary_key: str | Sequence[str] | None = None,
     order_by: str | Sequence[str] | None = None,
     keep_order: bool | None = None,
@@ -69,13 +77,15 @@ def sql_asset(
         path: its file, relative to the folder of the file that says it. A header in it counts,
             and what is said here counts before the header.
         parameters: names and values; settings can change them.
+        inputs: which partitions of an asset are read, where that is to be said:
+            {"orders": last(7)}; in a header `inputs = {orders = "last(7)"}`.
         primary_key, order_by, keep_order, schema, checks, tags, owner, description: as for `asset`.
         retry, timeout, pools, exclusive, partitions: likewise.
     """
     where = caller()
     given = {
-        "primary_key": primary_key, "order_by": order_by, "keep_order": keep_order,
-        "schema": schema, "checks": checks, "parameters": parameters,
+        "inputs": inputs, "primary_key": primary_key, "order_by": order_by,
+        "keep_order": keep_order, "schema": schema, "checks": checks, "parameters": parameters,
         "retry": retry, "timeout": timeout, "pools": pools, "exclusive": exclusive,
         "partitions": partitions, "tags": tags, "owner": owner, "description": description,
         **unknown,
@@ -155,6 +165,7 @@ def _from_file(name: str, file: str, options: Mapping[str, Any], where: Where) -
 
 
 def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) -> Asset:
+    read = [_marked(name, said) for name, said in options.get("inputs", {}).items()]
     parameters = options.get("parameters", {})
     for parameter in parameters:
         if not parameter.isidentifier() or parameter in _BUILT_IN:
@@ -166,6 +177,7 @@ def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) 
             where=where,
             outputs=(name,),
             query=query,
+            inputs=tuple(read),
             parameters=parameters,
             parameter_types={
                 key: Any if value is None else type(value) for key, value in parameters.items()
@@ -174,6 +186,16 @@ def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) 
             **{key: options[key] for key in (*DESCRIPTIVE, *RUNNING) if key in options},
         )
     )
+
+
+def _marked(name: str, said: Any) -> Input:
+    """An input of which it is said which partitions are read."""
+    if not isinstance(said, Marker) or said.of is not None:
+        raise DefinitionError(
+            f"inputs= says {said!r} of `{name}`",
+            advice=f'say which partitions are read: {{"{name}": last(7)}}',
+        )
+    return Input(name, name, "arrow", marker=said)
 
 
 def _texts(where: Where) -> Texts:
@@ -227,11 +249,34 @@ def _header(text: str, top: Where) -> dict[str, Any]:
     for option, value in given.items():
         where = Where(top.file, first + _line_of(option, body))
         try:
-            said = _checks(value, where) if option == "checks" else value
+            said = _read_as(option, value, where)
             options.update(read_options({option: said}, SQL_OPTIONS, "a header"))
         except DefinitionError as error:
             raise _placed(error, where) from None
     return options
+
+
+def _read_as(option: str, value: Any, where: Where) -> Any:
+    """What TOML says, as Python says it: checks and markers are written as calls."""
+    if option == "checks":
+        return _checks(value, where)
+    if option == "inputs" and isinstance(value, dict):
+        return {name: _marker(said) for name, said in value.items()}
+    return value
+
+
+def _marker(text: Any) -> Marker:
+    """A marker from its text: `last(7)`, `only("eu", "us")`."""
+    try:
+        call = ast.parse(text.strip(), mode="eval").body if isinstance(text, str) else None
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.keywords:
+            raise ValueError("it is no call")
+        arguments = [ast.literal_eval(each) for each in call.args]
+        return _MARKERS[call.func.id](*arguments)
+    except (SyntaxError, ValueError, TypeError, KeyError) as error:
+        raise DefinitionError(
+            f"{text!r} is not a marker", advice='write last(7), every(), previous() or only("…")'
+        ) from error
 
 
 def _line_of(option: str, body: str) -> int:

@@ -66,6 +66,10 @@ class Slicing(Protocol):
         """Does every partition of a reader read the one of an input that has its key?"""
         ...
 
+    def sliced(self, asset: str, keys: Sequence[str]) -> Slicing:
+        """The same, now that an asset that is published by a column has these keys."""
+        ...
+
 
 class Whole:
     """Nothing has partitions."""
@@ -87,6 +91,9 @@ class Whole:
 
     def alike(self, reader: str, given: Input) -> bool:
         return False
+
+    def sliced(self, asset: str, keys: Sequence[str]) -> Slicing:
+        return self
 
 
 def _nothing(_: object) -> None:
@@ -164,7 +171,9 @@ def contract_digest(asset: Asset, kind: str) -> str:
     left in place.
     """
     outputs = asset.outputs if asset.several else None
-    shape = (outputs, asset.returns_rows, asset.folder_parameter)
+    shape: tuple[object, ...] = (outputs, asset.returns_rows, asset.folder_parameter)
+    if asset.sliced_by is not None:
+        shape = (*shape, asset.sliced_by)
     return _contract_digest(asset.contract, kind, shape)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lineal.assets.asset import Asset, Check, Declaration, Input, Resource
+from lineal.assets.declare_best import choose
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
 from lineal.assets.mapping import check_mapping
 from lineal.assets.names import identifier
@@ -59,7 +60,7 @@ class Graph:
         if self.checks.get(source) or asset.contract.primary_key or asset.contract.schema:
             return True
         arrivals = [
-            given.arrival
+            (given if asset.partitions is None else given.alone).arrival
             for reader in self.downstream[source]
             for given in self._all_inputs(reader)
             if given.asset == source
@@ -282,6 +283,8 @@ class _Builder:
                 source = assets[maker[given.asset or ""]].partitions
                 ours = asset.partitions if asset.sliced_by is None else None
                 try:
+                    if asset.function is choose and source is None:
+                        raise _no_choice(asset, given)
                     check_mapping(ours, source, given.marker, who)
                 except DefinitionError as error:
                     error.where = error.where or str(asset.where)
@@ -433,6 +436,13 @@ class _Builder:
                 DefinitionError(f"a cycle: {' → '.join(cycle)}", where=str(assets[cycle[0]].where))
             )
         return order
+
+
+def _no_choice(asset: Asset, given: Input) -> DefinitionError:
+    return DefinitionError(
+        f"`{given.asset}` has no partitions, so `{asset.name}` has nothing to choose from",
+        advice="give it some: @asset(partitions=grid(…))",
+    )
 
 
 def _spell(outputs: Iterable[str], resources: Mapping[str, Resource]) -> _Spellings:

@@ -12,6 +12,7 @@ from lineal.assets.decide import (
     know_current,
     known_result,
     outcome_known,
+    slices_made,
 )
 from lineal.assets.errors import LinealError
 from lineal.assets.facts import Facts
@@ -22,6 +23,7 @@ from lineal.assets.plan import Plan
 from lineal.assets.ports import Canonical
 from lineal.assets.recorder import Recorder, error_facts, reasons_of
 from lineal.assets.records import (
+    SLICES,
     Attempt,
     CheckResult,
     Content,
@@ -32,7 +34,7 @@ from lineal.assets.records import (
 from lineal.assets.run import StepReport, is_told
 from lineal.assets.scribe import Page
 from lineal.assets.settled import Settled, known_of
-from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Known, Pending
 
 # By output: every check's result, and whether it was found just now (or known from before).
 Judged = Mapping[str, tuple[tuple[CheckResult, bool], ...]]
@@ -62,7 +64,10 @@ class Ledger:
     reports: list[StepReport] = field(default_factory=list)
     checked: dict[str, CheckResult] = field(default_factory=dict)  # by fingerprint, in this run
     published: set[Step] = field(default_factory=set)  # outputs this run made current
+    # The keys in which a table was published by a column, until somebody takes notice.
+    new_slices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _readers_left: dict[Step, int] = field(default_factory=dict)
+    _slices_held: dict[Step, list[Step]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.known = Settled(self.graph, self.facts)
@@ -85,16 +90,19 @@ class Ledger:
     def release(self, read: Iterable[Step]) -> None:
         """A step that read these is done: forget values that no later one reads."""
         for step in read:
-            self._readers_left[step] -= 1
+            self._readers_left[step] = self._readers_left.get(step, 0) - 1
             if not self._readers_left[step]:
-                for output in self.outputs(step):
-                    self.held.pop(output, None)
+                self._drop(step)
+
+    def _drop(self, step: Step) -> None:
+        for output in (*self.outputs(step), *self._slices_held.pop(step, ())):
+            self.held.pop(output, None)
 
     def forget(self, step: Step) -> None:
         """A step is to be done once more: what was told of it, and what it gave, is no more."""
         self.broken.pop(step, None)
+        self._drop(step)
         for output in self.outputs(step):
-            self.held.pop(output, None)
             self.known.forget(output)
 
     # --------------------------------------------------------------------------- nothing to do
@@ -211,7 +219,9 @@ class Ledger:
                 )
                 facts.extend((made, recorder.publication(made)))
                 self.published.add(output)
-            self.known.add({output: known_of(made, self.facts.observations.get(step))})
+                if asset.sliced_by is not None:
+                    facts.extend(self._reused_slices(step, decision, before, started))
+            self.known[output] = known_of(made, self.facts.observations.get(step))
             content = made.content
             reports.append(
                 StepReport(
@@ -226,6 +236,58 @@ class Ledger:
                 )
             )
         self._post({}, lambda _: facts, reports)
+
+    def _reused_slices(
+        self, step: Step, decision: Decision, whole: Materialization, started: float
+    ) -> list[Fact]:
+        recorder = self._recorder()
+        used, _ = inputs_used(self.graph, step, self.known, self.facts)
+        made = []
+        output = self.graph.assets[step.asset].outputs[0]
+        for key, before in (slices_made(whole, self.facts) or {}).items():
+            place = Step(step.asset, key)
+            made.append(
+                recorder.reused(
+                    self.facts,
+                    place,
+                    decision,
+                    before,
+                    output=output,
+                    used=used,
+                    results=(),
+                    started=started,
+                )
+            )
+        return self._publish_slices(step, made)
+
+    def _publish_slices(self, step: Step, slices: Sequence[Materialization]) -> list[Fact]:
+        """The facts of slices that are current from now on, and of those that are no more."""
+        recorder = self._recorder()
+        facts: list[Fact] = []
+        for made in slices:
+            facts.extend((made, recorder.publication(made)))
+        now = {made.step: known_of(made) for made in slices}
+        before = {
+            Step(output.asset, key): brief.materialization
+            for output in self.outputs(step)
+            for key, brief in self.facts.past.partitions(output.asset).items()
+            if key is not None
+        }
+        before |= {s: k.materialization for s, k in self._own_slices(step)}
+        facts.extend(
+            recorder.retirement(gone, name) for gone, name in before.items() if gone not in now
+        )
+        for gone in before.keys() - now.keys():
+            self.known.forget(gone)
+        self.known.add(now)
+        self.new_slices[step.asset] = tuple(made.partition or "" for made in slices)
+        return facts
+
+    def _own_slices(self, step: Step) -> list[tuple[Step, Known]]:
+        """The slices of a table that are known by now."""
+        names = set(self.graph.assets[step.asset].outputs)
+        mine = [s for s in self.known if s.asset in names and s.partition is not None]
+        return [(s, self.known[s]) for s in mine]
 
     def refuse(
         self,
@@ -254,40 +316,53 @@ class Ledger:
         """What was computed: published, or kept as refused if an error check failed."""
         recorder, asset = self._recorder(), self.graph.assets[step.asset]
         blocked = bool(failing(judged))
-        canonicals = {o: m.canonical for o, m in outcome.made.items()}
         new = [r for results in judged.values() for r, is_new in results if is_new]
         used, _ = inputs_used(self.graph, step, self.known, self.facts)
         prints = decision.fingerprints or self._fingerprints(step)
         drafts = recorder.drafts(
             self.facts, step, decision, used, outcome, prints, started, attempts
         )
-        finished = {
-            o: replace(
+        finished = [
+            replace(
                 draft,
                 outcome="blocked" if blocked else "made",
                 content=contents[o],
                 checks=tuple(r.fingerprint for r, _ in judged.get(o, ())),
             )
             for o, draft in drafts.items()
-        }
-        named = [*recorder.named(self.facts, asset, new), *new]
-
-        def facts(written: Mapping[str, Content]) -> list[Fact]:
-            found: list[Fact] = list(named)
-            for output, made in finished.items():
-                durable = replace(made, content=written.get(output, made.content))
-                found.append(durable)
-                if not blocked:
-                    found.append(recorder.publication(durable))
-            return found
-
+        ]
+        canonicals, slices = self._canonicals(finished, outcome)
+        facts: list[Fact] = [*recorder.named(self.facts, asset, new), *new]
         if blocked:
             self.broken[step] = "blocked"
+            facts += [*finished, *slices]
             reports = self._blocked_reports(step, decision, contents, judged, outcome.seconds)
         else:
+            for made in finished:
+                facts += [made, recorder.publication(made)]
+            if asset.sliced_by is not None:
+                facts += self._publish_slices(step, slices)
             self._take_up(step, finished, canonicals)
             reports = self._made_reports(step, finished, outcome, judged)
-        self._post(canonicals, facts, reports)
+        self._post(canonicals, lambda written: _with_objects(facts, written), reports)
+
+    def _canonicals(
+        self, finished: Sequence[Materialization], outcome: Outcome
+    ) -> tuple[dict[Step, Canonical], list[Materialization]]:
+        """What is to be written, by output; and the records of slices, if it is those."""
+        canonicals: dict[Step, Canonical] = {}
+        slices: list[Materialization] = []
+        for made in finished:
+            value = outcome.made.get(made.asset)
+            if value is None:
+                continue
+            if not value.parts:
+                canonicals[made.step] = value.canonical
+                continue
+            contents = [(key, part.content) for key, part in value.parts]
+            slices += self._recorder().slices(made, contents)
+            canonicals.update((Step(made.asset, key), part) for key, part in value.parts)
+        return canonicals, slices
 
     def _fingerprints(self, step: Step) -> dict[str, str]:
         if self.graph.assets[step.asset].kind == "fetch":
@@ -298,27 +373,27 @@ class Ledger:
     def _take_up(
         self,
         step: Step,
-        finished: Mapping[str, Materialization],
-        canonicals: Mapping[str, Canonical],
+        finished: Sequence[Materialization],
+        canonicals: Mapping[Step, Canonical],
     ) -> None:
         """Later steps read what was just made; from memory while someone will."""
         observation = self.facts.observations.get(step)
-        for name, made in finished.items():
-            output = Step(name, step.partition)
-            self.known.add({output: known_of(made, observation)})
-            self.published.add(output)
-            if name in canonicals and self.keeps_values and self._readers_left.get(step):
-                self.held[output] = canonicals[name]
+        for made in finished:
+            self.known[made.step] = known_of(made, observation)
+            self.published.add(made.step)
+        if self.keeps_values and self._readers_left.get(step):
+            self.held.update(canonicals)
+            self._slices_held[step] = list(canonicals)
 
     def _made_reports(
         self,
         step: Step,
-        finished: Mapping[str, Materialization],
+        finished: Sequence[Materialization],
         outcome: Outcome,
         judged: Judged,
     ) -> list[StepReport]:
         reports = []
-        for name, made in finished.items():
+        for made in finished:
             content = made.content
             reports.append(
                 StepReport(
@@ -330,7 +405,7 @@ class Ledger:
                     outcome.seconds,
                     content.summary if content else "",
                     made.metrics,
-                    checks=tuple(r for r, _ in judged.get(name, ())),
+                    checks=tuple(r for r, _ in judged.get(made.asset, ())),
                     unwatched=tuple(u for u in made.unwatched if is_told(u)),
                     attempts=len(made.attempts) + 1,
                 )
@@ -415,20 +490,37 @@ class Ledger:
 
     def _post(
         self,
-        canonicals: Mapping[str, Canonical],
-        facts: Callable[[Mapping[str, Content]], Sequence[Fact]],
+        canonicals: Mapping[Step, Canonical],
+        facts: Callable[[Mapping[Step, Content]], Sequence[Fact]],
         reports: Sequence[StepReport],
     ) -> None:
         self.reports.extend(reports)
         if self.hand_on is None:
             self.settled(reports)
         else:
-            partition = reports[0].step.partition if reports else None
-            self.hand_on(Page(canonicals, facts, lambda: self._told(reports), partition))
+            self.hand_on(Page(canonicals, facts, lambda: self._told(reports)))
 
     def _told(self, reports: Sequence[StepReport]) -> None:
         if reports:
             self.settled(reports)
+
+
+def _with_objects(facts: Sequence[Fact], written: Mapping[Step, Content]) -> list[Fact]:
+    """The same facts, now that it is known which objects hold the contents."""
+    return [
+        replace(fact, content=_durable(fact, fact.content, written))
+        if isinstance(fact, Materialization) and fact.content is not None
+        else fact
+        for fact in facts
+    ]
+
+
+def _durable(made: Materialization, content: Content, written: Mapping[Step, Content]) -> Content:
+    if content.format != SLICES:
+        return written.get(made.step, content)
+    keys = [key for key, _ in made.metadata["slices"]]
+    parts = [written[Step(made.asset, key)] for key in keys]
+    return replace(content, objects=tuple(o for part in parts for o in part.objects))
 
 
 def failing(judged: Judged) -> list[CheckResult]:

@@ -80,7 +80,7 @@ def check_mapping(
     if source is None:
         if marker is not None:
             raise DefinitionError(
-                f"`{who}` has no partitions, so `{marker}` says nothing", advice="leave it out"
+                f"{who} has no partitions, so `{marker}` says nothing", advice="leave it out"
             )
         return
     if marker is None:
@@ -91,11 +91,11 @@ def check_mapping(
         _check_only(marker, source, who)
     elif marker.word == "previous" and reader is None:
         raise DefinitionError(
-            f"`{marker}` of `{who}`, for a reader that has no partitions", advice="use last(1)"
+            f"`{marker}` of {who}, for a reader that has no partitions", advice="use last(1)"
         )
     elif marker.word in ("last", "previous") and reader and not same_slices(reader, source):
         raise DefinitionError(
-            f"`{marker}`: `{who}` is {source.describe()}, and its reader {reader.describe()}",
+            f"`{marker}`: {who} is {source.describe()}, and its reader {reader.describe()}",
             advice='both need the same kind of partitions; else say every() or only("…")',
         )
 
@@ -198,13 +198,13 @@ def _check_only(marker: Marker, source: Partitions, who: str) -> None:
                 source.partition(key)
             except UsageError as error:
                 raise DefinitionError(
-                    f"`{marker}` of `{who}`: {error.message}", advice=error.advice
+                    f"`{marker}` of {who}: {error.message}", advice=error.advice
                 ) from error
 
 
 def _no_rule(reader: Partitions, source: Partitions, who: str) -> DefinitionError:
     return DefinitionError(
-        f"`{who}` is {source.describe()}, and its reader {reader.describe()}: "
+        f"{who} is {source.describe()}, and its reader {reader.describe()}: "
         "nothing says which partitions are read",
         advice=f"say it by a marker: {_MARKERS}",
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lineal.assets.asset import Asset, Retry
+from lineal.assets.asset import Asset, Input, Retry
 from lineal.assets.decide import (
     bound_checks,
     decide,
@@ -33,14 +33,29 @@ from lineal.assets.perform import Done, Outcome, Task, Workshop
 from lineal.assets.plan import Plan
 from lineal.assets.ports import Clock, Journal, Locks, Observer
 from lineal.assets.recorder import Recorder, content_in_place, error_facts
-from lineal.assets.records import Attempt, Content, Observation, RunEnded
+from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
+    Attempt,
+    Content,
+    Observation,
+    Retirement,
+    RunEnded,
+)
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
-from lineal.assets.verdicts import PLAINLY_FRESH, BoundCheck, Decision, Handed
+from lineal.assets.verdicts import (
+    PLAINLY_FRESH,
+    BoundCheck,
+    Decision,
+    Handed,
+    Known,
+    Pending,
+)
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
 _TICK = 0.2  # seconds between two looks at what runs
+_POLL = 0.05  # seconds between two looks at a step that another process makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,11 @@ class _Loop:
         self.undecided: set[Step] = set()  # those to which the plan applies no more
         self.void: set[Step] = set()  # under way on what holds no more: to be done once more
         self.used: dict[str, int] = {}  # places of each pool
+        self.selected: Sequence[Step] = plan.selected
+        self.decisions = dict(plan.decisions)  # those of the plan, and of steps found since
+        self.reads: dict[Step, tuple[Step, ...]] = {}
+        self.expecting: dict[Step, tuple[Step, ...]] = {}  # whose values it will read
+        self.retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     @property
     def facts(self) -> Facts:
@@ -166,12 +186,13 @@ class _Loop:
                     self.executor.give_up()
                 if outcome == "cancelled":
                     told = {(r.maker, r.step.partition) for r in ledger.reports}
-                    ledger.cancel(s for s in self.plan.selected if s not in told)
+                    ledger.cancel(s for s in self.selected if s not in told)
                 scribe.finish()
         finally:
             for step in list(self.taken):
                 self._let_go(step)
-        run = Run(run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, self.retired)
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -179,16 +200,14 @@ class _Loop:
     def _carry_out(self) -> None:
         ledger = self.ledger
         ledger.keeps_values = self.executor.hands_over
-        self.reads: dict[Step, tuple[Step, ...]] = {}
         self.worklist = Worklist(
-            self.plan.selected,
+            self.selected,
             self._reads,
             self._expected if self.executor.slots > 1 else None,
         )
         ledger.know_excluded(self.plan.excluded)
         self._retire()
-        for step in self.plan.selected:
-            ledger.expect(self._reads(step))
+        self._expect(self.selected)
         while self.worklist.left:
             self._start_what_is_ready()
             if self.running:
@@ -203,18 +222,24 @@ class _Loop:
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""
         if self.plan.retired:
-            gone = [fact._replace(run=self.run_id) for fact in self.plan.retired]
-            self.ledger.retire(gone)
+            self.retired = tuple(f._replace(run=self.run_id) for f in self.plan.retired)
+            self.ledger.retire(self.retired)
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:
             found = steps_read(self.graph, step, self.facts)
-            self.reads[step] = tuple(s for s in found if s in self.plan.decisions)
+            self.reads[step] = tuple(s for s in found if s in self.decisions)
         return self.reads[step]
+
+    def _expect(self, steps: Iterable[Step]) -> None:
+        """These will read values: they are kept in memory until then."""
+        for step in steps:
+            self.expecting[step] = self._reads(step)
+            self.ledger.expect(self.expecting[step])
 
     def _expected(self, step: Step) -> float:
         """How long a step will take, by its last time; one that is fresh takes none."""
-        if self.plan.decisions[step].action == "none":
+        if self.decisions[step].action == "none":
             return 0.0
         return self._last_seconds(step) or 0.001
 
@@ -224,7 +249,8 @@ class _Loop:
         return made.seconds if made is not None and made.seconds else None
 
     def _ordered(self) -> list[StepReport]:
-        place = {step.step: i for i, step in enumerate(self.plan.steps)}
+        outputs = (output for step in self.selected for output in self.ledger.outputs(step))
+        place = {output: i for i, output in enumerate(outputs)}
         return sorted(self.ledger.reports, key=lambda r: place[r.step])
 
     # --------------------------------------------------------------------------- who may start
@@ -270,7 +296,7 @@ class _Loop:
     # --------------------------------------------------------------------------------- one step
 
     def _one(self, step: Step) -> None:
-        decision = self.plan.decisions[step]
+        decision = self.decisions[step]
         because = _broken(step, self.ledger) if self.ledger.broken else ()
         if because:
             self.ledger.skip(step, decision, because)
@@ -303,21 +329,32 @@ class _Loop:
 
     def _done(self, step: Step) -> None:
         self.worklist.done(step)
-        self.ledger.release(self._reads(step))
+        self.ledger.release(self.expecting.pop(step, ()))
+        keys = self.ledger.new_slices.pop(step.asset, None)
+        if keys is not None:
+            self._slice(step.asset, keys)
 
     def _take(self, step: Step) -> bool:
         """Hold a step against other processes; one that is held is waited for at the end."""
         if step in self.taken:  # done before in this run: until that is durable
             self.scribe.finish()
-        let_go = self.around.locks.take(str(step), wait=False)
-        if let_go is None and self.worklist.patient and not self.running:
-            self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
-            self.around.announcer.waiting(self.graph.assets[step.asset])
-            let_go = self.around.locks.take(str(step), wait=True)
+        let_go = self.around.locks.take(str(step))
+        if let_go is None and self.worklist.patient and not self.running and not self.resting:
+            let_go = self._wait_for(step)
         if let_go is None:
             return False
         self.taken[step] = let_go
         return True
+
+    def _wait_for(self, step: Step) -> Callable[[], None] | None:
+        """Until another process lets go of a step; None if the run is asked to end before."""
+        self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
+        self.around.announcer.waiting(self.graph.assets[step.asset])
+        let_go = None
+        while let_go is None and not self.around.stopping():
+            self.executor.wait(_POLL)
+            let_go = self.around.locks.take(str(step))
+        return let_go
 
     def _let_go(self, step: Step) -> None:
         self.taken.pop(step, _nothing)()
@@ -356,6 +393,7 @@ class _Loop:
         """A task is done: record what it gave, try it again, or say that it failed."""
         attempt = self.running.pop(step)
         self._occupy(step, -1)
+        self.around.announcer.ended(step)
         if step in self.void:
             self.void.discard(step)
             self._let_go(step)
@@ -478,10 +516,10 @@ class _Loop:
     def _fed_by(self, moved: set[Step]) -> set[Step]:
         """These steps, and all that read them, at any distance."""
         found = set(moved)
-        for step in self.plan.selected:
+        for step in self.selected:
             if not found.isdisjoint(steps_read(self.graph, step, self.facts)):
                 found.add(step)
-        return found.intersection(self.plan.selected)
+        return found.intersection(self.decisions)
 
     def _again(self, steps: set[Step]) -> None:
         """Decide these again, on what is known now; what became of them before was true too."""
@@ -490,13 +528,59 @@ class _Loop:
         self.void |= under_way
         for step in steps & self.resting.keys():
             del self.resting[step]
-        for step in steps - self.worklist.left:
-            ledger.expect(self._reads(step))
+        self._expect(steps - self.worklist.left)
         self.worklist.again(steps - under_way)
         self.undecided |= steps
         ledger.reports = [r for r in ledger.reports if Step(r.maker, r.step.partition) not in steps]
         for step in steps:
             ledger.forget(step)
+
+    # ------------------------------------------------------------------------ slices of a column
+
+    def _slice(self, asset: str, keys: tuple[str, ...]) -> None:
+        """A table was published by a column: what reads it key by key has these keys now."""
+        before = self.facts.slices
+        if tuple(before.keys(asset)) == keys:
+            return
+        self.ledger.facts = replace(self.facts, slices=before.sliced(asset, keys))
+        self.reads.clear()
+        wanted = self.plan.assets - self.plan.excluded
+        new: list[Step] = []
+        gone: list[Step] = []
+        for name in self.graph.fed_by([asset]) & wanted - self.plan.in_part:
+            now = {Step(name, key): None for key in self.facts.slices.units(name)}
+            new += [step for step in now if step not in self.decisions]
+            gone += [s for s in self.decisions if s.asset == name and s not in now]
+        for step in gone:
+            del self.decisions[step]
+            self.ledger.release(self.expecting.pop(step, ()))
+        waits = Decision(Pending((asset,)), "wait")
+        self.decisions.update(dict.fromkeys(new, waits))
+        self.selected = self._in_order()
+        self.worklist.change(self.selected, new, gone)
+        self._expect(new)
+        self._retire_now(gone)
+
+    def _in_order(self) -> list[Step]:
+        """All steps: of assets as in the graph, of each its partitions in their order."""
+        names = {step.asset for step in self.decisions}
+        units = self.facts.slices.units
+        steps = (Step(n, key) for n in self.graph.order if n in names for key in units(n))
+        return [step for step in steps if step in self.decisions]
+
+    def _retire_now(self, gone: Iterable[Step]) -> None:
+        """Partitions that are no more since what they were made of is published otherwise."""
+        why = "its input has it no more"
+        found: list[Retirement] = []
+        for step in gone:
+            for output in self.ledger.outputs(step):
+                current = self.facts.past.current(*output)
+                if current is not None:
+                    told = (DEFAULT_ENVIRONMENT, *output, current.id, why, self.run_id)
+                    found.append(Retirement(*told))
+        if found:
+            self.retired += tuple(found)
+            self.ledger.retire(found)
 
     # ------------------------------------------------------------------------------------- tasks
 
@@ -505,11 +589,11 @@ class _Loop:
         asset, observed = self.graph.assets[step.asset], self.facts.observations
         read = [step] if asset.kind == "files" else []
         for given in asset.inputs:
-            if given.arrival in ("path", "paths"):
-                name = given.asset or ""
-                keys = self.facts.slices.read(step.asset, step.partition, given).keys
-                maker = self.graph.maker.get(name, "")
-                read += [Step(maker, k) for k in keys if Step(maker, k) in observed]
+            found = self.facts.slices.read(step.asset, step.partition, given)
+            way = given.alone if found.many else given
+            if way.arrival in ("path", "paths"):
+                maker = self.graph.maker.get(given.asset or "", "")
+                read += [Step(maker, k) for k in found.keys if Step(maker, k) in observed]
         return read
 
     def _task(self, step: Step, decision: Decision) -> Task:
@@ -538,10 +622,10 @@ class _Loop:
     def _handed(self, step: Step, parameter: str) -> Handed:
         asset = self.graph.assets[step.asset]
         given = next(g for g in asset.inputs if g.parameter == parameter)
-        if given.arrival in ("path", "paths"):
-            found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
-            for version in found.versions:
-                self._put_down(Step(version.asset, version.partition))
+        found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+        way = given.alone if found.many else given
+        for version in found.versions:
+            self._put_down(Step(version.asset, version.partition), version, way)
         return handed(asset.name, step.partition, given, self.ledger.known, self.facts)
 
     def _bound_checks(self, asset: Asset, output: Step) -> tuple[BoundCheck, ...]:
@@ -553,16 +637,18 @@ class _Loop:
             )
         return bound
 
-    def _put_down(self, output: Step) -> None:
-        """A reader wants the file itself: wait until it is written."""
-        if output not in self.ledger.held:
+    def _put_down(self, output: Step, version: Known, given: Input) -> None:
+        """Who wants the file itself, or is too late for the value in memory, waits for the file."""
+        known, held = self.ledger.known, self.ledger.held
+        in_memory = output in held and given.arrival not in ("path", "paths")
+        content = version.content
+        if in_memory or content is None or content.objects or content.format == "files":
             return
         self.scribe.finish()
-        content = self.scribe.written(output)
-        if content is not None:
-            known = self.ledger.known
-            known.add({output: replace(known[output], content=content)})
-            self.ledger.held.pop(output, None)
+        written = self.scribe.written(output)
+        if written is not None:
+            known[output] = replace(version, content=written)
+            held.pop(output, None)
 
 
 def _contents(decision: Decision) -> dict[str, Content]:

@@ -74,6 +74,7 @@ class Made(NamedTuple):
     canonical: Canonical
     metrics: Mapping[str, float]
     metadata: Mapping[str, Any]
+    parts: tuple[tuple[str, Canonical], ...] = ()  # the slices in which it is published
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ def work(task: Task, workshop: Workshop) -> Done:
         outcome = perform(task, workshop) if task.kept is None else Outcome({}, 0.0)
         results = judge(task, outcome, workshop)
     except (StepError, QueryError, SourceMissing, IntegrityError) as error:
+        error.where = error.where or str(task.asset.where)
         return Done(Outcome({}, time.perf_counter() - started), error=error)
     return Done(outcome, results)
 
@@ -280,6 +282,8 @@ def call_by_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
 
 def _taken_in(asset: Asset, output: str, value: Any, workshop: Workshop) -> Any:
     """The code of an iterator is user code: its batches are taken in where user code runs."""
+    if isinstance(value, LateResult):
+        return value
     whole = value.value if isinstance(value, Result) else value
     if not isinstance(whole, Iterator) and not hasattr(whole, "read_next_batch"):
         return value
@@ -292,9 +296,9 @@ def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
     if not handed.versions and not handed.many:
         return None
     if handed.many and given.each:
-        alone = replace(given, arrival=given.each_arrival)
         return {
-            known.partition: _one_version(task, alone, known, workshop) for known in handed.versions
+            known.partition: _one_version(task, given.alone, known, workshop)
+            for known in handed.versions
         }
     if given.arrival == "paths" and handed.many:
         return [path for known in handed.versions for path in _files(task, known, workshop)]
@@ -305,9 +309,11 @@ def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
 
 def _one_version(task: Task, given: Input, known: Known, workshop: Workshop) -> Any:
     if given.arrival == "result":
+        version = version_of(task, known)
         return LateResult(
-            lambda: workshop.vault.load(version_of(task, known), "auto", given.columns),
+            lambda: workshop.vault.load(version, "auto", given.columns),
             dict(known.metrics),
+            None if given.columns else version,
         )
     if given.arrival in ("path", "paths") and known.observation is not None:
         paths = _files(task, known, workshop)
@@ -361,7 +367,8 @@ def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Mad
     if isinstance(value, Made):  # it was taken in already
         return value
     result = value if isinstance(value, Result) else Result(value)
-    if result.value is None and _promises_a_value(asset):
+    whole = _whole(asset, result)
+    if whole is None and _promises_a_value(asset):
         raise ContentError(
             f"`{output}` returned None, and its annotation promises another type",
             where=str(asset.where),
@@ -369,13 +376,32 @@ def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Mad
         )
     try:
         canonical = workshop.vault.canonical(
-            result.value, asset.contract, rows=asset.returns_rows, name=output
+            whole,
+            asset.contract,
+            rows=asset.returns_rows,
+            name=output,
+            by=asset.sliced_by,
         )
     except LinealError as error:
         error.where = error.where or str(asset.where)
         raise
-    metadata = _plain(result.metadata, f"metadata of {output}", workshop)
-    return Made(canonical, _numbers(result.metrics, output), metadata)
+    noted = {} if isinstance(result, LateResult) else result.metadata
+    metadata = _plain(noted, f"metadata of {output}", workshop)
+    parts: tuple[tuple[str, Canonical], ...] = tuple(getattr(canonical, "parts", ()))
+    if parts:
+        metadata = {**metadata, "slices": [[key, part.content.digest] for key, part in parts]}
+    return Made(canonical, _numbers(result.metrics, output), metadata, parts)
+
+
+def _whole(asset: Asset, result: Result) -> Any:
+    """The value; or the version that is handed on as it is, if the asset promises nothing more."""
+    late = result if isinstance(result, LateResult) else result.value
+    if not isinstance(late, LateResult):
+        return late
+    plain = asset.contract == Contract() and asset.sliced_by is None
+    version = late.untouched if plain else None
+    in_place = isinstance(version, Content) and not version.objects
+    return late.value if version is None or in_place else version
 
 
 def _promises_a_value(asset: Asset) -> bool:

@@ -39,6 +39,8 @@ class Plan:
     selected: tuple[Step, ...]  # those, inputs first
     excluded: frozenset[str] = frozenset()
     retired: tuple[Retirement, ...] = ()  # partitions that are no more; the run has no name yet
+    assets: frozenset[str] = frozenset()  # all that were decided, be there no partition of one
+    in_part: frozenset[str] = frozenset()  # those of which only some partitions are wanted
 
     def __repr__(self) -> str:
         return as_text(self._title, _COLUMNS, self._rows)
@@ -49,6 +51,7 @@ class Plan:
     @property
     def _title(self) -> str:
         counts = {v: len(self.named(v)) for v in ("stale", "pending", "fresh")}
+        counts["retired"] = len(self.retired)
         return "Plan: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
 
     @property
@@ -100,11 +103,11 @@ def plan(
     decisions: dict[Step, Decision] = {}
     known = Settled(graph, facts)
     steps: list[PlannedStep] = []
-    for name, units in wanted.items():
+    for name, found in wanted.items():
         if name in left_out:
             know_current(graph.assets[name], known, facts)
             continue
-        keys = tuple(units)  # a calendar writes them out anew each time
+        keys = tuple(found)  # a calendar writes them out anew each time
         plain = fresh(graph, name, keys, known, facts)
         known.settle(name, plain)
         tried = facts.past.tried(name) if plain else frozenset()
@@ -119,7 +122,11 @@ def plan(
             known.add(outcome_known(graph, step, decision, facts))
             steps.extend(_planned(graph, step, decision, facts))
     gone = tuple(_retired(graph, facts, (n for n in wanted if n not in left_out)))
-    return Plan(tuple(steps), decisions, tuple(decisions), left_out, gone)
+    units = facts.slices.units
+    in_part = frozenset(n for n, keys in wanted.items() if len(keys) < len(units(n)))
+    return Plan(
+        tuple(steps), decisions, tuple(decisions), left_out, gone, frozenset(wanted), in_part
+    )
 
 
 def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retirement]:

@@ -40,10 +40,14 @@ Versions = Content | Canonical | Sequence[Content | Canonical]
 class Vault(Protocol):
     """The memory of bytes: values in, values out. Implemented by storage.vault.Vault."""
 
-    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Canonical:
+    def canonical(
+        self, value: Any, contract: Contract, *, rows: bool, name: str, by: str | None = None
+    ) -> Canonical:
         """Bring a returned value into canonical form and digest it.
 
-        `rows`: the function says it returns `list[dict]` as a table. `name`: for messages.
+        `rows`: the function says it returns `list[dict]` as a table. `name`: for messages. `by`: a
+        column by which it is published in slices: what comes back has them as `parts`, each with
+        its key, in order. A version (Content or Canonical) as the value is handed on as it is.
         Raises ContentError naming the type or the column.
         """
         ...
@@ -206,8 +210,8 @@ class Archive(Protocol):
 class Locks(Protocol):
     """One computation of a step at a time, among all processes. Implemented by storage.locks."""
 
-    def take(self, step: str, *, wait: bool) -> Callable[[], None] | None:
-        """Hold a step; returns what lets go of it, or None if it is held and not waited for."""
+    def take(self, step: str) -> Callable[[], None] | None:
+        """Hold a step; returns what lets go of it, or None if another process holds it."""
         ...
 
 

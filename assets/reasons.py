@@ -209,7 +209,7 @@ def inputs(
 
 def _place(used: Used) -> tuple[str, str | None]:
     """What is compared with what: of several partitions each by itself."""
-    return used.parameter, used.partition if used.arrival in ("all", "each") else None
+    return used.parameter, used.partition if used.arrival.split(" ")[0] in ("all", "each") else None
 
 
 def _named(used: Used) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineal.assets.asset import Asset
-from lineal.assets.decide import kind_of
+from lineal.assets.decide import kind_of, slice_fingerprint
 from lineal.assets.errors import LinealError, UserCodeError
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
@@ -26,6 +26,7 @@ from lineal.assets.records import (
     Publication,
     Reason,
     Recipe,
+    Retirement,
     Used,
 )
 from lineal.assets.secrets import scrubbed
@@ -83,6 +84,35 @@ class Recorder:
                 seconds=outcome.seconds,
             )
         return drafts
+
+    def slices(
+        self, whole: Materialization, parts: Iterable[tuple[str, Content]]
+    ) -> list[Materialization]:
+        """The records of the slices in which a table is published: of one computation."""
+        found = []
+        for key, content in parts:
+            name = self._next_id()
+            found.append(
+                replace(
+                    whole,
+                    id=name,
+                    partition=key,
+                    fingerprint=slice_fingerprint(whole.fingerprint, key),
+                    content=content,
+                    checks=(),
+                    metrics=(),
+                    metadata={},
+                    origin=name,
+                )
+            )
+        return found
+
+    def retirement(self, gone: Step, materialization: str) -> Retirement:
+        """A slice that the data have no more."""
+        why = "no row has this value any more"
+        return Retirement(
+            DEFAULT_ENVIRONMENT, gone.asset, gone.partition, materialization, why, self.run
+        )
 
     def _next_id(self) -> str:
         self._position += 1

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from lineal.assets.names import Step
 
 DEFAULT_ENVIRONMENT = "default"
+SLICES = "slices"  # the format of a table that is published by a column: all its slices
 REPLACED = "replaced"  # the value of the part of a resource that something stood in for
 
 
@@ -300,6 +301,7 @@ class AssetFacts(NamedTuple):
     tags: tuple[str, ...]
     where: str
     columns_declared: tuple[str, ...] = ()
+    partitions: str = ""  # `monthly from 2013-01`; of none, nothing
 
 
 # What one journal entry may hold, in this order within an entry.

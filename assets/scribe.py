@@ -25,10 +25,9 @@ QUEUE_BYTES = 1 << 29  # computation waits when this much is held for writing
 class Page:
     """What one step leaves: values to write, then the facts that name them, then the telling."""
 
-    canonicals: Mapping[str, Canonical]
-    facts: Callable[[Mapping[str, Content]], Sequence[Fact]]
+    canonicals: Mapping[Step, Canonical]  # by output
+    facts: Callable[[Mapping[Step, Content]], Sequence[Fact]]
     told: Callable[[], None]
-    partition: str | None = None  # of the step
 
     @property
     def nbytes(self) -> int:
@@ -131,7 +130,7 @@ class Scribe:
             contents: dict[Step, Content] = {}
             for page in batch:
                 own = {o: self._vault.write(c) for o, c in page.canonicals.items()}
-                contents.update((Step(o, page.partition), c) for o, c in own.items())
+                contents.update(own)
                 facts.extend(page.facts(own))
             self._vault.sync()
             if facts:

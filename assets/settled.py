@@ -50,6 +50,9 @@ class Settled(Mapping[Step, Known]):
             self._briefs.get(step.asset, {}).pop(step.partition, None)
         self._each.update(known)
 
+    def __setitem__(self, step: Step, known: Known) -> None:
+        self.add({step: known})
+
     def settle(self, output: str, briefs: Mapping[str | None, Brief]) -> None:
         """These partitions of an output are what their briefs say."""
         self._briefs.setdefault(output, {}).update(briefs)

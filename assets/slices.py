@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lineal.assets.asset import Asset, Input
@@ -34,6 +34,7 @@ class Sliced:
     now: float
     found: Mapping[str, Sequence[str]]
     _keys: dict[str, Keys | None] = field(default_factory=dict)
+    _behind: dict[str, Sequence[Step]] = field(default_factory=dict)
     _of_all: dict[tuple[str, Input], Reading] = field(default_factory=dict)  # of unpartitioned
     _alike: dict[tuple[str, Input], bool] = field(default_factory=dict)
 
@@ -50,7 +51,21 @@ class Sliced:
 
     def behind(self, asset: str) -> Sequence[Step]:
         found = self._asset(asset)
-        return (Step(found.name),) if found.sliced_by is not None else ()
+        if found.name not in self._behind:
+            self._behind[found.name] = tuple(dict.fromkeys(self._settling(found)))
+        return self._behind[found.name]
+
+    def _settling(self, asset: Asset) -> Iterator[Step]:
+        """Its own making, if that tells its keys; else what tells the keys that it reads."""
+        if asset.partitions is None:
+            return
+        if asset.sliced_by is not None:
+            yield Step(asset.name)
+            return
+        if asset.partitions_of is not None:
+            yield from self.behind(asset.partitions_of)
+        for given in asset.inputs:
+            yield from self.behind(given.asset or given.parameter)
 
     def read(self, reader: str, key: str | None, given: Input) -> Reading:
         source = self._asset(given.asset or given.parameter)
@@ -92,8 +107,13 @@ class Sliced:
         one = given.marker is not None and given.marker.word == "previous"
         return Reading(keys, many=not one)
 
-    def _asset(self, output: str) -> Asset:
-        return self.graph.assets[self.graph.maker[output]]
+    def sliced(self, asset: str, keys: Sequence[str]) -> Sliced:
+        return Sliced(self.graph, self.now, {**self.found, asset: tuple(keys)})
+
+    def _asset(self, name: str) -> Asset:
+        """The asset of a name, or that which makes the output of this name."""
+        assets = self.graph.assets
+        return assets[name] if name in assets else assets[self.graph.maker[name]]
 
     # --------------------------------------------------------------------------- which there are
 

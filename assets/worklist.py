@@ -27,8 +27,9 @@ class Worklist:
         needs: Callable[[Step], Iterable[Step]],
         seconds: Callable[[Step], float] | None = None,
     ) -> None:
+        self._needs = needs
+        self._order: Sequence[Step] = order
         self._place = {step: i for i, step in enumerate(order)}
-        self._order, self._needs = order, needs
         self._left: set[Step] = set(order)  # not done: handed out, put off or still to be
         self._out: set[Step] = set()
         self._put_off: list[Step] = []
@@ -117,10 +118,20 @@ class Worklist:
         return True
 
     def again(self, steps: Iterable[Step]) -> None:
-        """These are to be done once more, and before all that needs them."""
-        self._left.update(steps)
+        """These are to be done once more, and before all that needs them; none is under way."""
+        again = set(steps)
+        self._left |= again
+        self._out -= again
         self._count()
         self._line_up()
+
+    def change(self, order: Sequence[Step], new: Iterable[Step], gone: Iterable[Step]) -> None:
+        """There are other steps than it seemed: `order` is that of all of them now."""
+        self._order = order
+        self._place = {step: i for i, step in enumerate(order)}
+        self._left.difference_update(gone)
+        self._put_off = [step for step in self._put_off if step in self._left]
+        self.again(new)
 
     @property
     def left(self) -> frozenset[Step]:

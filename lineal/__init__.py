@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lineal.assets.calendars import daily, hourly, monthly, weekly
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
+    from lineal.assets.declare_best import best_of
     from lineal.assets.declare_resource import resource
     from lineal.assets.declare_sql import sql_asset, sql_assets
     from lineal.assets.file_partitions import by_file
@@ -28,6 +29,7 @@ __all__ = [
     "Retry",
     "__version__",
     "asset",
+    "best_of",
     "by_column",
     "by_file",
     "check",
@@ -63,6 +65,7 @@ _HOMES = {
     "Result": "lineal.assets.asset",
     "Retry": "lineal.assets.asset",
     "asset": "lineal.assets.declare",
+    "best_of": "lineal.assets.declare_best",
     "by_column": "lineal.assets.partitions",
     "by_file": "lineal.assets.file_partitions",
     "check": "lineal.assets.declare",

@@ -30,7 +30,6 @@ class Crossing:
         self._graph = graph
         checks = ((output, each) for output, found in graph.checks.items() for each in found)
         self._outputs = {id(check): output for output, check in checks}
-        self._resources = {r.name: r for a in graph.assets.values() for _, r in a.resources}
 
     def pack(self, task: Task) -> bytes:
         """A task as bytes.
@@ -38,16 +37,16 @@ class Crossing:
         Raises:
             StepError: a value can't be pickled; it names the parameter.
         """
-        parameters = {}
-        for name, value in task.parameters.items():
-            try:
-                parameters[name] = self._dumped(value)
-            except Exception as error:  # the user's class may raise anything
-                raise _stuck(task, f"the parameter `{name}`", error) from error
-        try:
-            return self._dumped((replace(task, parameters={}), parameters))
-        except Exception as error:  # the user's class may raise anything
-            raise _stuck(task, "its task", error) from error
+        needed = {**task.resources, "": task.parameters}
+        values: dict[str, dict[str, bytes]] = {}
+        for whose in ("", *_resources(task)):
+            values[whose] = {}
+            for name, value in needed[whose].items():
+                try:
+                    values[whose][name] = self._dumped(value)
+                except Exception as error:  # the user's class may raise anything
+                    raise _stuck(task, whose, name, error) from error
+        return self._dumped((replace(task, parameters={}, resources={}), values))
 
     def unpack(self, data: bytes) -> Task:
         """The task, with the declarations of this process.
@@ -56,16 +55,18 @@ class Crossing:
             InputsChanged: a declaration is not here, or says something else.
             StepError: a value can't be read.
         """
-        task, parameters = self._loaded(data)
-        found = {}
-        for name, value in parameters.items():
+        task, values = self._loaded(data)
+        found: dict[str, dict[str, Any]] = {whose: {} for whose in values}
+        for whose, name, value in (
+            (w, n, v) for w, each in values.items() for n, v in each.items()
+        ):
             try:
-                found[name] = self._loaded(value)
+                found[whose][name] = self._loaded(value)
             except LinealError:
                 raise
             except Exception as error:  # the user's class may raise anything
-                raise _stuck(task, f"the parameter `{name}`", error) from error
-        whole: Task = replace(task, parameters=found)
+                raise _stuck(task, whose, name, error) from error
+        whole: Task = replace(task, parameters=found.pop(""), resources=found)
         return whole
 
     # ------------------------------------------------------------------------------ names
@@ -91,7 +92,7 @@ class Crossing:
         if kind == "check":
             return self._graph.checks.get(output, ())
         known: Mapping[str, Asset | Resource]
-        known = self._graph.assets if kind == "asset" else self._resources
+        known = self._graph.assets if kind == "asset" else self._graph.resources
         return [known[name]] if name in known else []
 
     def _dumped(self, value: Any) -> bytes:
@@ -139,9 +140,18 @@ def _said(thing: _Declared) -> str:
     return digest_of(repr((*said, thing.folder_parameter, thing.returns_rows)))
 
 
-def _stuck(task: Task, what: str, error: Exception) -> StepError:
+def _resources(task: Task) -> list[str]:
+    """The names of the resources that the step and its checks take."""
+    readers: list[Asset | Check] = [task.asset]
+    readers += [bound.check for each in task.checks.values() for bound in each]
+    return sorted({resource.name for reader in readers for _, resource in reader.resources})
+
+
+def _stuck(task: Task, resource: str, name: str, error: Exception) -> StepError:
+    of = f" of the resource `{resource}`" if resource else ""
     return StepError(
-        f"`{task.asset.name}`: {what} can't be sent to a worker: {type(error).__name__}: {error}",
+        f"`{task.asset.name}`: the parameter `{name}`{of} can't be sent to a worker: "
+        f"{type(error).__name__}: {error}",
         where=str(task.asset.where),
         advice="run it with --jobs 1, or give it a value that pickle can write and read",
     )

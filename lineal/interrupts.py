@@ -137,7 +137,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 # ------------------------------------------------------------------------------ worker processes
 
 
-def ignore_in_worker(parent: int | None = None) -> None:
+def ignore_in_worker(
+    parent: int | None = None, until_gone: Callable[[], object] | None = None
+) -> None:
     """Called once in a worker process, in its main thread: only its parent ends it.
 
     It gets a process group of its own, so that Ctrl-C in a terminal reaches neither it nor what it
@@ -146,6 +148,7 @@ def ignore_in_worker(parent: int | None = None) -> None:
 
     Args:
         parent: the process id of who started it, if that can be gone already.
+        until_gone: waits until the parent is gone, where another process forked this one for it.
     """
     # Not SIG_IGN: what a step starts would inherit it, and could not be told to end.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -155,7 +158,7 @@ def ignore_in_worker(parent: int | None = None) -> None:
             os.setpgid(0, 0)
     expected = os.getppid() if parent is None else parent
     _have_kernel_kill()
-    _thread.start_new_thread(_end_with, (expected,))
+    _thread.start_new_thread(_end_with, (until_gone or (lambda: _while_child_of(expected)),))
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -172,7 +175,13 @@ def _have_kernel_kill() -> None:
         return  # another system: `_end_with` looks
 
 
-def _end_with(parent: int) -> None:
+def _while_child_of(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK)
+
+
+def _end_with(until_gone: Callable[[], object]) -> None:
+    until_gone()
+    if hasattr(os, "getpgid") and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with all that a step started
     os._exit(1)

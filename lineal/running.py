@@ -6,11 +6,11 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lineal.assets.asset import Asset, Retry
 from lineal.assets.errors import LinealError, StoreError
@@ -26,7 +26,6 @@ from lineal.interrupts import Interrupts
 from lineal.lineage.journal import Journal
 from lineal.logs import log_name
 from lineal.provenance import run_started
-from lineal.resources import Opened
 from lineal.snapshot import Snapshot
 from lineal.storage.locks import Locks, Starts
 from lineal.storage.scratch import Folders
@@ -42,9 +41,15 @@ def _pause(retry: Retry, error: LinealError, failures: int) -> float | None:
     return retrying.pause(retry, failures) if retrying.wants(retry, error) else None
 
 
-def _close(opened: Opened) -> None:
+def _close(opened: Closing) -> None:
     for problem in opened.close():
         sys.stderr.write(f"warning: {problem}\n")
+
+
+class Closing(Protocol):
+    def close(self) -> Sequence[str]:
+        """What was wrong with it, in sentences."""
+        ...
 
 
 class _Interrupted:
@@ -195,6 +200,7 @@ class Runner:
             owner=asset.owner or "",
             tags=tuple(asset.tags),
             where=str(asset.where).removeprefix(f"{self._root}{os.sep}"),
+            partitions="" if asset.partitions is None else asset.partitions.describe(),
         )
 
     def surroundings(
@@ -225,7 +231,8 @@ class Runner:
             else:
                 from lineal.workers import Processes
 
-                found = stack.enter_context(Processes(seen, jobs))
+                found = Processes(seen, jobs, hearers.stand_ins)
+                stack.callback(_close, found)
             stack.enter_context(interrupts.heard(found))
             return found
 

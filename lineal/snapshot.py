@@ -268,11 +268,13 @@ class Snapshot:
         """
         values = dict(asset.parameters)
         spoken = self.overrides.get(asset.name, {})
+        filled = _axes(asset)
         for name, given in self.settings.parameters.get(asset.name, {}).items():
+            _refuse_axis(asset, name, filled, SettingsError)
             values[name] = convert_parameter(asset, name, given, error=SettingsError)
         for name, given in spoken.items():
+            _refuse_axis(asset, name, filled, UsageError)
             values[name] = convert_parameter(asset, name, given, spoken=True)
-        filled = _axes(asset)
         missing = [n for n in asset.parameter_types if n not in values and n not in filled]
         if missing:
             raise SettingsError(
@@ -356,7 +358,18 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
                 where=str(asset.query.where) if asset.query else str(asset.where),
                 advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
             )
-        inputs[found] = Input(found, found, "arrow")
+        inputs[found] = Input(found, found)
+    for marked in asset.inputs:
+        exact = next(
+            (name for name in inputs if name.casefold() == marked.parameter.casefold()), ""
+        )
+        if not exact:
+            raise DefinitionError(
+                f"inputs= of `{asset.name}` names `{marked.parameter}`, which its SQL does not read"
+                f"{did_you_mean(marked.parameter, inputs)}",
+                where=str(asset.where),
+            )
+        inputs[exact] = replace(inputs[exact], marker=marked.marker)
     given = (*asset.parameters, *_of_partitions(asset))
     unset = [p for p in facts.parameters if p not in given]
     if unset:
@@ -374,6 +387,19 @@ def _axes(asset: Asset | Resource) -> tuple[str, ...]:
     """The parameters that the partitions of a grid fill."""
     grid = asset.partitions if isinstance(asset, Asset) else None
     return grid.names if isinstance(grid, Grid) else ()
+
+
+def _refuse_axis(
+    asset: Asset | Resource, name: str, axes: tuple[str, ...], error: type[LinealError]
+) -> None:
+    if name in axes:
+        raise error(
+            f"`{asset.name}.{name}` can't be set: it is an axis of the grid of `{asset.name}`, "
+            "whose partitions have a value each",
+            where=str(asset.where),
+            advice=f"write the value there: grid({name}=[…]); or choose among the partitions: "
+            f'--partition "*{name}=…*"',
+        )
 
 
 def _of_partitions(asset: Asset) -> tuple[str, ...]:

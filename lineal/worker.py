@@ -1,35 +1,37 @@
 """A worker process: loads the project once, works on the tasks it is sent, writes what they make.
 
-It is sent bytes and answers with bytes: `BEGUN` once it begins, then what became of the task. It
-writes objects and logs; facts and locks are its parent's.
+It is sent bytes and answers with bytes: `BEGUN` once it begins, then what became of the task. Sent
+`END`, it closes its resources and says what was wrong with that. It writes objects and logs; facts
+and locks are its parent's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import io
+import multiprocessing
 import os
 import pickle
-import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
 from lineal.assets.asset import Asset, CustomFormat
 from lineal.assets.errors import InputsChanged, LinealError, StepError
-from lineal.assets.perform import Done, Outcome, Task, Workshop, work
+from lineal.assets.perform import Done, Made, Outcome, Task, Workshop, work
+from lineal.assets.ports import Vault
 from lineal.assets.records import Recipe
 from lineal.crossing import Crossing
 from lineal.definitions import Definitions, load
 from lineal.disk import Disk
+from lineal.forkserver import PATIENT
+from lineal.interrupts import ignore_in_worker
+from lineal.resources import Opened
 from lineal.snapshot import bind, digest_in
 from lineal.storage.objects import Objects
 from lineal.storage.scratch import Folders
@@ -38,7 +40,7 @@ from lineal.storage.sql import Queries
 from lineal.storage.vault import Written
 from lineal.workshop import workshop
 
-BEGUN = b""
+BEGUN = END = b""
 
 
 class Filter(NamedTuple):
@@ -66,6 +68,7 @@ class Setup(NamedTuple):
     filters: tuple[Filter, ...]  # of warnings
     memory: int  # bytes that tables may take before they spill
     threads: int  # for each of Arrow and DuckDB
+    stand_ins: Mapping[str, bytes]  # pickled, in place of resources
 
 
 class Reply(NamedTuple):
@@ -81,15 +84,14 @@ def serve(connection: Connection, setup: Setup) -> None:
     _be_as(setup)
     with contextlib.ExitStack() as stack:
         bench: _Bench | LinealError | None = None
-        while True:
-            try:
-                data = connection.recv_bytes()
+        with contextlib.suppress(EOFError, OSError):  # the parent is gone, or hears no more
+            while (data := connection.recv_bytes()) != END:
                 if bench is None:
                     bench = _opened(setup, stack)
                 connection.send_bytes(BEGUN)
                 connection.send_bytes(_answer(bench, data))
-            except (EOFError, OSError):
-                return  # the parent is gone, or wants nothing more
+            told = bench.close() if isinstance(bench, _Bench) else ()
+            connection.send_bytes(pickle.dumps(told))
 
 
 def _answer(bench: _Bench | LinealError, data: bytes) -> bytes:
@@ -104,34 +106,37 @@ def _answer(bench: _Bench | LinealError, data: bytes) -> bytes:
 
 
 def _stand_alone() -> None:
-    """Ends with its parent, however that ends, and by nothing else."""
-    from multiprocessing import parent_process
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not SIG_IGN: what a step starts would inherit it, and could not be told to end.
-        signal.signal(number, lambda number, frame: None)
-    if hasattr(os, "setpgid"):  # Ctrl-C in a terminal reaches neither it nor what it starts
-        os.setpgid(0, 0)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    if hasattr(os, "killpg"):
-        os.killpg(0, signal.SIGKILL)  # with all that a step started
-    os._exit(1)
+    """Ends with its parent, however that ends, and hears nobody else."""
+    parent = multiprocessing.parent_process()
+    ignore_in_worker(until_gone=None if parent is None else parent.join)
 
 
 def _be_as(setup: Setup) -> None:
     """What the parent has set, as far as code may look at it."""
     os.environ.clear()
-    os.environ.update(setup.environment)
+    os.environ.update({**PATIENT, **setup.environment})
     if hasattr(time, "tzset"):
         time.tzset()
     sys.path[:] = setup.path
     os.dup2(2, 1)  # what a step prints goes to its log; what a parent prints may be JSON
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Below Python, so that a handler of logging that is made meanwhile can be heard later."""
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for descriptor, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, descriptor)
+            os.close(before)
 
 
 def _warn_as(filters: tuple[Filter, ...]) -> None:
@@ -186,8 +191,7 @@ def _opened(setup: Setup, stack: contextlib.ExitStack) -> _Bench | LinealError:
 @contextlib.contextmanager
 def _bench(setup: Setup) -> Iterator[_Bench]:
     cache = setup.store / "cache"
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        # What modules print as they load was seen when the parent loaded them.
+    with _unheard():  # what modules print as they load was seen when the parent loaded them
         definitions = load(setup.root, setup.definitions, cache, setup.modules)
     with definitions, contextlib.closing(Folders(setup.store / "tmp")) as folders:
         _as_planned(definitions, setup)
@@ -204,14 +208,17 @@ def _bench(setup: Setup) -> Iterator[_Bench]:
             tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
         )
         _use_threads(setup.threads)
-        shop, opened = workshop(
-            loaded, folders.new, memory=setup.memory, threads=setup.threads, alone=True
-        )
         try:
-            yield _Bench(definitions, queries, crossing, shop)
+            place = workshop(
+                loaded,
+                folders.new,
+                memory=setup.memory,
+                threads=setup.threads,
+                alone=True,
+                stand_ins={name: pickle.loads(data) for name, data in setup.stand_ins.items()},
+            )
+            yield _Bench(setup.root, definitions, crossing, *place)
         finally:
-            for problem in opened.close():
-                sys.stderr.write(f"warning: {problem}\n")
             loaded.objects.abandon()
 
 
@@ -235,7 +242,7 @@ def _changed(path: str) -> InputsChanged:
 
 
 def _use_threads(count: int) -> None:
-    """Not those of BLAS and OpenMP: how many there are shows in the last bits of results."""
+    """Of Arrow; those of OpenMP and BLAS stay as they are."""
     import pyarrow as pa
 
     pa.set_cpu_count(count)
@@ -244,10 +251,16 @@ def _use_threads(count: int) -> None:
 class _Bench(NamedTuple):
     """Where a worker works: all that stays open from task to task."""
 
+    root: Path
     definitions: Definitions
-    queries: Queries
     crossing: Crossing
     workshop: Workshop
+    resources: Opened
+
+    def close(self) -> tuple[str, ...]:
+        """Close the resources, where user code runs; what was wrong with that, in sentences."""
+        with contextlib.chdir(self.root):
+            return self.resources.close()
 
     def work_on(self, data: bytes) -> Reply:
         try:
@@ -264,10 +277,7 @@ class _Bench(NamedTuple):
     def _written(self, done: Done) -> Done:
         """Its objects are durable when the parent hears of them."""
         vault = self.workshop.vault
-        made = {
-            output: each._replace(canonical=Written(vault.write(each.canonical)))
-            for output, each in done.outcome.made.items()
-        }
+        made = {output: _as_written(each, vault) for output, each in done.outcome.made.items()}
         vault.sync()
         return replace(done, outcome=replace(done.outcome, made=made))
 
@@ -293,6 +303,17 @@ class _Bench(NamedTuple):
             ignore=asset.ignore,
             parameters=asset.parameter_types,
         )
+
+
+def _as_written(made: Made, vault: Vault) -> Made:
+    whole = vault.write(made.canonical)
+    if not made.parts:
+        return made._replace(canonical=Written(whole))
+    parts = tuple(
+        (key, Written(replace(part.content, objects=(stored,))))
+        for (key, part), stored in zip(made.parts, whole.objects, strict=True)
+    )
+    return made._replace(canonical=Written(whole), parts=parts)
 
 
 def _same(asset: Asset, planned: Recipe, found: Recipe) -> None:

@@ -18,43 +18,47 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
-from lineal.assets.errors import LinealError, StepTimeout, WorkerDied
+from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, UsageError, WorkerDied
 from lineal.assets.executors import Finished
 from lineal.assets.perform import Done, Outcome, Task
 from lineal.crossing import Crossing
-from lineal.finder import ProjectFinder
-from lineal.heavy import HEAVY
+from lineal.forkserver import Server
 from lineal.snapshot import Snapshot
 from lineal.storage.memory import quarter
-from lineal.worker import BEGUN, Filter, Reply, Setup, serve
+from lineal.timeouts import overdue
+from lineal.worker import BEGUN, END, Filter, Reply, Setup, serve
 
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 _ENDING = 10.0  # seconds that workers have to close what they opened
-# What every worker needs, whatever the project imports.
-_ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lineal.storage.engine",
-           "lineal.storage.content", "lineal.storage.arrivals")  # fmt: skip
 
 
 class Processes:
     """Implements assets.executors.Executor. Close it, or use it in a `with` block.
 
     Workers start when they are first needed. One that dies is replaced when it is next needed.
+
+    Args:
+        seen: the project as it was planned.
+        jobs: how many workers there may be.
+        stand_ins: in place of resources, by name.
+
+    Raises:
+        UsageError: what stands in for a resource can't be sent to a worker.
     """
 
     hands_over = False
 
-    def __init__(self, seen: Snapshot, jobs: int) -> None:
+    def __init__(self, seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any] = _NOTHING) -> None:
         self.slots = jobs
         self._crossing = Crossing(seen.graph)
-        self._setup = _setup(seen, jobs)
-        self._server = _Server(seen.definitions.finder)
+        self._setup = _setup(seen, jobs, stand_ins)
+        self._server = Server(seen.definitions.finder)
+        self._doubt = seen.observer.doubt
         self._workers: list[_Worker] = []
         self._finished: list[Finished] = []
-        self._waking, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(self._waking, False)
+        self._waking, self._wake = multiprocessing.Pipe(duplex=False)
 
     def submit(self, task: Task) -> None:
         try:
@@ -77,7 +81,8 @@ class Processes:
             for worker in busy:
                 self._attend(worker, heard)
             if self._waking in heard:
-                self._forget_waking()
+                while self._waking.poll():
+                    self._waking.recv_bytes()
                 break
             if until is not None and time.monotonic() >= until:
                 break
@@ -86,8 +91,7 @@ class Processes:
 
     def wake(self) -> None:
         """End a `wait`, at once or the next; may be called in a signal handler."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake, b"!")
+        self._wake.send_bytes(b"!")
 
     def give_up(self) -> None:
         for worker in self._workers:
@@ -95,20 +99,22 @@ class Processes:
         self._workers.clear()
         self._finished.clear()
 
-    def close(self) -> None:
-        """Let the workers end, and what they opened be closed; kill those that don't."""
+    def close(self) -> tuple[str, ...]:
+        """Let the workers close what they opened, and end; kill those that don't.
+
+        What went wrong with that is told, one sentence each.
+        """
+        told: set[str] = set()
         for worker in self._workers:
-            if worker.task is not None:
-                worker.kill()
-            worker.pipe.close()
+            worker.dismiss()
         until = time.monotonic() + _ENDING
         for worker in self._workers:
-            worker.process.join(max(0.0, until - time.monotonic()))
+            told.update(worker.last_words(until))
             worker.kill()
         self._workers.clear()
-        for descriptor in (self._waking, self._wake):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._waking.close()
+        self._wake.close()
+        return tuple(sorted(told))
 
     def __enter__(self) -> Processes:
         return self
@@ -126,7 +132,7 @@ class Processes:
             self._workers.remove(worker)
         if len(self._workers) >= self.slots:
             raise RuntimeError(f"more than {self.slots} tasks at once")
-        worker = self._server.start(self._setup)
+        worker = _Worker(*self._server.start(serve, self._setup))
         self._workers.append(worker)
         return worker
 
@@ -141,6 +147,8 @@ class Processes:
             self._lost(worker, task, _died(task, worker.exit_code()))
             return
         if done is not None:
+            if isinstance(done.error, InputsChanged) and task.observation is not None:
+                self._doubt(task.observation)  # the worker's own observer is not asked again
             worker.task, worker.deadline = None, None
             self._finished.append(Finished(task.step, done))
         elif worker.is_late():
@@ -157,11 +165,6 @@ class Processes:
         seconds = time.monotonic() - worker.since
         done = Done(Outcome({}, seconds), error=error)
         self._finished.append(Finished(task.step, done))
-
-    def _forget_waking(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._waking, 1024):
-                pass
 
 
 class _Worker:
@@ -205,6 +208,23 @@ class _Worker:
             raise reply.raised
         return reply.done
 
+    def dismiss(self) -> None:
+        """Ask it to end. One that works will not be heard: it is killed."""
+        if self.task is not None:
+            self.kill()
+            return
+        with contextlib.suppress(OSError):
+            self.pipe.send_bytes(END)
+
+    def last_words(self, until: float) -> tuple[str, ...]:
+        """What went wrong when it closed what it had opened."""
+        told: tuple[str, ...] = ()
+        with contextlib.suppress(EOFError, OSError):
+            if self.pipe.poll(max(0.0, until - time.monotonic())):
+                told = pickle.loads(self.pipe.recv_bytes())
+        self.process.join(max(0.0, until - time.monotonic()))
+        return told
+
     def is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
@@ -222,81 +242,10 @@ class _Worker:
         self.pipe.close()
 
 
-# ------------------------------------------------------------------------------------ starting
+# ------------------------------------------------------------------------------------- setting up
 
 
-class _Server:
-    """Starts workers: forks of a process that has imported what is installed, and no more.
-
-    No thread of ours is copied, and none of the project's modules: those a worker imports itself.
-    """
-
-    def __init__(self, finder: ProjectFinder) -> None:
-        known = multiprocessing.get_all_start_methods()
-        self._context: Any = multiprocessing.get_context(
-            "forkserver" if "forkserver" in known else "spawn"
-        )
-        self._finder = finder
-
-    def start(self, setup: Setup) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs, setup), name="lineal-worker")
-        with _without_main():
-            self._ensure_running()
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
-
-    def _ensure_running(self) -> None:
-        """Nothing if it runs. It looks for modules where we do, but not in the project."""
-        if self._context.get_start_method() != "forkserver":
-            return
-        from multiprocessing.forkserver import ensure_running
-
-        self._context.set_forkserver_preload(self._installed())
-        folders = [
-            entry for entry in sys.path if entry and not self._is_projects(Path(entry).resolve())
-        ]
-        given = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
-        before = {name: os.environ.get(name) for name in given}
-        os.environ.update(given)
-        try:
-            ensure_running()
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
-
-    def _is_projects(self, folder: Path) -> bool:
-        return folder == self._finder.root or self._finder.searches(folder)
-
-    def _installed(self) -> list[str]:
-        """The libraries that take long to import, as far as the project says it needs them."""
-        said = {
-            name
-            for source in list(self._finder.sources.values())
-            for name in source.analysis.modules
-            if name.partition(".")[0] in HEAVY
-        }
-        wanted = [*_ALWAYS, *sorted(said)]
-        return [name for name in wanted if not self._finder.is_project(name)]
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """multiprocessing has a child run the `__main__` of its parent again, which for a script means
-    to start all over. A worker needs nothing of it.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _setup(seen: Snapshot, jobs: int) -> Setup:
+def _setup(seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any]) -> Setup:
     duckdb = dict(seen.packages.facts(["duckdb"], [], "exact").packages)["duckdb"]
     return Setup(
         root=seen.root,
@@ -310,7 +259,19 @@ def _setup(seen: Snapshot, jobs: int) -> Setup:
         filters=tuple(_filters()),
         memory=(seen.settings.memory or quarter()) // jobs,
         threads=max(1, (os.cpu_count() or 1) // jobs),
+        stand_ins={name: _sent(name, value) for name, value in stand_ins.items()},
     )
+
+
+def _sent(name: str, value: Any) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception as error:  # the user's class may raise anything
+        raise UsageError(
+            f"what stands in for the resource `{name}` can't be sent to a worker: "
+            f"{type(error).__name__}: {error}",
+            advice="run with jobs=1",
+        ) from error
 
 
 def _filters() -> Iterator[Filter]:
@@ -342,7 +303,7 @@ _ADVICE: Mapping[str, str] = {
 
 
 def _died(task: Task, code: int | None) -> WorkerDied:
-    name = task.asset.name
+    name = str(task.step)
     if code is not None and code < 0:
         signal_name = _signal_name(-code)
         return WorkerDied(
@@ -367,9 +328,6 @@ def _signal_name(number: int) -> str:
 
 
 def _late(task: Task) -> StepTimeout:
-    return StepTimeout(
-        f"`{task.asset.name}` took longer than its timeout of {task.timeout:g} s, and was killed",
-        where=str(task.asset.where),
-        advice="raise its `timeout`, or find out what it waits for: `lineal logs "
-        f"{task.asset.name}`",
-    )
+    error = overdue(str(task.step), task.timeout or 0.0, killed=True)
+    error.where = str(task.asset.where)
+    return error

@@ -62,7 +62,8 @@ def workshop(
         threads: of DuckDB; None: as many as there are cores.
         stand_ins: in place of resources, by name.
         alone: this process has nothing else to do: what is written below Python goes to the log
-            too, and a step that takes too long is killed with it.
+            too, a step that takes too long is killed with it, and so it is by a stored table that
+            somebody makes shorter while it is read.
     """
     from lineal.storage.engine import Engine
     from lineal.storage.vault import Vault
@@ -76,7 +77,13 @@ def workshop(
                 return f"the constant `{part.name}` changed while `{asset.name}` ran"
         return None
 
-    vault = Vault(loaded.objects, customs=loaded.formats, identify=walker.identify, memory=memory)
+    vault = Vault(
+        loaded.objects,
+        customs=loaded.formats,
+        identify=walker.identify,
+        memory=memory,
+        mapped=alone,
+    )
     engine = Engine(
         vault,
         loaded.root,

@@ -17,7 +17,8 @@ import gzip
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import IO, NamedTuple, cast
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,6 +53,9 @@ _TYPES: Mapping[str, pa.DataType] = {
 }
 
 
+Data = bytes | Path  # a file in memory, or a file that nobody else changes
+
+
 class Options(NamedTuple):
     """How a CSV file is read; what is None is found in the file."""
 
@@ -66,8 +70,7 @@ def read_csv(data: bytes, shown: str, options: Options) -> pa.Table:
     Raises:
         ContentError: naming the file as `shown` and the line, when it is no well-formed CSV.
     """
-    header, delimiter = _header(data, shown, options.delimiter)
-    names = _column_names(header, shown)
+    names, delimiter = header_of(data, shown, options)
     texts = _read_texts(data, shown, len(names), delimiter, options)
     columns = []
     for name, column in zip(names, texts.columns, strict=True):
@@ -75,7 +78,7 @@ def read_csv(data: bytes, shown: str, options: Options) -> pa.Table:
         if declared is None:
             columns.append(typed(column))
         else:
-            columns.append(_declared(column, declared, f"`{shown}`, column `{name}`"))
+            columns.append(declared_as(column, declared, f"`{shown}`, column `{name}`"))
     return pa.table(columns, names=names)
 
 
@@ -92,21 +95,32 @@ def check_types(types: Mapping[str, str], columns: Sequence[str], source: str) -
 # ------------------------------------------------------------------------------------- header
 
 
-def _text(data: bytes) -> IO[str]:
+def header_of(data: Data, shown: str, options: Options) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them."""
+    header, delimiter = _header(data, shown, options.delimiter)
+    return _column_names(header, shown), delimiter
+
+
+def _text(data: Data) -> IO[str]:
     return io.TextIOWrapper(_unpacked(data), encoding="utf-8-sig", newline="")
 
 
-def _unpacked(data: bytes) -> IO[bytes]:
+def _unpacked(data: Data) -> IO[bytes]:
     """What the file holds, unpacked if it is gzipped: told by its first bytes, not by its name."""
-    file = io.BytesIO(data)
-    return cast("IO[bytes]", gzip.open(file)) if _is_packed(data) else file
+    if is_packed(data):
+        return cast("IO[bytes]", gzip.open(io.BytesIO(data) if isinstance(data, bytes) else data))
+    return io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
 
 
-def _is_packed(data: bytes) -> bool:
-    return data[:2] == b"\x1f\x8b"
+def is_packed(data: Data) -> bool:
+    """Is it gzipped?"""
+    if isinstance(data, bytes):
+        return data[:2] == b"\x1f\x8b"
+    with data.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
-def _header(data: bytes, shown: str, delimiter: str | None) -> tuple[list[str], str]:
+def _header(data: Data, shown: str, delimiter: str | None) -> tuple[list[str], str]:
     """The names in the first line that is not blank, and what separates them."""
     try:
         with _unpacked(data) as unpacked:
@@ -126,14 +140,14 @@ def _header(data: bytes, shown: str, delimiter: str | None) -> tuple[list[str], 
     except UnicodeDecodeError as error:
         raise _not_utf8(data, shown) from error
     except (csv.Error, EOFError, gzip.BadGzipFile) as error:
-        raise _no_csv(shown, str(error)) from error
+        raise no_csv(shown, str(error)) from error
 
 
 def _check_text(head: bytes, shown: str) -> None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ContentError(f"`{shown}` is UTF-16 text, not UTF-8", advice="save it as CSV in UTF-8")
     if b"\0" in head:
-        raise _no_csv(shown, "it holds zero bytes")
+        raise no_csv(shown, "it holds zero bytes")
 
 
 def _column_names(header: Sequence[str], shown: str) -> list[str]:
@@ -154,33 +168,43 @@ def _column_names(header: Sequence[str], shown: str) -> list[str]:
 
 def _read_texts(data: bytes, shown: str, width: int, delimiter: str, options: Options) -> pa.Table:
     """All rows under the header, every column as text, with its nulls."""
-    names = [str(place) for place in range(width)]
-    convert = pv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        null_values=list(options.nulls),
-        strings_can_be_null=True,
-    )
-    parse = pv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     for block in (_BLOCK, _LARGEST_BLOCK):  # a row longer than a block needs a larger one
-        read = pv.ReadOptions(column_names=names, block_size=block)
+        rules = parsing(width, delimiter, options, block)
         try:
             with pa.input_stream(
-                pa.py_buffer(data), compression="gzip" if _is_packed(data) else None
+                pa.py_buffer(data), compression="gzip" if is_packed(data) else None
             ) as file:
-                return pv.read_csv(
-                    file, read_options=read, parse_options=parse, convert_options=convert
-                ).slice(1)  # the header: it was counted as a row
+                return pv.read_csv(file, **rules).slice(1)  # the header: it was counted as a row
         except pa.ArrowInvalid as error:
-            if "straddling" in str(error) and block == _BLOCK:
+            if is_too_long(error) and block == _BLOCK:
                 continue
-            raise _fault(data, shown, width, delimiter, error) from error
+            raise fault(data, shown, width, delimiter, error) from error
         except OSError as error:  # gzip's
-            raise _no_csv(shown, str(error)) from error
+            raise no_csv(shown, str(error)) from error
     raise AssertionError("the largest block was tried")
 
 
-def _fault(
-    data: bytes, shown: str, width: int, delimiter: str, error: pa.ArrowInvalid
+def parsing(width: int, delimiter: str, options: Options, block: int) -> dict[str, Any]:
+    """How Arrow reads the rows: every column as text, with its nulls."""
+    names = [str(place) for place in range(width)]
+    return {
+        "read_options": pv.ReadOptions(column_names=names, block_size=block),
+        "parse_options": pv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        "convert_options": pv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=list(options.nulls),
+            strings_can_be_null=True,
+        ),
+    }
+
+
+def is_too_long(error: pa.ArrowInvalid) -> bool:
+    """Is a row longer than the block it was read with?"""
+    return "straddling" in str(error)
+
+
+def fault(
+    data: Data, shown: str, width: int, delimiter: str, error: pa.ArrowInvalid
 ) -> ContentError:
     """Find the line that the parser did not like; only its rows count them, so read again."""
     try:
@@ -198,15 +222,15 @@ def _fault(
     except UnicodeDecodeError:
         return _not_utf8(data, shown)
     except csv.Error as fault:
-        return _no_csv(shown, str(fault))
-    return _no_csv(shown, str(error))
+        return no_csv(shown, str(fault))
+    return no_csv(shown, str(error))
 
 
 def _fields(count: int) -> str:
     return "1 field" if count == 1 else f"{count} fields"
 
 
-def _not_utf8(data: bytes, shown: str) -> ContentError:
+def _not_utf8(data: Data, shown: str) -> ContentError:
     with _unpacked(data) as file:
         for number, line in enumerate(file, 1):
             try:
@@ -217,10 +241,11 @@ def _not_utf8(data: bytes, shown: str) -> ContentError:
                     where=f"{shown}:{number}",
                     advice="save the file as UTF-8, or read it in a function that takes its Path",
                 )
-    return _no_csv(shown, "it is not UTF-8")
+    return no_csv(shown, "it is not UTF-8")
 
 
-def _no_csv(shown: str, why: str) -> ContentError:
+def no_csv(shown: str, why: str) -> ContentError:
+    """The error for a file that is no CSV."""
     return ContentError(
         f"`{shown}` is no CSV file: {why}",
         where=shown,
@@ -242,13 +267,19 @@ def typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+MOMENTS = (
+    pa.date32(),
+    *(pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("us", "ns")),
+)
+
+
 def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    stamps = [pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("us", "ns")]
-    found = (_cast(column, kind) for kind in (pa.date32(), *stamps))
+    found = (cast_text(column, kind) for kind in MOMENTS)
     return next((each for each in found if each is not None), None)
 
 
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+def cast_text(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+    """A column of text as another type; None when a value is not of it."""
     try:
         return column.cast(kind)
     except pa.ArrowInvalid:
@@ -256,34 +287,89 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    found = _cast(column, pa.int64())
+    found = cast_text(column, pa.int64())
     if found is None:
         return None
     # Written back it must be what was read, or something was lost: `007` is an id.
     return found if pc.all(pc.equal(found.cast(pa.string()), column)).as_py() else None
 
 
-def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    found = _cast(column, pa.float64())
+class Signs(NamedTuple):
+    """What shows that numbers are floats: some are finite, and some have more than digits."""
+
+    finite: bool = False
+    more: bool = False
+
+    def with_those(self, others: Signs) -> Signs:
+        return Signs(self.finite or others.finite, self.more or others.more)
+
+    @property
+    def are_enough(self) -> bool:
+        # Nothing but `nan` and `inf` may be names; integers only, too large for int64, would lose
+        # digits.
+        return self.finite and self.more
+
+
+def signs_of_floats(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Signs] | None:
+    """A column of text as floats, and what shows that it is; None when a value is no float."""
+    found = cast_text(column, pa.float64())
     if found is None or pc.any(pc.match_substring_regex(column, _ID)).as_py():
         return None
-    if not pc.any(pc.is_finite(found)).as_py():  # nothing but `nan` and `inf`: may be names
-        return None
-    # Integers only, and too large for int64: as floats they would lose digits.
-    fractions = pc.any(pc.match_substring(column, ".")).as_py()
-    if not fractions and not pc.any(pc.match_substring_regex(column, "[eEnN]")).as_py():
-        return None
-    return found
+    finite = bool(pc.any(pc.is_finite(found)).as_py())
+    more = pc.any(pc.match_substring(column, ".")).as_py()
+    more = more or pc.any(pc.match_substring_regex(column, "[eEnN]")).as_py()
+    return found, Signs(finite, bool(more))
+
+
+def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    seen = signs_of_floats(column)
+    return seen[0] if seen is not None and seen[1].are_enough else None
 
 
 def _bools(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    found = _cast(column, pa.bool_())
+    found = cast_text(column, pa.bool_())
     if found is None or pc.min(pc.binary_length(column)).as_py() == 1:  # `0` and `1` beside words
         return None
     return found
 
 
-def _declared(column: pa.ChunkedArray, declared: str, where: str) -> pa.ChunkedArray:
+class Guess:
+    """The type of a column of text that is seen piece by piece: what `typed` says of the whole."""
+
+    def __init__(self) -> None:
+        self._seen = False
+        self._integers = self._floats = self._bools = True  # may be, as far as was seen
+        self._signs = Signs()
+        self._moments = list(MOMENTS)
+
+    def see(self, column: pa.ChunkedArray) -> None:
+        if column.null_count == len(column):
+            return
+        self._seen = True
+        self._integers = self._integers and _integers(column) is not None
+        self._bools = self._bools and _bools(column) is not None
+        self._moments = [k for k in self._moments if cast_text(column, k) is not None]
+        if self._floats:
+            seen = signs_of_floats(column)
+            self._floats = seen is not None
+            self._signs = self._signs if seen is None else self._signs.with_those(seen[1])
+
+    def kind(self) -> pa.DataType:
+        if not self._seen:
+            return pa.null()
+        if self._integers:
+            return pa.int64()
+        if self._floats and self._signs.are_enough:
+            return pa.float64()
+        if self._bools:
+            return pa.bool_()
+        return self._moments[0] if self._moments else pa.string()
+
+
+def declared_as(
+    column: pa.ChunkedArray, declared: str, where: str, before: int = 0
+) -> pa.ChunkedArray:
+    """A column of text as the type it is declared with; `before` is how many rows stand above."""
     kind = arrow_type(declared, where)
     if kind == pa.string():
         return column
@@ -291,7 +377,7 @@ def _declared(column: pa.ChunkedArray, declared: str, where: str) -> pa.ChunkedA
     try:
         return _converted(trimmed, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _unlike(trimmed, kind, declared, where) from error
+        raise _unlike(trimmed, kind, declared, where, before) from error
 
 
 def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -303,9 +389,11 @@ def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return column.cast(kind)
 
 
-def _unlike(column: pa.ChunkedArray, kind: pa.DataType, declared: str, where: str) -> ContentError:
+def _unlike(
+    column: pa.ChunkedArray, kind: pa.DataType, declared: str, where: str, before: int
+) -> ContentError:
     """Name the first value that is not of the declared type."""
-    for place, value in enumerate(column, 1):
+    for place, value in enumerate(column, before + 1):
         try:
             _converted(pa.chunked_array([[value.as_py()]], pa.string()), kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -1,7 +1,8 @@
 """The observed files of a source as one table: CSV, Parquet or JSON, one after the other.
 
-A file is read once, as a whole: what is parsed are the very bytes that have the observed digest,
-whatever happens to the file meanwhile.
+What is parsed are the very bytes that have the observed digest, whatever happens to a file
+meanwhile: it is read once, as a whole, or, if the files are large, it is copied first, and the copy
+is read batch by batch: first for its types, then for its rows.
 
 The files of a glob are one table, in the order of their paths. Its columns are those of all files,
 in the order in which they first appear; a file without one has nulls there. Types of a column that
@@ -12,29 +13,44 @@ names the file and the column. In JSON a value has the type it is written in: te
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lineal.assets.asset import Files
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import ContentError, InputsChanged, did_you_mean
 from lineal.assets.records import Observation, SourceFile
-from lineal.storage.sources import read_regular
+from lineal.disk import digest_file
+from lineal.storage.aside import Aside
+from lineal.storage.objects import Objects
+from lineal.storage.sources import open_regular, read_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lineal.storage.csv_files import Options
 
+HELD = 1 << 27  # bytes of the files of a source from which on they are not held in memory
 _SCHEME = 1  # raise it when the same bytes may give another table
 _SUFFIXES = {
     ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet",
     ".json": "json", ".jsonl": "json", ".ndjson": "json",
 }  # fmt: skip
 _OPTIONS = {"csv": ("types", "nulls", "delimiter"), "parquet": (), "json": (), "auto": ()}
+
+
+class Large(Protocol):
+    """A file that is read batch by batch."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def batches(self) -> Iterator[pa.Table]: ...
 
 
 def is_table(files: Files, observation: Observation) -> bool:
@@ -50,61 +66,129 @@ def reader_identity(files: Files) -> str:
     return f"ingest/{_SCHEME} {files.reader.format} {json.dumps(options, ensure_ascii=False)}"
 
 
-def read_files(files: Files, observation: Observation, root: str | Path) -> pa.Table:
-    """The observed files as one table.
+def read_files(
+    files: Files,
+    observation: Observation,
+    root: str | Path,
+    objects: Objects | None = None,
+    held: int = HELD,
+) -> pa.Table | Iterator[pa.Table]:
+    """The observed files as one table; large ones in pieces.
 
     Args:
         files: the declaration, with its reader.
         observation: which files, in which order.
         root: the project's folder, to which their paths are relative.
+        objects: where large files are copied to; None: they are read as a whole.
+        held: bytes from which on files are large.
 
     Raises:
         ContentError: naming the file (and line or column) that is no such table, and what to do.
         InputsChanged: a file no longer holds what was observed.
     """
-    reader = files.reader
-    options = dict(reader.options)
-    known = _OPTIONS.get(reader.format, ())
+    options = _options_of(files, observation)
+    forms = [(file, _form(files, file, observation)) for file in observation.files]
+    if objects is not None and sum(file.bytes for file in observation.files) >= held:
+        with contextlib.ExitStack() as stack:
+            aside = stack.enter_context(Aside(objects))
+            large = [
+                (file.path, _LARGE[form](_copied(file, root, aside), file.path, options))
+                for file, form in forms
+            ]
+            schema = _schema([(shown, part.schema) for shown, part in large])
+            _check_declared(options, schema, observation)
+            pieces = _streamed(large, schema, stack.pop_all())
+            next(pieces)
+            return pieces
+    parts = [
+        (file.path, _READERS[form](_observed(file, root), file.path, options))
+        for file, form in forms
+    ]
+    table = _joined(parts)
+    _check_declared(options, table.schema, observation)
+    return table
+
+
+def _options_of(files: Files, observation: Observation) -> dict[str, Any]:
+    options = dict(files.reader.options)
+    known = _OPTIONS.get(files.reader.format, ())
     for name in options:
         if name not in known:
             raise ContentError(
-                f"`{observation.source}`: the {reader.format} reader has no option `{name}`"
+                f"`{observation.source}`: the {files.reader.format} reader has no option `{name}`"
                 f"{did_you_mean(name, known)}"
             )
-    parts = []
-    for file in observation.files:
-        form = _format_of(file.path) if reader.format == "auto" else reader.format
-        if form is None:
-            raise ContentError(
-                f"`{observation.source}`: `{file.path}` does not say what kind of table it is",
-                advice="declare it: `source(…, read=csv())`, `parquet()` or `json()`",
-            )
-        data = _observed(file, root)
-        parts.append((file.path, _READERS[form](data, file.path, options)))
-    table = _joined(parts)
+    return options
+
+
+def _form(files: Files, file: SourceFile, observation: Observation) -> str:
+    form = _format_of(file.path) if files.reader.format == "auto" else files.reader.format
+    if form is None:
+        raise ContentError(
+            f"`{observation.source}`: `{file.path}` does not say what kind of table it is",
+            advice="declare it: `source(…, read=csv())`, `parquet()` or `json()`",
+        )
+    return form
+
+
+def _check_declared(options: dict[str, Any], schema: pa.Schema, observation: Observation) -> None:
     if "types" in options:
         from lineal.storage.csv_files import check_types
 
-        check_types(dict(options["types"]), table.column_names, observation.source)
-    return table
+        check_types(dict(options["types"]), schema.names, observation.source)
+
+
+def _streamed(
+    parts: Sequence[tuple[str, Large]], schema: pa.Schema, held: contextlib.ExitStack
+) -> Iterator[Any]:
+    """The files one after the other. Holds their copies until the last piece, or until it is
+    closed: its first item is nothing, asked for at once, as what never began is never closed.
+    """
+    with held:
+        yield None
+        yield schema.empty_table()
+        for shown, part in parts:
+            for batch in part.batches():
+                yield _fitted(batch, schema, shown)
+
+
+_LATER = "run again when whoever writes it is done"
 
 
 def _observed(file: SourceFile, root: str | Path) -> bytes:
     """The bytes of a file, which have the digest it was observed with."""
-    advice = "run again when whoever writes it is done"
     try:
         data = read_regular(str(Path(root) / file.path))
     except OSError as error:  # it could be read when it was observed
-        raise InputsChanged(
-            f"`{file.path}` can't be read any more: {error.strerror}",
-            where=file.path,
-            advice=advice,
-        ) from error
+        raise _unreadable(file, error) from error
     if digest_bytes(data) != file.digest:
-        raise InputsChanged(
-            f"`{file.path}` changed after the run looked at it", where=file.path, advice=advice
-        )
+        raise _changed(file)
     return data
+
+
+def _copied(file: SourceFile, root: str | Path, aside: Aside) -> Path:
+    """A copy of a file that nobody else changes, with the digest it was observed with."""
+    source = str(Path(root) / file.path)
+    try:
+        os.close(open_regular(source))
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    path = aside.copy(source)
+    if digest_file(path)[0] != file.digest:
+        raise _changed(file)
+    return path
+
+
+def _unreadable(file: SourceFile, error: OSError) -> InputsChanged:
+    return InputsChanged(
+        f"`{file.path}` can't be read any more: {error.strerror}", where=file.path, advice=_LATER
+    )
+
+
+def _changed(file: SourceFile) -> InputsChanged:
+    return InputsChanged(
+        f"`{file.path}` changed after the run looked at it", where=file.path, advice=_LATER
+    )
 
 
 def _format_of(path: str) -> str | None:
@@ -142,17 +226,61 @@ def _read_parquet(data: bytes, shown: str, options: dict[str, Any]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with _no_parquet(shown), pq.ParquetFile(pa.BufferReader(data)) as file:
+        table = file.read()
+    _check_names(table.column_names, shown)
+    return table
+
+
+@contextlib.contextmanager
+def _no_parquet(shown: str) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
-            table = file.read()
+        yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise ContentError(
             f"`{shown}` can't be read as Parquet: {error}",
             where=shown,
             advice="is it whole, and is it Parquet? Else annotate its reader as `pathlib.Path`",
         ) from error
-    _check_names(table.column_names, shown)
-    return table
+
+
+class _LargeParquet:
+    """A Parquet file that is read batch by batch."""
+
+    def __init__(self, path: Path, shown: str, options: dict[str, Any]) -> None:
+        import pyarrow.parquet as pq
+
+        self._path, self._shown = path, shown
+        with _no_parquet(shown), pq.ParquetFile(path) as file:
+            self.schema = file.schema_arrow
+        _check_names(self.schema.names, shown)
+
+    def batches(self) -> Iterator[pa.Table]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with _no_parquet(self._shown), pq.ParquetFile(self._path, pre_buffer=False) as file:
+            for batch in file.iter_batches():
+                yield pa.Table.from_batches([batch])
+
+
+class _LargeJson:
+    """A JSON file has its types only as a whole: its table is in memory."""
+
+    def __init__(self, path: Path, shown: str, options: dict[str, Any]) -> None:
+        self._table = _read_json(path.read_bytes(), shown, options)
+        self.schema: pa.Schema = self._table.schema
+
+    def batches(self) -> Iterator[pa.Table]:
+        yield self._table
+
+
+def _large_csv(path: Path, shown: str, options: dict[str, Any]) -> Large:
+    from lineal.storage.csv_stream import LargeCsv
+
+    return LargeCsv(path, shown, _csv_options(shown, options))
 
 
 def _read_json(data: bytes, shown: str, options: dict[str, Any]) -> pa.Table:
@@ -222,6 +350,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_LARGE: Mapping[str, Callable[[Path, str, dict[str, Any]], Large]] = {
+    "csv": _large_csv,
+    "parquet": _LargeParquet,
+    "json": _LargeJson,
+}
 _READERS: dict[str, Callable[[bytes, str, dict[str, Any]], Any]] = {
     "csv": _read_csv,
     "parquet": _read_parquet,
@@ -244,15 +377,22 @@ def _joined(parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
     """The tables one below the other, with the columns of all."""
     import pyarrow as pa
 
+    schema = _schema([(shown, table.schema) for shown, table in parts])
+    return pa.concat_tables([_fitted(table, schema, shown) for shown, table in parts])
+
+
+def _schema(parts: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
+    """The columns of all, under types that hold the values of each."""
+    import pyarrow as pa
+
     fields: dict[str, tuple[pa.DataType, str]] = {}  # the type so far, and the file it is from
-    for shown, table in parts:
-        for field in table.schema:
+    for shown, schema in parts:
+        for field in schema:
             kind, first = fields.get(field.name, (field.type, shown))
             fields[field.name] = (_wider(kind, field.type, field.name, first, shown), first)
     # A column in which nobody ever wrote a value: text, as it would be in a CSV file.
     kinds = {n: pa.string() if pa.types.is_null(k) else k for n, (k, _) in fields.items()}
-    schema = pa.schema(list(kinds.items()))
-    return pa.concat_tables([_fitted(table, schema, shown) for shown, table in parts])
+    return pa.schema(list(kinds.items()))
 
 
 def _fitted(table: pa.Table, schema: pa.Schema, shown: str) -> pa.Table:

@@ -219,7 +219,7 @@ class Observer:
 
     def _read(self, path: str) -> tuple[str, Identity] | None:
         """Digest a file once; None when it was another one, or was changed, by the end."""
-        descriptor = _open_regular(path)
+        descriptor = open_regular(path)
         try:
             before = self._identity(os.fstat(descriptor))
             digest, size = digest_open(descriptor)
@@ -383,11 +383,12 @@ def _nearest_folder(folder: str) -> str:
 
 def read_regular(path: str) -> bytes:
     """All bytes of a regular file; OSError for anything else."""
-    with open(_open_regular(path), "rb") as file:
+    with open(open_regular(path), "rb") as file:
         return file.read()
 
 
-def _open_regular(path: str) -> int:
+def open_regular(path: str) -> int:
+    """A descriptor of a regular file; OSError for anything else."""
     # Not blocking: what has taken the file's place meanwhile may be a pipe.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from lineal.assets.asset import Contract, Query
 from lineal.assets.errors import ContentError
+from lineal.storage.aside import Aside, read_aside
 from lineal.storage.frames import bigint_for_hugeint, canonical_value, hugeint_columns
 from lineal.storage.sandbox import quoted
-from lineal.storage.sorting import Aside, read_aside
 from lineal.storage.sql import SqlFacts
 
 _BATCH_ROWS = 1 << 16

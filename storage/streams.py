@@ -22,6 +22,7 @@ from lineal.assets.content import content_digest
 from lineal.assets.errors import ContentError
 from lineal.assets.records import Column, Content, StoredObject
 from lineal.disk import refusals
+from lineal.storage.aside import Aside
 from lineal.storage.canonical import categories_of, type_text
 from lineal.storage.content import BLOCK_ROWS, ColumnDigest
 from lineal.storage.contract import (
@@ -39,7 +40,7 @@ from lineal.storage.formats.choice import TABLE
 from lineal.storage.formats.parquet import ParquetWriter, read_pieces
 from lineal.storage.frames import canonical_value, type_name
 from lineal.storage.objects import Objects
-from lineal.storage.sorting import Aside, Sorter
+from lineal.storage.sorting import Sorter
 
 _COUNT = "\0"  # no column can be called so
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from lineal.assets.asset import Arrival, Contract, CustomFormat
@@ -14,7 +15,7 @@ from lineal.assets.digest import SCHEME, digest_bytes, digest_of
 from lineal.assets.errors import ContentError
 from lineal.assets.notebook import size_text
 from lineal.assets.ports import Canonical, Versions
-from lineal.assets.records import Content, StoredObject
+from lineal.assets.records import SLICES, Column, Content, StoredObject
 from lineal.disk import refusals
 from lineal.storage.formats import files
 from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose, is_stream
@@ -68,6 +69,18 @@ class HeldFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldSlices:
+    """A table that is published in slices, by key in order; as a whole it is all of them."""
+
+    content: Content
+    parts: tuple[tuple[str, HeldTable], ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for _, part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A version whose objects another process wrote, durably: only what is known of it."""
 
@@ -86,6 +99,7 @@ class Vault:
         customs: formats that the project registers; they come before the ones here.
         identify: the identity of what a pickle names by (module, qualified name), or None.
         memory: bytes that a run may use; None: a quarter of the machine's.
+        mapped: read tables from mapped memory: less of it is needed, less is copied.
     """
 
     def __init__(
@@ -95,26 +109,41 @@ class Vault:
         customs: Sequence[CustomFormat] = (),
         identify: Identify | None = None,
         memory: int | None = None,
+        mapped: bool = False,
     ):
         self.objects = objects
+        self._mapped = mapped
         self._memory = memory
         self._customs = tuple(customs)
         self._identify = identify
 
     # ------------------------------------------------------------------------- values in
 
-    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Canonical:
+    def canonical(
+        self, value: Any, contract: Contract, *, rows: bool, name: str, by: str | None = None
+    ) -> Canonical:
         """Bring a returned value into the form that every reader gets, and digest it.
+
+        A version as the value is handed on as it is. `by`: a column by whose values a table is
+        published in slices.
 
         Raises:
             ContentError: the value has no format, or a part of it no canonical form.
         """
+        if isinstance(value, Content):
+            return Written(value)
+        if isinstance(value, HeldTable | HeldBytes | HeldFiles | Written):
+            return value
         custom = self._custom_for(value, contract)
+        chosen = choose(value, contract.format, rows, name) if custom is None else custom.name
+        if by is not None:
+            return _held_slices(value, contract, rows, name, by, chosen)
         if custom is not None:
             return self._saved(value, custom, name)
-        chosen = choose(value, contract.format, rows, name)
         if chosen == TABLE and not rows and is_stream(value):
             return self._streamed(value, contract, name)
+        if chosen != TABLE and isinstance(value, GeneratorType):
+            value = list(value)
         if chosen == TABLE:
             return _held_table(value, contract, rows, name)
         if chosen != BYTES:
@@ -132,6 +161,9 @@ class Vault:
             return replace(canonical.content, objects=(stored,))
         if isinstance(canonical, HeldFiles):
             return replace(canonical.content, objects=canonical.staged)
+        if isinstance(canonical, HeldSlices):
+            objects = [self._write_table(part.table) for _, part in canonical.parts]
+            return replace(canonical.content, objects=tuple(objects))
         if isinstance(canonical, Written):
             return canonical.content
         raise TypeError(f"a {type(canonical).__name__} is not from this vault")
@@ -227,6 +259,8 @@ class Vault:
         if arrival in ("path", "paths"):
             stored = content if isinstance(content, Content) else self.write(content)
             return self._paths(stored, arrival)
+        if known.format == SLICES:
+            return self._load_several(self._parts(content, known), arrival, columns)
         if known.format == TABLE:
             return self._load_table(content, arrival, columns)
         if columns is not None:
@@ -235,6 +269,13 @@ class Vault:
             return _as_rows(self._value(content, known), known, arrival)
         value = self._value(content, known)
         return _as_array(value, known) if arrival == "array" else value
+
+    def _parts(self, content: Content | Canonical, known: Content) -> list[Content | Canonical]:
+        """The slices of a table, each as a table."""
+        if isinstance(content, HeldSlices):
+            return [part for _, part in content.parts]
+        whole = replace(known, format=TABLE)
+        return [replace(whole, objects=(stored,)) for stored in self._stored(content)]
 
     def _load_several(
         self,
@@ -272,7 +313,8 @@ class Vault:
         path = self.objects.intact(stored)
         if arrival == "batches":
             return batches_of(read_pieces(path, columns))
-        return hand_over(read_parquet(path, columns), arrival, columns)
+        table = read_parquet(path, columns, memory_map=self._mapped)
+        return hand_over(table, arrival, columns)
 
     def _value(self, content: Content | Canonical, known: Content) -> Any:
         if known.format == files.FOLDER:
@@ -321,10 +363,35 @@ def _held_table(value: Any, contract: Contract, rows: bool, name: str) -> HeldTa
     from lineal.storage.content import canonical_table, column_digests
 
     table = canonical_table(value, contract, rows=rows, name=name)
-    columns = column_digests(table)
+    return _of_table(table, column_digests(table), TABLE)
+
+
+def _held_slices(
+    value: Any, contract: Contract, rows: bool, name: str, by: str, chosen: str
+) -> HeldSlices:
+    from lineal.storage.content import column_digests
+    from lineal.storage.slices import split, together
+
+    if chosen != TABLE or is_stream(value):
+        raise ContentError(
+            f"`{name}` is published by its column `{by}`, and it is no table in memory",
+            advice="return a table; batches are published as a whole",
+        )
+    parts = []
+    for key, table in split(_held_table(value, contract, rows, name).table, by, name):
+        parts.append((key, _of_table(table, column_digests(table), TABLE)))
+    if not parts:
+        raise ContentError(f"`{name}` is published by its column `{by}`, and it has no rows")
+    whole = together([part.table for _, part in parts], [key for key, _ in parts])
+    summed = _of_table(whole, column_digests(whole), SLICES).content
+    told = f"{summed.summary} in {len(parts)} slice{'s' if len(parts) > 1 else ''}"
+    return HeldSlices(replace(summed, summary=told), tuple(parts))
+
+
+def _of_table(table: pa.Table, columns: tuple[Column, ...], form: str) -> HeldTable:
     content = Content(
         content_digest(table.num_rows, columns),
-        TABLE,
+        form,
         rows=table.num_rows,
         columns=columns,
         summary=f"{table.num_rows:,} rows × {len(columns)}",

@@ -83,7 +83,13 @@ class MemoryVault(Vault):
     objects: dict[str, Any] = field(default_factory=dict)
     unsynced: set[str] = field(default_factory=set)
 
-    def canonical(self, value: Any, contract: Contract, *, rows: bool, name: str) -> Held:
+    def canonical(
+        self, value: Any, contract: Contract, *, rows: bool, name: str, by: str | None = None
+    ) -> Held:
+        if isinstance(value, Held):
+            return value
+        if isinstance(value, Content):
+            return Held(self.load(value, "auto"), value)
         if not isinstance(value, dict):
             return Held(copy.deepcopy(value), Content(digest_of(value), "json"))
         columns = tuple(Column(n, "int", digest_of(v)) for n, v in value.items())
@@ -310,7 +316,7 @@ class PlainCalls(UserCode):
 class NoLocks(Locks):
     """Nobody else is there."""
 
-    def take(self, step: str, *, wait: bool) -> Callable[[], None]:
+    def take(self, step: str) -> Callable[[], None]:
         return lambda: None
 
 

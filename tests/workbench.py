@@ -86,6 +86,7 @@ class Workbench:
         self.digests: dict[str, str] = {}  # of project files, by path
         self.strict = False
         self.stopping = False
+        self.pause = 0.0  # before a step is tried again
         self.pools: dict[str, int] = {}
 
     @property
@@ -147,7 +148,7 @@ class Workbench:
             paths=lambda seen: [f.path for f in seen.files],
             log=str,
             file_digest=self.digests.get,
-            pause=lambda retry, error, number: 0.0,
+            pause=lambda retry, error, number: self.pause,
             stopping=lambda: self.stopping,
             pools=self.pools,
             strict=self.strict,

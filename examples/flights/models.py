@@ -45,6 +45,10 @@ def chance(model, examples: pd.DataFrame) -> np.ndarray:
         return model.predict_proba(examples[FEATURES])[:, 1]
 
 
+def auc(model, examples: pd.DataFrame) -> float:
+    return roc_auc_score(examples["late"], chance(model, examples))
+
+
 def score(name: str, late: pd.Series, chances: pd.Series) -> dict[str, str | float]:
     """One row of the table of scores."""
     riskiest = late[chances >= chances.quantile(0.9)]

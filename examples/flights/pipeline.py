@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-from features import CATEGORIES, add_age, add_calendar, add_label, minutes
+from features import CATEGORIES, NEW_YORK, add_age, add_calendar, add_label, minutes
 from matplotlib.figure import Figure
-from models import FEATURES, boosted, chance, fit, logistic, score
+from models import FEATURES, auc, boosted, chance, fit, logistic, score
 from sklearn.metrics import roc_curve
 
-from lineal import Result, asset, check, checks, columns, source, sql_assets
+from lineal import Result, asset, best_of, check, checks, columns, grid, source, sql_assets
 
 # Ingest. Sources are watched by content; a CSV is a table, unless its readers take a Path.
-source("raw/flights_zip", "data/flights.csv.zip")
+source("raw/flights", "data/flights-{month}.csv")  # a partition a month
 source("raw/weather", "data/weather.csv")
 source("raw/planes", "data/planes.csv")
 source("raw/airports", "data/airports.csv")
@@ -23,6 +23,7 @@ FLIGHT = ("time_hour", "carrier", "flight")  # local dates won't do: a number ca
 
 # Validate. A version that fails a check never becomes current: nothing downstream sees it.
 @asset(
+    partitions="raw/flights",
     primary_key=FLIGHT,
     checks=[
         checks.not_null("origin", "dest", "sched_dep_time"),
@@ -30,9 +31,9 @@ FLIGHT = ("time_hour", "carrier", "flight")  # local dates won't do: a number ca
         checks.references("carrier", "raw/airlines"),
     ],
 )
-def flights(raw_flights_zip: Path) -> pd.DataFrame:
-    """Every flight that should have left New York City in 2013."""
-    return pd.read_csv(raw_flights_zip, parse_dates=["time_hour"])
+def flights(raw_flights: Path) -> pd.DataFrame:
+    """Every flight that should have left New York City in a month of 2013."""
+    return pd.read_csv(raw_flights, parse_dates=["time_hour"])
 
 
 Clock = Annotated[pd.DataFrame, columns(*FLIGHT, "dep_time", "sched_dep_time", "dep_delay")]
@@ -59,32 +60,36 @@ def weather(raw_weather: Hours) -> pd.DataFrame:
     return raw_weather.assign(wind_speed=wind.where(wind < 150))
 
 
-# Transform. Each file of sql/ is an asset, named as the file.
+# Transform, month by month. Each file of sql/ is an asset, named as the file.
 sql_assets("sql")
 
 
-@asset(primary_key=FLIGHT, checks=[checks.between("age", 0, 60)])
+@asset(partitions=flights, primary_key=FLIGHT, checks=[checks.between("age", 0, 60)])
 def features(trips: pd.DataFrame) -> pd.DataFrame:
     """What is known of a flight an hour before it leaves, and whether it came late."""
     return add_label(add_age(add_calendar(trips))).astype(dict.fromkeys(CATEGORIES, "category"))
 
 
-@asset(outputs=["train", "test"])
-def split(features: pd.DataFrame, test_from: str = "2013-10-01"):
-    """January to September to learn from; October to December to be judged by."""
-    later = features["time_hour"] >= pd.Timestamp(test_from, tz="America/New_York")
-    return features[~later], features[later]
+@asset(outputs=["train", "validation", "test"])
+def split(features: pd.DataFrame, choose_from: str = "2013-09-01", test_from: str = "2013-10-01"):
+    """All months: to learn from, one to choose a model by, and the last three to judge it by."""
+    hour = features["time_hour"].dt.tz_convert(NEW_YORK)
+    learnt, judged = hour < choose_from, hour >= test_from
+    return features[learnt], features[~learnt & ~judged], features[judged]
 
 
 # Train.
 Examples = Annotated[pd.DataFrame, columns(*FEATURES, "late")]
 
 
-@asset
-def delay_model(train: Examples, learning_rate: float = 0.1, leaves: int = 15):
+@asset(partitions=grid(leaves=[7, 15, 31]))  # each fills the parameter of that name
+def candidate(train: Examples, validation: Examples, *, leaves: int, learning_rate: float = 0.1):
     """Boosted trees."""
     model = fit(boosted(learning_rate, leaves), train)
-    return Result(model, metrics={"train_rows": len(train)})
+    return Result(model, metrics={"auc": auc(model, validation), "train_rows": len(train)})
+
+
+best_of(candidate, metric="auc", name="delay_model")
 
 
 @asset

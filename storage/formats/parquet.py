@@ -116,13 +116,15 @@ class ParquetWriter:
         self._file.write_table(stored.combine_chunks(), row_group_size=_GROUP_ROWS)
 
 
-def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(
+    path: str | Path, columns: Sequence[str] | None = None, *, memory_map: bool = False
+) -> pa.Table:
     """The canonical table of a file that `write_parquet` wrote, or these of its columns in order.
 
     Raises:
         KeyError: for a column that is not there; `hand_over` says it better.
     """
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, memory_map=memory_map) as file:
         metadata = file.schema_arrow.metadata or {}
         table = file.read(columns=None if columns is None else list(columns))
     return _canonical(table, metadata, columns)

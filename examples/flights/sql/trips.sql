@@ -1,6 +1,7 @@
 /* lineal
 description = "Flights that arrived, with what was known an hour before they should have left."
 primary_key = ["time_hour", "carrier", "flight"]
+partitions = "flights"
 */
 with scheduled as (
     select origin, time_hour, count(*) as busy -- cancelled ones too: nobody knows yet

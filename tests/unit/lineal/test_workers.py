@@ -8,20 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lineal.assets.errors import InputsChanged, StepTimeout, UserCodeError, WorkerDied
+from lineal.assets.errors import InputsChanged, StepTimeout, UsageError, UserCodeError, WorkerDied
 from lineal.assets.names import Step
 from lineal.assets.perform import Done, Task
-from lineal.assets.plan import plan
-from lineal.assets.run import Announcer, Run
 from lineal.project import Project
-from lineal.running import Hearers, Runner
 from lineal.snapshot import Snapshot
 from lineal.storage.objects import Objects
 from lineal.storage.vault import Vault
@@ -195,6 +191,15 @@ def test_an_idle_worker_that_is_killed_is_replaced(seen: Snapshot, workers: Proc
     assert value(seen, done(workers, task(seen, "process"))["process"])[0] != pid
 
 
+def test_what_a_worker_did_not_begin_goes_to_another(seen: Snapshot, workers: Processes) -> None:
+    pid = value(seen, done(workers, task(seen, "process"))["process"])[0]
+    os.kill(pid, signal.SIGSTOP)
+    workers.submit(task(seen, "process"))
+    os.kill(pid, signal.SIGKILL)
+    ((_, found),) = workers.wait(60)
+    assert value(seen, found)[0] != pid
+
+
 def test_a_wait_ends_when_it_is_woken(workers: Processes) -> None:
     workers.wake()
     assert workers.wait(60) == ()
@@ -235,23 +240,6 @@ def test_a_step_writes_its_own_log(seen: Snapshot, workers: Processes) -> None:
 # ------------------------------------------------------------------------------- the project
 
 
-class InProcesses(Runner):
-    def surroundings(self, seen: Snapshot, *rest: Any) -> Any:
-        workers = self.workers = Processes(seen, 2)
-        return replace(super().surroundings(seen, *rest), executor=lambda _: workers)
-
-
-def materialize(made: Project) -> Run:
-    def planned_now(seen: Snapshot) -> Any:
-        facts = seen.facts(seen.graph.order)
-        return plan(seen.graph, facts, seen.graph.order), facts
-
-    runner = InProcesses(made.root, made.journal, made.look, lambda: "0")
-    run = runner.carry_out(planned_now, Hearers(Announcer(), lambda _: None))
-    with closing(runner.workers):
-        return run
-
-
 NAMES = [*(f"number_{n}" for n in range(1, 9)), "product", "sums"]
 
 
@@ -266,13 +254,13 @@ def test_two_workers_make_what_one_process_makes_and_load_the_project_once_each(
     inline, parallel = project(tmp_path / "inline", text), project(tmp_path / "parallel", text)
     assert inline.materialize().outcome == "done"
     capfd.readouterr()
-    assert materialize(parallel).outcome == "done"
+    assert parallel.materialize(jobs=2).outcome == "done"
     assert capfd.readouterr().out == "loading\n"  # in this process
     assert contents(parallel) == contents(inline)
     pids = (parallel.root / "pids").read_text().split()
     assert pids.count(str(os.getpid())) == 1
     assert len(pids) == len(set(pids)) == 3
-    again = materialize(parallel)
+    again = parallel.materialize(jobs=2)
     assert again.id is None  # nothing to do
 
 
@@ -292,6 +280,7 @@ import os
 from lineal import asset, sql_asset
 
 sql_asset("one", path="one.sql")
+sql_asset("other", f"select {os.getpid()} as n")
 SEED = os.getpid()
 
 @asset
@@ -310,13 +299,61 @@ def test_sql_that_changed_since_the_plan_is_not_run(tmp_path: Path) -> None:
         assert error.where == "one.sql"
 
 
-def test_a_constant_that_is_another_in_a_worker_is_named(tmp_path: Path) -> None:
+def test_what_is_computed_to_something_else_in_a_worker_is_named(tmp_path: Path) -> None:
     made = project(tmp_path / "p", SQL_PIPELINE)
     (made.root / "one.sql").write_text("select 1 as n")
     with made.look() as seen, Processes(seen, 1) as workers:
         error = done(workers, task(seen, "seeded"))["seeded"].error
         assert isinstance(error, InputsChanged)
         assert "`pipeline.SEED` is another" in error.message
+        error = done(workers, task(seen, "other"))["other"].error
+        assert isinstance(error, InputsChanged)
+        assert "`other` is declared otherwise in a worker" in error.message
+
+
+RESOURCES = """
+from pathlib import Path
+from lineal import asset, resource
+
+@resource
+def tool():
+    with open(Path(__file__).parent / "tool", "a") as file:
+        file.write("opened ")
+        yield "a tool"
+        file.write("closed")
+        raise ValueError("it broke")
+
+@resource
+def other():
+    yield "another"
+
+@asset
+def first(tool, other):
+    return f"first with {tool}, {other}"
+
+@asset
+def second(tool):
+    return f"second with {tool}"
+"""
+
+
+def test_a_worker_opens_a_resource_once_and_closes_it_at_the_end(tmp_path: Path) -> None:
+    made = project(tmp_path / "p", RESOURCES)
+    with made.look() as seen:
+        given: dict[str, Any] = {"tool": {}, "other": {}}
+        tasks = [replace(task(seen, name), resources=given) for name in ("first", "second")]
+        workers = Processes(seen, 1, {"other": "a stand-in"})
+        found = [done(workers, each)[each.step.asset] for each in tasks]
+        assert value(seen, found[0]) == "first with a tool, a stand-in"
+        assert value(seen, found[1]) == "second with a tool"
+        (told,) = workers.close()
+        assert told.startswith("closing the resource `tool`: it raised ValueError: it broke")
+    assert (made.root / "tool").read_text() == "opened closed"
+
+
+def test_what_stands_in_for_a_resource_must_be_picklable(seen: Snapshot) -> None:
+    with pytest.raises(UsageError, match="what stands in for the resource `tool` can't be sent"):
+        Processes(seen, 1, {"tool": lambda: 1})
 
 
 # ------------------------------------------------------------------------------- the end

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from lineal.assets.asset import Files, Reader
 from lineal.assets.declare import csv, json, parquet
-from lineal.assets.errors import ContentError
+from lineal.assets.errors import ContentError, InputsChanged
 from lineal.assets.records import Observation
+from lineal.storage.csv_files import Guess, typed
 from lineal.storage.ingest import is_table, read_files, reader_identity
+from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 
 
@@ -23,8 +26,30 @@ def declared(root: Path, pattern: str, reader: Reader) -> tuple[Files, Observati
 
 
 def read(root: Path, pattern: str, reader: Reader | None = None) -> pa.Table:
+    """The table, or the error, which is that of large files too."""
     files, observation = declared(root, pattern, reader or Reader("auto"))
-    return read_files(files, observation, root)
+    try:
+        table = read_files(files, observation, root)
+    except (ContentError, InputsChanged) as error:
+        with pytest.raises(type(error)) as large:
+            in_pieces(files, observation, root)
+        assert (large.value.message, large.value.where) == (error.message, error.where)
+        raise
+    assert isinstance(table, pa.Table)
+    pieces = in_pieces(files, observation, root)
+    assert str(pieces.schema.types) == str(table.schema.types)
+    assert pieces.to_pydict().__repr__() == table.to_pydict().__repr__()  # NaN is not itself
+    return table
+
+
+def in_pieces(files: Files, observation: Observation, root: Path) -> pa.Table:
+    """The table as it is read when its files are large."""
+    objects = Objects(root / ".lineal")
+    pieces = read_files(files, observation, root, objects, held=0)
+    assert not isinstance(pieces, pa.Table)
+    table = pa.concat_tables(list(pieces))
+    assert not list((root / ".lineal" / "tmp").iterdir())
+    return table
 
 
 def read_text(root: Path, text: str | bytes, reader: Reader | None = None) -> pa.Table:
@@ -358,3 +383,62 @@ def test_files_that_dont_say_what_they_are_are_not_read(tmp_path: Path) -> None:
     with pytest.raises(ContentError, match=r"x\.dat"):
         read(tmp_path, "x.dat")
     assert read(tmp_path, "x.dat", csv()).to_pylist() == [{"a": 1}]
+
+
+# ------------------------------------------------------------------------------- large files
+
+WORDS = [
+    "1", "-20", "0", "007", "1.5", "1e3", "nan", "inf", "true", "False", "2026-01-05",
+    "2026-01-05 01:02:03", "2026-01-05T01:02:03.123456789", "2026-01-05T01:02:03Z",
+    "99999999999999999999", "x", "", "+1",
+]  # fmt: skip
+
+
+def test_a_type_guessed_piece_by_piece_is_that_of_the_whole() -> None:
+    dice = random.Random(7)
+    kinds = set()
+    for _ in range(600):
+        pool = dice.sample(WORDS, dice.randint(1, 3))
+        values = [dice.choice([*pool, None]) for _ in range(dice.randint(0, 8))]
+        column = pa.chunked_array([pa.array(values, pa.string())])
+        guess = Guess()
+        for at in range(0, len(values), 2):
+            guess.see(column.slice(at, 2))
+        kinds.add(guess.kind())
+        assert guess.kind() == typed(column).type, values
+    assert len(kinds) == 9
+
+
+def test_a_large_file_has_the_types_of_all_its_blocks(tmp_path: Path) -> None:
+    lines = [f"{n},{n},,{n / 2},{n:>150}" for n in range(60_000)]
+    lines[-1] = "7,seven,2026-01-05,1,'"
+    (tmp_path / "x.csv").write_text("\n".join(["a,b,c,d,e", *lines]))
+    assert (tmp_path / "x.csv").stat().st_size > 2 * (1 << 22)
+    files, observation = declared(tmp_path, "x.csv", Reader("auto"))
+    table = read_files(files, observation, tmp_path)
+    assert isinstance(table, pa.Table)
+    assert list(map(str, table.schema.types)) == [
+        "int64", "string", "date32[day]", "double", "string",
+    ]  # fmt: skip
+    assert in_pieces(files, observation, tmp_path).equals(table)
+
+
+def test_a_value_that_breaks_a_declared_type_is_named_with_its_row_in_a_large_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n" + f"1,{0:>150}\n" * 30_000 + "no,x\n")
+    files, observation = declared(tmp_path, "x.csv", csv(types={"a": "BIGINT"}))
+    with pytest.raises(ContentError, match="'no' in row 30001 is no BIGINT"):
+        in_pieces(files, observation, tmp_path)
+
+
+def test_a_large_file_that_changed_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    files, observation = declared(tmp_path, "x.csv", Reader("auto"))
+    (tmp_path / "x.csv").write_text("a\n2\n")
+    with pytest.raises(InputsChanged, match="changed after the run looked"):
+        in_pieces(files, observation, tmp_path)
+    (tmp_path / "x.csv").unlink()
+    with pytest.raises(InputsChanged, match="can't be read any more"):
+        in_pieces(files, observation, tmp_path)
+    assert not list((tmp_path / ".lineal" / "tmp").iterdir())

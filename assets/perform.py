@@ -304,6 +304,12 @@ def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
         return [path for known in handed.versions for path in _files(task, known, workshop)]
     if not handed.many:
         return _one_version(task, given, handed.versions[0], workshop)
+    if given.arrival == "result":
+        raise StepError(
+            f"`{given.parameter}` is one Result, and {len(handed.versions):,} partitions are read",
+            where=str(task.asset.where),
+            advice=f"annotate it {given.parameter}: dict[str, Result]",
+        )
     return workshop.vault.load(versions_of(task, handed), given.arrival, given.columns)
 
 

@@ -200,7 +200,7 @@ def inputs(
             if was != one:
                 found.extend(_one_input(was, one, known, past, facts))
         order = [_place(u) for u in past.inputs]
-        if not partial and not found and order != [_place(u) for u in used]:
+        if not (partial or found or old) and order != [_place(u) for u in used]:
             found.append(Reason("input_changed", "the order of inputs"))
         if not partial:
             found.extend(Reason("input_changed", _named(u), "", "", "gone") for u in old.values())

@@ -237,7 +237,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lineal import Result, asset, best_of, grid
+from lineal import Result, asset, best_of, check, grid
 
 
 @asset
@@ -258,6 +258,12 @@ best_of("candidate", metric="loss", direction="min", name="leanest")
 @asset
 def use(best_candidate: pd.DataFrame) -> float:
     return float(best_candidate["x"].sum())
+
+
+@check("best_candidate")
+def none_is_better(best_candidate, candidate: dict[str, Result]) -> bool:
+    best = max(candidate.values(), key=lambda each: each.metrics["auc"])
+    return best.value.equals(best_candidate)
 
 
 @asset
@@ -307,9 +313,48 @@ def test_a_grid_is_made_point_by_point_and_its_best_is_one_of_them(empty: Workpl
     assert "order" not in run.out
 
 
+def test_the_best_is_handed_on_without_being_opened(empty: Workplace) -> None:
+    empty.write(
+        "pipeline.py",
+        """
+        from lineal import Result, asset, best_of, register, static
+
+
+        class Sealed:
+            pass
+
+
+        def load(path):
+            raise AssertionError("it was opened")
+
+
+        register(Sealed, "seal", lambda sealed, path: path.write_bytes(b"sealed"), load)
+
+
+        @asset(partitions=static(["a", "b"]))
+        def sealed(partition):
+            return Result(Sealed(), {"size": 1 + (partition == "b")})
+
+
+        @asset
+        def mine(sealed: dict[str, Result]):
+            return sealed["a"]
+
+
+        best_of(sealed, metric="size")
+        """,
+    )
+    for words in (), ("--force", "best_sealed", "--force", "mine", "--jobs", "2"):
+        assert {("best_sealed", None), ("mine", None)} <= units(empty.make(*words))
+        found = contents(empty)
+        assert found["best_sealed", None] == found["sealed", "b"]
+        assert found["mine", None] == found["sealed", "a"]
+
+
 def test_another_metric_or_direction_is_another_choice(empty: Workplace) -> None:
     empty.write("pipeline.py", GRID)
     empty.make("best_candidate")
+    empty.edit("pipeline.py", 'each.metrics["auc"])', 'each.metrics["loss"])')
     empty.edit("pipeline.py", 'metric="auc")', 'metric="loss")')
     assert "metric" in empty.lineal("plan", "best_candidate").out
     assert units(empty.make("best_candidate", "--jobs", "2")) == {("best_candidate", None)}

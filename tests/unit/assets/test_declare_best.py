@@ -42,7 +42,7 @@ def test_it_takes_its_name_from_the_candidate_and_says_what_it_is() -> None:
     ],
 )
 def test_what_cannot_be_declared_is_told_with_its_place(options: Any, told: str) -> None:
-    with pytest.raises(DefinitionError, match="best_of|=` is|name") as caught:
+    with pytest.raises(DefinitionError) as caught:
         lineal.best_of("candidate", **options)
     assert told in str(caught.value)
     assert "test_declare_best.py" in str(caught.value.where)

@@ -32,7 +32,8 @@ from lineal.assets.verdicts import (
     Stale,
 )
 
-MANY = frozenset({"all", "each"})  # arrivals of the slices of several partitions
+# Arrivals that give the same value whenever they give one: nothing is recomputed for them.
+_AS_IT_IS = frozenset({"auto", "pandas", "object"})
 KnownSteps = Mapping[Step, Known]
 
 
@@ -111,7 +112,7 @@ def _one_input(
     if waits:  # which slices there are is known only once it is made
         return [], waits
     read = facts.slices.read(reader, key, given)
-    arrival = ("each" if given.each else "all") if read.many else None
+    arrival = arrival_of(given, many=read.many)
     way = given.alone if read.many else given
     used: list[Used] = []
     for each in read.keys:
@@ -126,33 +127,43 @@ def _one_input(
     return used, waits
 
 
-def one_used(given: Input, version: Known, arrival: str | None = None) -> Used | None:
-    """What one reader reads of one version; None while its table is not known yet.
+def arrival_of(given: Input, *, many: bool) -> str:
+    """How an input arrives, as its reader's fingerprint holds it; `all` or `each` of partitions."""
+    way = given.each_arrival if many and given.each else given.arrival
+    said = "" if way in _AS_IT_IS else way
+    if many:
+        return " ".join(filter(None, ("each" if given.each else "all", said)))
+    return said or "auto"
 
-    `arrival`: of the slices of several partitions.
-    """
+
+def is_many(arrival: str) -> bool:
+    """Does it tell of the slices of several partitions?"""
+    return arrival.split(" ")[0] in ("all", "each")
+
+
+def one_used(given: Input, version: Known, arrival: str) -> Used | None:
+    """What one reader reads of one version, arriving so; None while its table is not known yet."""
     place = (given.parameter, version.asset, version.partition)
     if given.arrival in ("path", "paths") and version.observation is not None:
         if version.moved:  # left out of the run: the files at hand have no version
             return None
         seen = version.observation.digest
         origin = (seen, version.materialization)
-        return Used(*place, "files", seen, *origin, arrival=arrival or given.arrival)
+        return Used(*place, "files", seen, *origin, arrival=arrival)
     content = version.content
     if content is None:
         return None
     origin = (content.digest, version.materialization)
-    told = arrival or "auto"
     if given.arrival == "result":
         digest = digest_of(("result", content.digest, version.metrics))
-        return Used(*place, "result", digest, *origin, arrival=told)
+        return Used(*place, "result", digest, *origin, arrival=arrival)
     if given.columns is not None:
         by_name = {c.name: c for c in content.columns}
         # A missing column has a digest of its own, so that the step is stale, runs, and says so.
         read = [by_name.get(n, Column(n, "missing", "")) for n in given.columns]
         digest = used_digest(content.rows or 0, read)
-        return Used(*place, "columns", digest, *origin, given.columns, told)
-    return Used(*place, "all", content.digest, *origin, arrival=told)
+        return Used(*place, "columns", digest, *origin, given.columns, arrival)
+    return Used(*place, "all", content.digest, *origin, arrival=arrival)
 
 
 def handed(reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts) -> Handed:
@@ -173,12 +184,23 @@ def fingerprints(
             recipe or facts.recipes[asset.name].digest,
             facts.environments[asset.name].digest,
             sorted(parameters_of(asset, facts, step.partition).items()),
-            step.partition,
+            _partition(asset, step.partition),
             _reads(used),
             contract_digest(asset, kind_of(graph, asset)),
         )
     )
     return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
+
+
+def _partition(asset: Asset, key: str | None) -> object:
+    """The partition as far as code can tell: its times too, where it is handed them."""
+    definition = asset.partitions
+    if key is None or definition is None or definition.period is None:
+        return key
+    if asset.kind != "sql" and not asset.takes_partition:
+        return key
+    told = definition.partition(key)
+    return key, told.start.isoformat(), told.end.isoformat()
 
 
 def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
@@ -187,7 +209,7 @@ def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
     Of several partitions, which one it is counts too.
     """
     return [
-        (u.parameter, u.mode, u.arrival, u.digest, *((u.partition,) if u.arrival in MANY else ()))
+        (u.parameter, u.mode, u.arrival, u.digest, *((u.partition,) if is_many(u.arrival) else ()))
         for u in used
     ]
 
@@ -399,7 +421,7 @@ def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCh
     for given, others in zip(bound.check.inputs, bound.used, strict=True):
         if given.asset == output:
             judged = True
-            own = one_used(given, itself)
+            own = one_used(given, itself, arrival_of(given, many=False))
             used.extend(() if own is None else (own,))
         else:
             used.extend(others)

@@ -48,6 +48,7 @@ from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
 _TICK = 0.2  # seconds between two looks at what runs
+_POLL = 0.05  # seconds between two looks at a step that another process makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class _Attempt:
     started: float  # UTC seconds, of this attempt
     began: float  # by the performance counter, likewise
     failed: tuple[Attempt, ...] = ()  # those before it
+    error: LinealError | None = None  # of the last of them
 
 
 class _Loop:
@@ -150,6 +152,7 @@ class _Loop:
         self.decisions = dict(plan.decisions)  # those of the plan, and of steps found since
         self.reads: dict[Step, tuple[Step, ...]] = {}
         self.expecting: dict[Step, tuple[Step, ...]] = {}  # whose values it will read
+        self.retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     @property
     def facts(self) -> Facts:
@@ -172,8 +175,11 @@ class _Loop:
                     self._carry_out()
                     if not self.worklist.left:
                         outcome = "failed" if _bad(ledger.reports) else "done"
-                except KeyboardInterrupt:
-                    self.executor.give_up()
+                except BaseException as error:
+                    self.executor.give_up()  # before others may take its steps
+                    if not isinstance(error, KeyboardInterrupt):
+                        raise
+                self._end_the_rested()
                 if outcome == "cancelled":
                     told = {(r.maker, r.step.partition) for r in ledger.reports}
                     ledger.cancel(s for s in self.selected if s not in told)
@@ -181,7 +187,8 @@ class _Loop:
         finally:
             for step in list(self.taken):
                 self._let_go(step)
-        run = Run(run_id, outcome, tuple(self._ordered()), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, self.retired)
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -211,8 +218,8 @@ class _Loop:
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""
         if self.plan.retired:
-            gone = [fact._replace(run=self.run_id) for fact in self.plan.retired]
-            self.ledger.retire(gone)
+            self.retired = tuple(f._replace(run=self.run_id) for f in self.plan.retired)
+            self.ledger.retire(self.retired)
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:
@@ -269,10 +276,9 @@ class _Loop:
 
     def _pause(self) -> float | None:
         """How long to wait for what runs: until one that rests is due, or there is news to tell."""
-        due = [until for until, _ in self.resting.values()]
-        if not due:
-            return _TICK
-        return max(0.0, min(_TICK, min(due) - time.perf_counter()))
+        now = time.perf_counter()
+        due = [until - now for until, _ in self.resting.values() if until > now]
+        return min(_TICK, *due) if due else _TICK  # one that is due waits for room
 
     def _wake_rested(self) -> None:
         now = time.perf_counter()
@@ -281,6 +287,15 @@ class _Loop:
             if until <= now and not full and not self.around.stopping() and self._fits(step):
                 del self.resting[step]
                 self._attempt(step, attempt.decision, attempt.failed)
+
+    def _end_the_rested(self) -> None:
+        """The run ends before these are tried again: what became of their attempts is told."""
+        for step, (_, attempt) in self.resting.items():
+            *before, last = attempt.failed
+            if attempt.error is not None:
+                told = (last.started_at, last.seconds, before)
+                self.ledger.fail(step, attempt.decision, attempt.error, *told)
+        self.resting.clear()
 
     # --------------------------------------------------------------------------------- one step
 
@@ -327,15 +342,23 @@ class _Loop:
         """Hold a step against other processes; one that is held is waited for at the end."""
         if step in self.taken:  # done before in this run: until that is durable
             self.scribe.finish()
-        let_go = self.around.locks.take(str(step), wait=False)
-        if let_go is None and self.worklist.patient and not self.running:
-            self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
-            self.around.announcer.waiting(self.graph.assets[step.asset])
-            let_go = self.around.locks.take(str(step), wait=True)
+        let_go = self.around.locks.take(str(step))
+        if let_go is None and self.worklist.patient and not self.running and not self.resting:
+            let_go = self._wait_for(step)
         if let_go is None:
             return False
         self.taken[step] = let_go
         return True
+
+    def _wait_for(self, step: Step) -> Callable[[], None] | None:
+        """Until another process lets go of a step; None if the run is asked to end before."""
+        self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
+        self.around.announcer.waiting(self.graph.assets[step.asset])
+        let_go = None
+        while let_go is None and not self.around.stopping():
+            self.executor.wait(_POLL)
+            let_go = self.around.locks.take(str(step))
+        return let_go
 
     def _let_go(self, step: Step) -> None:
         self.taken.pop(step, _nothing)()
@@ -374,11 +397,13 @@ class _Loop:
         """A task is done: record what it gave, try it again, or say that it failed."""
         attempt = self.running.pop(step)
         self._occupy(step, -1)
+        self.around.announcer.ended(step)
         if step in self.void:
             self.void.discard(step)
             self._let_go(step)
             self._done(step)
-            self._again({step})
+            if step in self.decisions:  # else it is a partition that is no more
+                self._again({step})
             return
         error = self._error_of(step, attempt, done)
         if error is not None:
@@ -418,7 +443,7 @@ class _Loop:
             return False
         seconds = time.perf_counter() - attempt.began
         told = Attempt(number, attempt.started, seconds, error_facts(error))
-        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told))
+        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told), error)
         self.resting[step] = (time.perf_counter() + pause, again)
         self.around.announcer.retrying(step, error, number + 1, retry.times + 1, pause)
         return True
@@ -508,6 +533,7 @@ class _Loop:
         self.void |= under_way
         for step in steps & self.resting.keys():
             del self.resting[step]
+            self._let_go(step)
         self._expect(steps - self.worklist.left)
         self.worklist.again(steps - under_way)
         self.undecided |= steps
@@ -559,6 +585,7 @@ class _Loop:
                     told = (DEFAULT_ENVIRONMENT, *output, current.id, why, self.run_id)
                     found.append(Retirement(*told))
         if found:
+            self.retired += tuple(found)
             self.ledger.retire(found)
 
     # ------------------------------------------------------------------------------------- tasks

@@ -49,6 +49,7 @@ class Plan:
     @property
     def _title(self) -> str:
         counts = {v: len(self.named(v)) for v in ("stale", "pending", "fresh")}
+        counts["retired"] = len(self.retired)
         return "Plan: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
 
     @property
@@ -127,16 +128,22 @@ def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retir
         for output in asset.outputs:
             for key, brief in facts.past.partitions(output).items():
                 if key not in keys and not sliced:
-                    why = "it is no longer partitioned so" if key is None else _gone(asset)
+                    why = "it is no longer partitioned so" if key is None else _gone(asset, key, facts)
                     yield Retirement(
                         DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
                     )
 
 
-def _gone(asset: Asset) -> str:
+def _gone(asset: Asset, key: str, facts: Facts) -> str:
     if asset.partitions is None:
         return "it has no partitions any more"
-    return "its file is gone" if asset.files is not None else "its definition has it no more"
+    if asset.files is not None:
+        return "its file is gone"
+    if asset.partitions_of is not None:
+        return f"{asset.partitions_of} has it no more"
+    if key in asset.partitions.keys(facts.now):
+        return "an input has nothing for it"
+    return "its definition has it no more"
 
 
 def _wanted(

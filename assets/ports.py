@@ -206,8 +206,8 @@ class Archive(Protocol):
 class Locks(Protocol):
     """One computation of a step at a time, among all processes. Implemented by storage.locks."""
 
-    def take(self, step: str, *, wait: bool) -> Callable[[], None] | None:
-        """Hold a step; returns what lets go of it, or None if it is held and not waited for."""
+    def take(self, step: str) -> Callable[[], None] | None:
+        """Hold a step; returns what lets go of it, or None if another process holds it."""
         ...
 
 

@@ -299,6 +299,7 @@ class AssetFacts(NamedTuple):
     tags: tuple[str, ...]
     where: str
     columns_declared: tuple[str, ...] = ()
+    partitions: str = ""  # `monthly from 2013-01`; of none, nothing
 
 
 # What one journal entry may hold, in this order within an entry.

@@ -10,7 +10,7 @@ from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.records import CheckResult, Reason, StepOutcome
+from lineal.assets.records import CheckResult, Reason, Retirement, StepOutcome
 from lineal.assets.verdicts import Decision
 
 
@@ -44,6 +44,7 @@ class Run:
     outcome: Literal["done", "failed", "cancelled"]
     steps: tuple[StepReport, ...]
     seconds: float
+    retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     def __repr__(self) -> str:
         return as_text(self._title, _COLUMNS, self._rows)
@@ -53,7 +54,8 @@ class Run:
 
     @property
     def _title(self) -> str:
-        told = ", ".join(f"{n} {word}" for word, n in self.counts.items() if n) or "nothing"
+        counts = {**self.counts, "retired": len(self.retired)}
+        told = ", ".join(f"{n} {word}" for word, n in counts.items() if n) or "nothing"
         return f"Run {self.id}: {told}" if self.id is not None else f"Nothing to do: {told}"
 
     @property
@@ -82,6 +84,9 @@ class Announcer:
         self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
     ) -> None:
         """An attempt begins: the first is 1; `expected` seconds, by the last time it was made."""
+
+    def ended(self, step: Step) -> None:
+        """Its attempt is over; what it gave is told when it is durable."""
 
     def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
         """An attempt failed; in `pause` seconds the next one, `attempt` of at most `of`, begins."""

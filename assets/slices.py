@@ -84,8 +84,10 @@ class Sliced:
     def sliced(self, asset: str, keys: Sequence[str]) -> Sliced:
         return Sliced(self.graph, self.now, {**self.found, asset: tuple(keys)})
 
-    def _asset(self, output: str) -> Asset:
-        return self.graph.assets[self.graph.maker.get(output, output)]
+    def _asset(self, name: str) -> Asset:
+        """The asset of a name, or that which makes the output of this name."""
+        assets = self.graph.assets
+        return assets[name] if name in assets else assets[self.graph.maker[name]]
 
     # --------------------------------------------------------------------------- which there are
 

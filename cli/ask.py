@@ -7,7 +7,7 @@ import sys
 import click
 
 from lineal.cli import render
-from lineal.cli.documents import dumps, planned_step, rows_document
+from lineal.cli.documents import dumps, plan_document, rows_document
 from lineal.cli.make import JSON
 
 PARTITION = click.option("--partition", metavar="P", help="Of this partition of it.")
@@ -28,7 +28,7 @@ def status(verbose: bool, as_json: bool) -> None:
     project = lineal.project.open()
     found = project.status()
     if as_json:
-        click.echo(dumps({"steps": [planned_step(s) for s in found.plan.steps]}))
+        click.echo(dumps(plan_document(found.plan)))
         return
     for row in status_lines(render.Style.of_terminal(), project, found, verbose):
         click.echo(row)

@@ -10,7 +10,7 @@ from typing import Any
 
 from lineal.assets.errors import DefinitionErrors, LinealError
 from lineal.assets.plan import Plan, PlannedStep
-from lineal.assets.records import Reason
+from lineal.assets.records import Reason, Retirement
 from lineal.assets.run import Run
 from lineal.assets.verdicts import Stale
 
@@ -32,8 +32,12 @@ def planned_step(step: PlannedStep) -> dict[str, Any]:
     }
 
 
+def retired(found: Iterable[Retirement]) -> list[dict[str, Any]]:
+    return [{"asset": r.asset, "partition": r.partition, "reason": r.reason} for r in found]
+
+
 def plan_document(plan: Plan) -> dict[str, Any]:
-    return {"steps": [planned_step(s) for s in plan.steps]}
+    return {"steps": [planned_step(s) for s in plan.steps], "retired": retired(plan.retired)}
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -52,6 +56,7 @@ def run_document(run: Run) -> dict[str, Any]:
             }
             for s in run.steps
         ],
+        "retired": retired(run.retired),
     }
 
 

@@ -10,7 +10,7 @@ from lineal.assets.errors import UsageError
 from lineal.assets.run import Run
 from lineal.cli import outcomes, render
 from lineal.cli.documents import dumps, plan_document, run_document
-from lineal.cli.planned import plan_lines
+from lineal.cli.planned import plan_lines, retired_lines
 from lineal.cli.progress import Teller
 
 _SELECT = """
@@ -39,7 +39,7 @@ def finish(run: Run, teller: Teller, first: bool = False) -> int:
     rows = outcomes.skipped(teller.style, run.steps)
     if run.outcome == "cancelled":
         rows += outcomes.cancelled(teller.style, run.steps)
-    for row in rows:
+    for row in (*retired_lines(teller.style, run.retired), *rows):
         click.echo(row)
     if run.id is not None or run.outcome != "done":
         click.echo()

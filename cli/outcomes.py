@@ -257,7 +257,8 @@ def run_summary(style: Style, run: Run) -> list[str]:
     if run.id is None and run.outcome == "done":
         done = counts["fresh"]
         return [f"Nothing to do: {done:,} fresh, checked in {run.seconds:.2f} s."]
-    order = ("failed", "blocked", "made", "reused", "skipped", "cancelled", "fresh")
+    order = ("failed", "blocked", "made", "reused", "retired", "skipped", "cancelled", "fresh")
+    counts["retired"] = len(run.retired)
     told = ", ".join(f"{counts[w]:,} {w}" for w in order if counts[w])
     if run.outcome == "done":
         answer = f"{told or 'nothing'} in {duration(run.seconds)} · run {run.id}"

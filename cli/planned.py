@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lineal.assets.plan import Plan, PlannedStep, condition
-from lineal.assets.records import Reason
+from lineal.assets.records import Reason, Retirement
 from lineal.assets.verdicts import Pending, Stale, Verdict
 from lineal.cli.render import (
     Style,
@@ -26,17 +26,37 @@ def plan_lines(style: Style, plan: Plan) -> list[str]:
     """What `plan` prints: one sentence, the evidence, what stays fresh."""
     stale, pending, fresh = (plan.named(v) for v in ("stale", "pending", "fresh"))
     if not stale and not pending:
-        return [f"Nothing to do: {plural(len(fresh), 'step')}, all fresh."]
+        whole = f"{plural(len(fresh), 'step')}, all fresh"
+        if not plan.retired:
+            return [f"Nothing to do: {whole}."]
+        told = f"Nothing to make: {whole}; {plural(len(plan.retired), 'partition')} to retire."
+        return [*style.folded(told, ""), "", *retired_lines(style, plan.retired)]
     sentence = _plan_sentence if plan.has_work else _blocked_sentence
     lines = [*style.folded(sentence(stale, pending, fresh), ""), ""]
     groups = _by_maker([s for s in plan.steps if s.verdict.name != "fresh"])
     width = name_column(_outputs(group) for group in groups)
     for group in groups:
         lines.extend(_plan_group(style, group, width))
+    if plan.retired:
+        lines.extend(("", *retired_lines(style, plan.retired)))
     if fresh:
         names = listed(style, step_names(s.step for s in fresh), 8)
         lines.extend(("", *style.folded(f"{names}: fresh", f"  {style.glyph('fresh')} ")))
     return [style.text(row) for row in lines]
+
+
+def retired_lines(style: Style, found: Iterable[Retirement]) -> list[str]:
+    """`· retired  raw/flights  2013-02   its file is gone`: a line an asset, and a reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        keys = groups.setdefault((one.asset, one.reason), [])
+        if one.partition is not None:
+            keys.append(one.partition)
+    rows: list[str] = []
+    for (asset, reason), keys in groups.items():
+        told = "   ".join(part for part in (partitions_text(keys), reason) if part)
+        rows.extend(style.folded(f"{asset}  {told}", f"  {style.glyph('retired')} retired  "))
+    return [style.text(row) for row in rows]
 
 
 def _plan_sentence(

@@ -27,6 +27,7 @@ GLYPHS: Mapping[str, tuple[str, str, str]] = {
     "blocked": ("■", "#", "red"),
     "skipped": ("·", "-", "bright_black"),
     "cancelled": ("·", "-", "bright_black"),
+    "retired": ("·", "-", "bright_black"),
     "pending": ("?", "?", "yellow"),
     "stale": (" ", " ", "yellow"),
     "due": (" ", " ", "yellow"),

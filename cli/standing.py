@@ -10,7 +10,7 @@ from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.plan import PlannedStep
 from lineal.assets.verdicts import Stale
-from lineal.cli.planned import reason_lines
+from lineal.cli.planned import reason_lines, retired_lines
 from lineal.cli.render import (
     Style,
     item,
@@ -33,7 +33,8 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     makers = {s.maker for s in steps}
     whole = f"{plural(len(makers), 'asset')}, {plural(len(steps), 'step')}"
     groups = _by_state(steps, found.failing)
-    if set(groups) == {"fresh"} and not verbose:
+    gone = retired_lines(style, found.plan.retired)
+    if set(groups) == {"fresh"} and not gone and not verbose:
         return [style.text(f"{whole}: all fresh.")]
     lines = [f"{project.name} · {whole}", ""]
     if verbose:
@@ -41,10 +42,11 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     else:
         for name, group in groups.items():
             lines.extend(_state(style, name, group, found))
+    lines.extend(gone)
     count, size = found.usage
     shown = project.store.relative_to(project.root) if _inside(project) else project.store
     lines.extend(("", f"store    {shown}  {size_text(size)}, {plural(count, 'object')}"))
-    if any(name != "fresh" for name in groups):
+    if gone or any(name != "fresh" for name in groups):
         lines.extend(("", "  lineal plan"))
     return [style.text(row) for row in lines]
 

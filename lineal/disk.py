@@ -8,12 +8,14 @@ it is believed or not read at all, and may be lost at any time:
 - logs, appended to by `lineal/logs.py`: each ends with the digest of what stands before;
 - `locks/`, whose files are empty (`storage/locks.py`, filelock);
 - folders in `tmp/` that steps and spilling queries write into (`storage/scratch.py`, DuckDB), and
-  there the new files that a library or a user's format writes: they count from `complete` on;
+  there the new files that a library or a user's format writes: they count from `complete` on, or
+  not at all, if they are only set aside (`storage/aside.py`);
 - stored folders laid out as links in `cache/folders/` (`storage/formats/files.py`), compared with
   what is recorded at each use;
 - the catalog (DuckDB) and the index (SQLite), which those libraries write: sealed, made anew from
   the journal; copies of the catalog and lists of rows for it lie in the system's temporary folder
-  (`lineage/catalog.py`, `catalog_file.py`).
+  (`lineage/catalog.py`, `catalog_file.py`);
+- the null device, into which a worker writes what modules print as they load (`lineal/worker.py`).
 
 `tests/unit/test_repository.py` holds the list.
 """

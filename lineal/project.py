@@ -315,9 +315,17 @@ class Project:
     def load(self, name: str, arrival: Arrival = "auto", partition: str | None = None) -> Any:
         """The current value of an asset or a partition, or of a version of it (`flights@9f3a2c`).
 
+        Of an asset with partitions: all, in the order of their keys, as one table; what is no table
+        by partition.
+
         Raises:
             UsageError: no such asset or version.
         """
+        parts = self._partitions(name, partition)
+        if parts:
+            if all(content.format == "parquet" for content in parts.values()):
+                return self._vault().load(list(parts.values()), arrival)
+            return {key: self.load(name, arrival, key) for key in parts}
         name = in_partition(name, partition)
         made = self.version(name)
         if made.content is None:
@@ -330,6 +338,18 @@ class Project:
             return self._vault().load(made.content, arrival)
         with self.look() as seen:  # a class of the project is found through its own finder
             return self._vault(seen.formats).load(made.content, arrival)
+
+    def _partitions(self, name: str, partition: str | None) -> dict[str, Content]:
+        """The current content of each partition of an asset; of none if one of them is meant."""
+        if partition is not None or "@" in name:
+            return {}
+        history = self.history()
+        try:
+            keys = sorted(key for key in history.partitions(name) if key is not None)
+            found = {key: history.current(name, key) for key in keys}
+        finally:
+            history.close()
+        return {key: m.content for key, m in found.items() if m is not None and m.content}
 
     def _readable(self, content: Content | None) -> Any:
         """A table or plain value to describe; None for what must not be opened just to be shown."""
@@ -355,9 +375,14 @@ class Project:
     def path(self, name: str, partition: str | None = None) -> list[Path]:
         """The absolute paths of the objects of the current version, their bytes checked.
 
+        Of an asset with partitions: of all, in the order of their keys.
+
         Raises:
             IntegrityError: one is gone or damaged.
         """
+        parts = self._partitions(name, partition)
+        if parts:
+            return [path for key in parts for path in self.path(name, key)]
         made = self.version(in_partition(name, partition))
         objects = Objects(self.store, self._disk)
         content = made.content

@@ -200,6 +200,7 @@ class Runner:
             owner=asset.owner or "",
             tags=tuple(asset.tags),
             where=str(asset.where).removeprefix(f"{self._root}{os.sep}"),
+            partitions="" if asset.partitions is None else asset.partitions.describe(),
         )
 
     def surroundings(
@@ -230,7 +231,7 @@ class Runner:
             else:
                 from lineal.workers import Processes
 
-                found = Processes(seen, jobs, hearers.stand_ins)
+                found = Processes(seen, jobs, hearers.stand_ins, hearers.echo)
                 stack.callback(_close, found)
             stack.enter_context(interrupts.heard(found))
             return found

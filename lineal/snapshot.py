@@ -361,7 +361,7 @@ def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) ->
                 where=str(asset.query.where) if asset.query else str(asset.where),
                 advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
             )
-        inputs[found] = Input(found, found, "arrow")
+        inputs[found] = Input(found, found)
     for marked in asset.inputs:
         exact = next(
             (name for name in inputs if name.casefold() == marked.parameter.casefold()), ""

@@ -17,8 +17,7 @@ In pandas (fresh RangeIndex, writable) a column arrives as `pandas.read_parquet`
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -27,10 +26,8 @@ import pyarrow.types as pt
 
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import ContentError, did_you_mean
-from lineal.assets.records import Column
 from lineal.storage.canonical import categories_of, tidy, type_text
 
-_READ_UNLIKE = re.compile(r"duration\[|timestamp\[ms|decimal\((39|[4-7]\d),|, \d+>")
 BATCH_ROWS = 65_536  # of each batch a reader of batches gets
 _EXACT = 2**53  # up to here every integer is a float64
 
@@ -183,15 +180,6 @@ def for_duckdb(table: pa.Table) -> pa.Table:
         if pt.is_float16(field.type):
             table = table.set_column(at, field.name, table.column(at).cast(pa.float32()))
     return table
-
-
-def duckdb_reads_alike(columns: Iterable[Column]) -> bool:
-    """Does DuckDB give these columns the same types from their Parquet file as from Arrow?
-
-    Where not (durations, milliseconds, fixed lists, long decimals), read the file into Arrow
-    first, so that a query is the same over memory and over disk.
-    """
-    return not any(_READ_UNLIKE.search(column.type) for column in columns)
 
 
 def _to_polars(table: pa.Table) -> Any:

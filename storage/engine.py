@@ -28,13 +28,13 @@ from lineal.storage.finding import Finding, no_table
 from lineal.storage.memory import quarter
 from lineal.storage.sandbox import Sandbox, Shown, StoredTable, is_large
 from lineal.storage.sql import Queries, SqlFacts, query_error, spellings
-from lineal.storage.vault import Vault
+from lineal.storage.vault import HeldFiles, Vault
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_THREAD = 1 << 27  # bytes that a thread of DuckDB wants
+_THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 
 
 class Engine:
@@ -71,7 +71,7 @@ class Engine:
         memory = quarter() if memory is None else memory
         self._large = memory // 8 if large is None else large
         threads = threads or max(1, min(os.cpu_count() or 1, memory // _THREAD))
-        self._sandbox = Sandbox(temporary, threads, memory)
+        self._sandbox = Sandbox(temporary, threads, memory, vault.objects.disk)
 
     # ------------------------------------------------------------------------------ queries
 
@@ -116,7 +116,9 @@ class Engine:
             whole: pa.Table = self._vault.load(held, "arrow")
             return whole
         known = held if isinstance(held, Content) else held.content
-        if known.objects and is_large(known, self._large):
+        if isinstance(held, HeldFiles):
+            known = self._vault.write(held)  # it is in a file already
+        if is_large(known, self._large):
             return StoredTable.of(known, self._vault.load(held, "path"))
         table: pa.Table = self._vault.load(held, "arrow")
         return table

@@ -24,13 +24,13 @@ class Locks:
     def __init__(self, folder: Path):
         self._file = _File(folder / "steps.lock")
 
-    def take(self, step: str, *, wait: bool) -> Callable[[], None] | None:
+    def take(self, step: str) -> Callable[[], None] | None:
         """Hold a step, so that no other process makes it; returns what lets go of it.
 
-        None if it is held and not waited for.
+        None if another process holds it.
         """
         place = int(digest_of(step)[:_PLACE], 16)
-        if not self._file.hold(place, wait=wait):
+        if not self._file.hold(place, wait=False):
             return None
         return functools.partial(self._file.let_go, place)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from lineal.assets.records import Content
-from lineal.disk import Disk
+from lineal.disk import Disk, refusals
 from lineal.storage.sql import SqlFacts, spellings
 
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ class Sandbox:
         temporary: the folder large sorts spill into; None: they don't.
         threads: of DuckDB.
         memory: bytes that DuckDB may use.
+        disk: makes the folder.
     """
 
-    def __init__(self, temporary: Path | None, threads: int, memory: int) -> None:
+    def __init__(self, temporary: Path | None, threads: int, memory: int, disk: Disk) -> None:
+        self._disk = disk
         self._temporary = temporary
         self._threads = threads
         self._memory = memory
@@ -107,7 +109,8 @@ class Sandbox:
 
         spill = ""
         if self._temporary is not None:
-            Disk().make_folders(self._temporary)
+            with refusals(self._temporary):
+                self._disk.make_folders(self._temporary)
             # DuckDB lets SQL at its temporary folder: one of its own, with nothing else in it.
             spill = str(self._temporary / f"duckdb-{os.getpid()}-{id(self)}")
         connection = duckdb.connect(

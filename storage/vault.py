@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from lineal.assets.asset import Arrival, Contract, CustomFormat
@@ -141,6 +142,8 @@ class Vault:
             return self._saved(value, custom, name)
         if chosen == TABLE and not rows and is_stream(value):
             return self._streamed(value, contract, name)
+        if chosen != TABLE and isinstance(value, GeneratorType):
+            value = list(value)
         if chosen == TABLE:
             return _held_table(value, contract, rows, name)
         if chosen != BYTES:

@@ -283,8 +283,7 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
     empty.write("pipeline.py", "\n\n".join(blocks["python"]))
     (query,) = blocks["sql"]
     empty.write("sql/by_city.sql", query)
-    (settings,) = blocks["toml"]
-    empty.write("lineal.toml", settings)
+    empty.write("lineal.toml", "\n".join(blocks["toml"]))
     empty.write("data/orders1.csv", "id,customer,amount\n1,ann,10.5\n2,bob,0.5\n")
     empty.write("data/orders2.csv", "id,customer,amount\n3,ann,30.0\n4,cyd,22.0\n")
     empty.write("data/customers.csv", "customer,city,zip\nann,Oslo,0150\nbob,Rome,-\n")

@@ -18,9 +18,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lineal.assets.asset import Contract
+from lineal.assets.errors import ContentError
 from lineal.storage.arrivals import hand_over
 from lineal.storage.content import canonical_table, column_digests
 from lineal.storage.formats.parquet import read_parquet, write_parquet
+from lineal.storage.objects import Objects
+from lineal.storage.vault import Vault
 
 settings.register_profile(
     "content", deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
@@ -335,3 +338,46 @@ def test_handing_over_twice_gives_equal_values_whatever_the_first_reader_did(fra
         if values is not None:
             values[:] = -1
     pd.testing.assert_frame_equal(hand_over(table, "pandas"), untouched)
+
+
+# ------------------------------------------------------------------------------------- batches
+
+
+def held(value, folder, memory=1 << 12, **contract):
+    """What a vault with little memory makes of a value: its content, and its file's digest."""
+    vault = Vault(Objects(Path(folder)), memory=memory)
+    made = vault.canonical(value, Contract(**contract), rows=False, name="t")
+    content = vault.write(made)
+    return content, vault.load(content, "arrow")
+
+
+@settings(max_examples=30)
+@given(tables() | frames(), st.lists(st.integers(0, 12), max_size=4))
+def test_in_any_batches_a_table_is_the_same(value, cuts):
+    edges = [0, *sorted(min(cut, len(value)) for cut in cuts), len(value)]
+    pieces = [value[a:b] for a, b in itertools.pairwise(edges)]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, table = held(value, folder)
+        streamed, same_table = held(iter(pieces), folder)
+    assert streamed == whole
+    assert column_digests(same_table) == column_digests(table)
+
+
+ORDERED = tables(st.sampled_from([leaf for leaf in LEAVES if leaf[0] != pa.decimal256(50, 0)]))
+
+
+@settings(max_examples=30)
+@given(ORDERED, st.integers(1, 5), st.sampled_from(["", " desc"]))
+def test_batches_are_sorted_and_their_key_checked_as_a_table_is(table, size, way):
+    told = []
+    with tempfile.TemporaryDirectory() as folder:
+        for value in (
+            table,
+            iter([table[at : at + size] for at in range(0, len(table) or 1, size)]),
+        ):
+            try:
+                made = held(value, folder, 8, order_by=(f"c0{way}",), primary_key=("c0",))
+                told.append(made[0])
+            except ContentError as error:
+                told.append(error.message)
+    assert told[0] == told[1]

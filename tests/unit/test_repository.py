@@ -196,6 +196,7 @@ PAST_THE_SEAM = {
     "lineage/catalog_file.py": {"Path.write_text", "tempfile.TemporaryDirectory"},
     "lineage/index.py": {"sqlite3.connect"},
     "lineal/logs.py": {"Path.mkdir", "Path.unlink", "open"},
+    "lineal/worker.py": {"os.open"},
     "storage/formats/files.py": {
         "Path.mkdir", "Path.rename", "Path.symlink_to", "os.link", "shutil.rmtree",
     },

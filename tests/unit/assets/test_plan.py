@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lineal.assets.asset import Contract, Fetch
+import pytest
+
+from lineal.assets.asset import Arrival, Contract, Fetch, Input
 from lineal.assets.records import Acceptance, EnvironmentFacts, Recipe, RecipePart
 from lineal.assets.verdicts import Fresh, Pending, Stale
 from tests.workbench import Workbench, from_files, judged, made
@@ -264,3 +266,19 @@ def test_an_excluded_asset_is_read_as_it_is() -> None:
     verdicts = bench.verdicts(excluded=["left"])
     assert "left" not in verdicts
     assert isinstance(verdicts["last"], Fresh)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stale"),
+    [("auto", "pandas", False), ("auto", "arrow", True), ("rows", "array", True)],
+)
+def test_what_arrives_otherwise_is_another_input_if_it_is_another_value(
+    before: Arrival, after: Arrival, stale: bool
+) -> None:
+    bench = Workbench(made("table", lambda: {"n": (1,)}))
+    for arrival in (before, after):
+        reader = made("reader", lambda given: {"n": (2,)})
+        bench.replace(replace(reader, inputs=(Input("given", "table", arrival),)))
+        bench.run()
+    outcomes = [m.outcome for m in bench.journal.past().made.values() if m.asset == "reader"]
+    assert outcomes == (["made", "made"] if stale else ["made"])

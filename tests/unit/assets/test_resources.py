@@ -308,14 +308,14 @@ def test_what_was_fetched_through_a_stand_in_is_fetched_again(place: Place) -> N
     def reasons(before: Recipe, after: Recipe) -> list[str]:
         past = types.SimpleNamespace(recipe=lambda _: before)
         facts: Any = types.SimpleNamespace(
-            past=past, recipes={"rates": after}, forced=(), present=lambda _: True
+            past=past, recipes={"rates": after}, forced={}, present=lambda _: True
         )
         (rates,) = declare("@source('rates')\ndef rates(warehouse): ...")
         made = Materialization(
             "1.1", "1", "rates", None, "made", "fetch", "", before.digest, "", "", (),
             content=Content("digest", "json"),
         )  # fmt: skip
-        found = fetch(rates, {"rates": made}, facts)
+        found = fetch(rates, None, {"rates": made}, facts)
         return [reason.culprit for reason in found if reason.kind == "code_changed"]
 
     real, *_ = place.recipes()

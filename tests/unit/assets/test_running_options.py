@@ -14,6 +14,7 @@ from lineal.assets.asset import Asset, Retry, gathering
 from lineal.assets.declare import asset, source
 from lineal.assets.declare_sql import sql_asset, sql_assets
 from lineal.assets.errors import DefinitionError, DefinitionErrors
+from lineal.assets.partitions import same_as, static
 from lineal.project import Project
 
 
@@ -25,13 +26,6 @@ class Texts:
 
     def below(self, folder: str, suffix: str) -> list[str]:
         return sorted(str(p) for p in Path(folder).rglob(f"*{suffix}"))
-
-
-class Slices:
-    """Something that partitions may be."""
-
-    def canonical(self) -> str:
-        return "slices"
 
 
 def nothing() -> None:
@@ -59,7 +53,7 @@ def test_waits_are_kept_in_seconds_and_exceptions_as_a_tuple() -> None:
 
 
 def test_a_source_and_a_query_are_run_alike() -> None:
-    slices = Slices()
+    slices = static(["eu", "us"])
     options: dict[str, Any] = {
         "retry": 1, "timeout": "10m", "pools": {"database": 2}, "exclusive": True,
         "partitions": slices,
@@ -83,13 +77,14 @@ def test_a_header_says_the_same(tmp_path: Path) -> None:
     with gathering(Texts()):
         first, second = sql_assets(str(tmp_path))
     assert (first.retry, first.timeout, first.pools) == (Retry(3), 90.0, (("database", 1),))
-    assert (first.exclusive, first.partitions) == (True, "raw/orders")
+    assert (first.exclusive, first.partitions) == (True, same_as("raw/orders"))
     assert (second.retry, second.pools) == (Retry(2, 2.0), (("database", 2),))
 
 
 def test_an_asset_or_its_name_stands_for_its_partitions() -> None:
     days = made(name="raw/days")
-    assert made(partitions=days).partitions == made(partitions="raw/days").partitions == "raw/days"
+    for said in (days, "raw/days"):
+        assert made(partitions=said).partitions == same_as("raw/days")
 
 
 @pytest.mark.parametrize("said", ["10m", 600, 600.0, dt.timedelta(minutes=10)])
@@ -131,7 +126,7 @@ def test_a_timeout_is_a_length_of_time(said: Any) -> None:
         ("pools=['database']", "`pools=` is ['database']", "a pool"),
         ("pools=''", "`pools=` is ''", "a text"),
         ("exclusive='yes'", "`exclusive=` is 'yes'", "True or False"),
-        ("partitions=3", "`partitions=` is 3", "partitions"),
+        ("partitions=3", "`partitions=` is 3", "an asset"),
         ("partitions='no name'", "`no name` is not an asset name", "letters"),
         ("retries=3", "did you mean `retry`", "it takes"),
     ],

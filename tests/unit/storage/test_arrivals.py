@@ -7,7 +7,6 @@ import gc
 import uuid
 from decimal import Decimal
 
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -16,7 +15,7 @@ import pytest
 
 from lineal.assets.asset import Contract
 from lineal.assets.errors import ContentError
-from lineal.storage.arrivals import duckdb_reads_alike, hand_over
+from lineal.storage.arrivals import hand_over
 from lineal.storage.content import canonical_table, column_digests
 from lineal.storage.formats.parquet import read_parquet, write_parquet
 
@@ -242,27 +241,6 @@ def test_times_finer_than_a_reader_has_are_refused(arrival):
     table = stored(pa.table({"at": pa.array([1], pa.time64("ns"))}))
     with pytest.raises(ContentError, match="nanoseconds"):
         hand_over(table, arrival)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pa.null(), pa.bool_(), pa.uint8(), pa.int64(), pa.float16(), pa.float64(), pa.string(),
-        pa.binary(), pa.binary(4), pa.date32(), pa.time32("ms"), pa.time64("us"), pa.time64("ns"),
-        pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC"),
-        pa.timestamp("ns", "Europe/Berlin"), pa.duration("s"), pa.duration("ns"), pa.uuid(),
-        pa.decimal128(38, 2), pa.decimal256(50, 2), pa.list_(pa.int8()), pa.list_(pa.int8(), 2),
-        pa.struct([("a", pa.list_(pa.int8(), 2))]), pa.map_(pa.string(), pa.timestamp("ms")),
-        pa.struct([("a", pa.string())]), pa.map_(pa.string(), pa.date32()),
-    ],
-)  # fmt: skip
-def test_where_duckdb_reads_a_file_and_arrow_alike_is_known(kind, tmp_path):
-    table = stored(pa.table({"a": pa.nulls(3, kind)}))
-    write_parquet(table, tmp_path / "t.parquet")
-    of_file = duckdb.sql(f"from '{tmp_path}/t.parquet'").types
-    wide = pa.types.is_decimal256(kind)
-    alike = not wide and str(of_file) == str(hand_over(table, "relation").types)
-    assert duckdb_reads_alike(column_digests(table)) == alike
 
 
 def test_float16_arrives_in_duckdb_as_float():

@@ -520,6 +520,27 @@ def test_a_large_result_over_files_is_that_of_a_small_one(tmp_path: Path, text: 
     assert found.equals(small.run(text, t=small.table(table)))
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.null(), pa.bool_(), pa.uint8(), pa.int64(), pa.float64(), pa.string(),
+        pa.binary(), pa.binary(4), pa.date32(), pa.time32("ms"), pa.time64("us"), pa.time64("ns"),
+        pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC"),
+        pa.timestamp("ns", "Europe/Berlin"), pa.duration("s"), pa.duration("ns"), pa.uuid(),
+        pa.decimal128(38, 2), pa.list_(pa.int8()), pa.list_(pa.int8(), 2),
+        pa.struct([("a", pa.list_(pa.int8(), 2))]), pa.map_(pa.string(), pa.timestamp("ms")),
+        pa.struct([("a", pa.string())]), pa.map_(pa.string(), pa.date32()),
+    ],
+)  # fmt: skip
+def test_a_column_has_one_type_from_memory_and_from_a_file(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    bench = Bench(tmp_path, large=0)
+    held = bench.table(a=pa.nulls(3, kind))
+    text = "select typeof(a) as told from t"
+    assert bench.run(text, t=bench.vault.write(held)).equals(bench.run(text, t=held))
+
+
 def test_an_error_in_a_large_result_is_at_its_line(tmp_path: Path) -> None:
     bench = Bench(tmp_path, large=0)
     table = bench.table(v=[*range(200_000), 7])

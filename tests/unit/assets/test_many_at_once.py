@@ -159,9 +159,7 @@ def test_the_head_of_the_longest_path_starts_first_by_what_it_took_before() -> N
 
 
 def test_while_a_step_rests_others_go_on_and_every_attempt_is_recorded() -> None:
-    bench = Workbench(
-        made("flaky", failing(2), retry=Retry(2)), *(one(f"z{i}") for i in range(3))
-    )
+    bench = Workbench(made("flaky", failing(2), retry=Retry(2)), *(one(f"z{i}") for i in range(3)))
     several(bench, 1)
     bench.rest = 0.01
     assert bench.run().outcome == "done"

@@ -142,11 +142,7 @@ def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retir
             there = keys if len(briefs) < len(keys) // 4 else frozenset(keys)
             for key, brief in briefs.items():
                 if key not in there:
-                    why = (
-                        "it is no longer partitioned so"
-                        if key is None
-                        else _gone(asset, key, facts)
-                    )
+                    why = _gone(asset, key, facts)
                     yield Retirement(
                         DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
                     )

@@ -128,7 +128,11 @@ def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retir
         for output in asset.outputs:
             for key, brief in facts.past.partitions(output).items():
                 if key not in keys and not sliced:
-                    why = "it is no longer partitioned so" if key is None else _gone(asset, key, facts)
+                    why = (
+                        "it is no longer partitioned so"
+                        if key is None
+                        else _gone(asset, key, facts)
+                    )
                     yield Retirement(
                         DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
                     )

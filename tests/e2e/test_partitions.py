@@ -18,7 +18,7 @@ from typing import Annotated
 import pandas as pd
 
 from lineal import Partition, Result, asset, every, last, only, previous, source, sql_asset
-from lineal import sql_assets, static
+from lineal import grid, sql_assets, static
 
 source("raw/orders", "data/orders-{month}.csv")
 
@@ -67,6 +67,7 @@ sql_asset(
     partitions="clean",
 )
 sql_assets("sql")
+sql_asset("scaled", "select 2 * $factor as twice, $partition key", partitions=grid(factor=[2, 3]))
 """
 READERS_OF_ALL = {("total", None), ("by_key", None), ("sized", "small"), ("sized", "large")}
 OF_A_MONTH = {"clean", "trend", "before", "span", "recent"}
@@ -107,7 +108,7 @@ def values(place: Workplace, *names: str, partition: str | None = None) -> list[
 
 def test_each_reader_gets_the_months_it_asks_for(shop: Workplace) -> None:
     run = shop.make()
-    assert run.json["counts"] == run.json["counts"] | {"made": 3 + 3 * 5 + 5, "failed": 0}
+    assert run.json["counts"] == run.json["counts"] | {"made": 3 + 3 * 5 + 5 + 2, "failed": 0}
     assert values(shop, "total", "first") == [[10, 11, 20, 21, 30, 31], [10, 11]]
     files = [f"orders-2013-0{n}.csv" for n in (1, 2, 3)]
     assert values(shop, "by_key") == [
@@ -124,11 +125,13 @@ def test_each_reader_gets_the_months_it_asks_for(shop: Workplace) -> None:
         {"month": "2013-02", "orders": 2, "days": 28},
         {"month": "2013-03", "orders": 2, "days": 31},
     ]
+    scaled = shop.lineal("sql", "select twice, key from scaled", "--json").json
+    assert [tuple(row.values()) for row in scaled] == [(4, "factor=2"), (6, "factor=3")]
     windows = shop.lineal("sql", "from recent order by since, amount", "--json").json
     assert [row["amount"] for row in windows] == [21, 62, 102]
     rows = shop.lineal("sql", "select count(*) as n, bool_and(inside) as i from clean", "--json")
     assert rows.json == [{"n": 6, "i": True}]
-    assert shop.make().json["counts"]["fresh"] == 23
+    assert shop.make().json["counts"]["fresh"] == 25
 
 
 def test_what_happens_to_a_month_happens_to_what_reads_it_and_nothing_else(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from lineal.assets.asset import Contract, Query, Where
 from lineal.assets.errors import ContentError
 from lineal.assets.records import Content
+from lineal.storage.arrivals import hand_over
+from lineal.storage.content import canonical_table
 from lineal.storage.engine import Engine
 from lineal.storage.objects import Objects
 from lineal.storage.slices import split, together
@@ -65,9 +68,7 @@ def test_a_column_without_values_takes_the_type_of_the_others() -> None:
         ({"m": [1]}, "is in one only"),
     ],
 )
-def test_partitions_that_make_no_table_are_named(
-    other: dict[str, Any], says: str
-) -> None:
+def test_partitions_that_make_no_table_are_named(other: dict[str, Any], says: str) -> None:
     with pytest.raises(ContentError, match=says) as caught:
         together([pa.table({"n": [1]}), pa.table(other)], ["2013-01", "2013-02"])
     assert "`2013-02`" in caught.value.message
@@ -81,3 +82,37 @@ def test_a_table_is_split_by_the_values_of_a_column_in_their_order() -> None:
         ("9", [2]),
         ("10", [1, 3]),
     ]
+
+
+def categories(values: list[Any], listed: list[Any], *, ordered: bool = False) -> pa.Table:
+    column = pd.Categorical(values, categories=listed, ordered=ordered)
+    frame = pd.DataFrame({"kind": column})
+    return canonical_table(frame, Contract(), rows=False, name="x")
+
+
+def read(*tables: pa.Table) -> pd.Series:
+    found = hand_over(together(tables, [str(i) for i in range(len(tables))]), "pandas")
+    return found["kind"]
+
+
+def test_categories_of_partitions_are_those_of_all_as_they_come() -> None:
+    column = read(
+        categories(["b", "c"], ["b", "c"]),
+        categories([], ["z"]),
+        categories(["a", None, "b"], ["a", "b"]),
+    )
+    assert list(column.cat.categories) == ["b", "c", "z", "a"]
+    assert column.fillna("a").tolist() == ["b", "c", "a", "a", "b"]
+    assert column.isna().sum() == 1
+
+
+def test_a_partition_without_any_value_has_the_categories_of_the_others() -> None:
+    empty = canonical_table(pd.DataFrame({"kind": [None]}), Contract(), rows=False, name="x")
+    assert read(empty, categories(["b"], ["b"])).tolist()[1:] == ["b"]
+
+
+def test_ordered_categories_must_be_equal() -> None:
+    low = categories(["b", "a"], ["b", "a"], ordered=True)
+    assert read(low, low).max() == "a"
+    with pytest.raises(ContentError, match="ordered categories of `kind` differ"):
+        read(low, categories(["a"], ["a"], ordered=True))

@@ -392,8 +392,8 @@ def test_a_number_of_jobs_that_is_none_is_refused(plain: Workplace, words: tuple
 
 WRONG = {
     "retry=-1": "`retry=` is -1",
-    "retry=Retry(1, delay=-5)": "`delay=` is -5",
-    "retry=Retry(1, on=(int,))": "`on=` is",
+    "retry=Retry(1, delay=-5)": "`retry delay=` is -5",
+    "retry=Retry(1, on=(int,))": "`retry on=` is",
     "timeout='0s'": "`timeout=` is '0s'",
     "timeout='soon'": "`timeout=` is 'soon'",
     "pools={'database': 0}": "places from 1",

@@ -163,11 +163,11 @@ class Lent:
     so the engine outlives the workers.
     """
 
-    def __init__(self) -> None:
-        self.vault: Any = None
+    def __init__(self, vault: Vault) -> None:
+        self.vault: Any = vault
 
-    def load(self, content: Any, arrival: Any, columns: Any = None) -> Any:
-        return self.vault.load(content, arrival, columns)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.vault, name)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Dozen:
         (root / "data" / "prices.csv").write_text(PRICES)
         with Project(root).look() as seen:
             seen.definitions.settle()
-            lent = Lent()
+            lent: Any = Lent(Vault(Objects(root / "tmp")))
             engine = Engine(lent, root, temporary=root / "tmp", queries=seen.queries)
             return cls(root, seen, seen.facts(seen.graph.order), engine, lent)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lineal.assets.facts import Facts, remembered
+from lineal.assets.facts import Facts, Presence
 from lineal.assets.materialize import Surroundings
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
@@ -163,11 +163,15 @@ class Lent:
     so the engine outlives the workers.
     """
 
-    def __init__(self, vault: Vault) -> None:
-        self.vault: Any = vault
+    def __init__(self) -> None:
+        self.vault: Any = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.vault, name)
+    @property
+    def objects(self) -> Any:
+        return self.vault.objects
+
+    def load(self, content: Any, arrival: Any, columns: Any = None) -> Any:
+        return self.vault.load(content, arrival, columns)
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class Dozen:
         (root / "data" / "prices.csv").write_text(PRICES)
         with Project(root).look() as seen:
             seen.definitions.settle()
-            lent: Any = Lent(Vault(Objects(root / "tmp")))
+            lent = Lent()
             engine = Engine(lent, root, temporary=root / "tmp", queries=seen.queries)
             return cls(root, seen, seen.facts(seen.graph.order), engine, lent)
 
@@ -202,14 +206,15 @@ class _Seen(Snapshot):
     code: Facts
 
     def facts(self, wanted: Iterable[str]) -> Facts:
-        asked = set(wanted)
+        asked, presence = set(wanted), Presence(self.objects.present)
         return replace(
             self.code,
             past=self.history,
             observations=self._observe(
                 self.graph.assets[n] for n in self.graph.order if n in asked
             ),
-            present=remembered(self._present),
+            present=presence,
+            look=presence.look,
             file_digest=self.file_digest,
         )
 

@@ -558,15 +558,19 @@ class Project:
             (asset,) = self.chosen(seen, [name])
             declared = seen.graph.assets[asset]
             recipe = seen.recipe(declared)
-            current = seen.history.current(declared.outputs[0], None)
-            if current is None:
+            output = declared.outputs[0]
+            currents = (seen.history.current(output, p) for p in seen.history.partitions(output))
+            recipes = {made.recipe for made in currents if made is not None}
+            if not recipes:
                 raise UsageError(f"`{name}` was never made: there is nothing to be equal to")
-            if current.recipe == recipe.digest:
+            before = sorted(recipes - {recipe.digest})  # partitions may be of several
+            if not before:
                 raise UsageError(f"the code of `{name}` is what it was: nothing to accept")
-            told = Acceptance(asset, current.recipe, recipe.digest, reason, who(), time.time())
+            new, when = recipe.digest, time.time()
+            told = [Acceptance(asset, old, new, reason, who(), when) for old in before]
             known = seen.history.knows(recipe.digest)
-            self.journal.append([told] if known else [recipe, told])
-            return told
+            self.journal.append(told if known else [recipe, *told])
+            return told[-1]
 
     def rebuild(self) -> int:
         """Make the catalog anew from the journal; returns the number of its last entry."""

@@ -45,7 +45,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             failed = compared(Path(name), words.assets, seed, lineal)
         print(
-            f"  {len(failed)} assets failed, {sum(failed.values())} times in all; the same in the end"
+            f"  {len(failed)} assets failed, {sum(failed.values())} times in all; "
+            "the same in the end"
         )
 
 

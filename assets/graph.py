@@ -274,12 +274,11 @@ class _Builder:
     ) -> None:
         """For every input: is it settled which slices of it are read?"""
         for asset in assets.values():
-            # Named as they stand between the backticks of a message.
-            read = [(f"{given.parameter}` of `{asset.name}", given) for given in asset.inputs]
+            read = [(f"`{given.parameter}` of `{asset.name}`", given) for given in asset.inputs]
             for output in asset.outputs:
                 for check in checks.get(output, ()):
                     others = (g for g in check.inputs if g.asset != output)
-                    read += [(f"{g.parameter}` of check `{check.name}", g) for g in others]
+                    read += [(f"`{g.parameter}` of check `{check.name}`", g) for g in others]
             for who, given in read:
                 source = assets[maker[given.asset or ""]].partitions
                 ours = asset.partitions if asset.sliced_by is None else None

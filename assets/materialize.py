@@ -43,12 +43,19 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
-from lineal.assets.verdicts import BoundCheck, Decision, Handed, Known, Pending
+from lineal.assets.verdicts import (
+    PLAINLY_FRESH,
+    BoundCheck,
+    Decision,
+    Handed,
+    Known,
+    Pending,
+)
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
 _TICK = 0.2  # seconds between two looks at what runs
-_POLL = 0.05  # and at a lock that another process holds
+_POLL = 0.05  # seconds between two looks at a step that another process makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,8 @@ def _idle(ledger: Ledger, began: float) -> Run:
     plan = ledger.plan
     for step in plan.selected:
         decision = plan.decisions[step]
-        because = _broken(step, ledger) if ledger.broken else ()
+        fresh = decision is PLAINLY_FRESH
+        because = _broken(step, ledger) if ledger.broken and not fresh else ()
         if because:
             ledger.skip(step, decision, because)
         else:
@@ -343,16 +351,22 @@ class _Loop:
         if step in self.taken:  # done before in this run: until that is durable
             self.scribe.finish()
         let_go = self.around.locks.take(str(step))
-        if let_go is None and self.worklist.patient and not (self.running or self.resting):
-            self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
-            self.around.announcer.waiting(self.graph.assets[step.asset])
-            while let_go is None and not self.around.stopping():
-                self.executor.wait(_POLL)
-                let_go = self.around.locks.take(str(step))
+        if let_go is None and self.worklist.patient and not self.running and not self.resting:
+            let_go = self._wait_for(step)
         if let_go is None:
             return False
         self.taken[step] = let_go
         return True
+
+    def _wait_for(self, step: Step) -> Callable[[], None] | None:
+        """Until another process lets go of a step; None if the run is asked to end before."""
+        self.scribe.finish()  # who waits holds nothing: no two ever wait for each other
+        self.around.announcer.waiting(self.graph.assets[step.asset])
+        let_go = None
+        while let_go is None and not self.around.stopping():
+            self.executor.wait(_POLL)
+            let_go = self.around.locks.take(str(step))
+        return let_go
 
     def _let_go(self, step: Step) -> None:
         self.taken.pop(step, _nothing)()
@@ -391,6 +405,7 @@ class _Loop:
         """A task is done: record what it gave, try it again, or say that it failed."""
         attempt = self.running.pop(step)
         self._occupy(step, -1)
+        self.around.announcer.ended(step)
         if step in self.void:
             self.void.discard(step)
             self._let_go(step)

@@ -233,6 +233,8 @@ class Brief(NamedTuple):
     seconds: float
     plain: bool  # made or reused, judged by no check, read no file that nobody declared
     format: str = ""  # of the content
+    outcome: StepOutcome = "made"
+    summary: str = ""  # of the content
 
 
 class Publication(NamedTuple):
@@ -299,6 +301,7 @@ class AssetFacts(NamedTuple):
     tags: tuple[str, ...]
     where: str
     columns_declared: tuple[str, ...] = ()
+    partitions: str = ""  # `monthly from 2013-01`; of none, nothing
 
 
 # What one journal entry may hold, in this order within an entry.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -68,7 +69,8 @@ class Run:
     @property
     def counts(self) -> dict[str, int]:
         words = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
-        return {word: sum(s.outcome == word for s in self.steps) for word in words}
+        found = Counter[str](s.outcome for s in self.steps)
+        return {word: found[word] for word in words}
 
 
 def is_told(unwatched: tuple[str, str, str]) -> bool:
@@ -84,6 +86,9 @@ class Announcer:
         self, step: Step, asset: Asset, decision: Decision, attempt: int, expected: float | None
     ) -> None:
         """An attempt begins: the first is 1; `expected` seconds, by the last time it was made."""
+
+    def ended(self, step: Step) -> None:
+        """Its attempt is over; what it gave is told when it is durable."""
 
     def retrying(self, step: Step, error: LinealError, attempt: int, of: int, pause: float) -> None:
         """An attempt failed; in `pause` seconds the next one, `attempt` of at most `of`, begins."""

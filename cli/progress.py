@@ -132,6 +132,10 @@ class Teller(Announcer):
                 self._beat = threading.Thread(target=self._watch, name="lineal-live", daemon=True)
                 self._beat.start()
 
+    def ended(self, step: Step) -> None:
+        with self._lock:
+            self.tally.end(step)
+
     def waiting(self, asset: Asset) -> None:
         name = shorten(", ".join(asset.outputs), self.style.width - 40)
         self._aside(f"{name}  another process makes it now; waiting")

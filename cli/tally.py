@@ -23,7 +23,7 @@ from lineal.cli.render import (
     span,
 )
 
-MANY = 20  # partitions of one asset: more of them are not told one by one
+MANY = 10  # partitions of one asset: more of them are not told one by one
 WARNINGS = 3  # of one crowd that are shown
 FEW = 3  # computations in the plan: how far these are needs no line of its own
 _MARGIN = 3  # columns left free at the right: for the `^C` that a terminal may show there
@@ -146,11 +146,17 @@ class Tally:
         self.running[key] = Running(name, str(Step(*key)), now, expected, attempt)
         self.peak = max(self.peak, len(self.running))
 
+    def end(self, step: Step) -> None:
+        """An attempt is over: nothing of it runs any more."""
+        self.running.pop(self._key(step), None)
+
     def retry(self, step: Step) -> None:
         """An attempt failed; it is tried again later."""
-        key = self._makers.get(step.asset, step.asset), step.partition
-        self.running.pop(key, None)
-        self.waiting[key] = None
+        self.end(step)
+        self.waiting[self._key(step)] = None
+
+    def _key(self, step: Step) -> Key:
+        return self._makers.get(step.asset, step.asset), step.partition
 
     def settle(self, report: StepReport) -> None:
         key = report.maker, report.step.partition

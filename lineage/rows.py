@@ -76,7 +76,7 @@ def _run_ended(rows: Rows, f: RunEnded, entry: int, position: int) -> None:
 def _asset(rows: Rows, f: AssetFacts, entry: int, position: int) -> None:
     rows["asset"].append((
         f.asset, f.kind, f.description, f.owner, f.tags, f.where, f.columns_declared,
-        entry, position,
+        f.partitions, entry, position,
     ))  # fmt: skip
 
 

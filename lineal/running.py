@@ -200,6 +200,7 @@ class Runner:
             owner=asset.owner or "",
             tags=tuple(asset.tags),
             where=str(asset.where).removeprefix(f"{self._root}{os.sep}"),
+            partitions="" if asset.partitions is None else asset.partitions.describe(),
         )
 
     def surroundings(

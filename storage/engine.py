@@ -71,7 +71,7 @@ class Engine:
         memory = quarter() if memory is None else memory
         self._large = memory // 8 if large is None else large
         threads = threads or max(1, min(os.cpu_count() or 1, memory // _THREAD))
-        self._sandbox = Sandbox(temporary, threads, memory, vault.objects.disk)
+        self._sandbox = Sandbox(temporary, threads, memory)
 
     # ------------------------------------------------------------------------------ queries
 

@@ -60,11 +60,9 @@ class Sandbox:
         temporary: the folder large sorts spill into; None: they don't.
         threads: of DuckDB.
         memory: bytes that DuckDB may use.
-        disk: makes the folder.
     """
 
-    def __init__(self, temporary: Path | None, threads: int, memory: int, disk: Disk) -> None:
-        self._disk = disk
+    def __init__(self, temporary: Path | None, threads: int, memory: int) -> None:
         self._temporary = temporary
         self._threads = threads
         self._memory = memory
@@ -110,7 +108,7 @@ class Sandbox:
         spill = ""
         if self._temporary is not None:
             with refusals(self._temporary):
-                self._disk.make_folders(self._temporary)
+                Disk().make_folders(self._temporary)
             # DuckDB lets SQL at its temporary folder: one of its own, with nothing else in it.
             spill = str(self._temporary / f"duckdb-{os.getpid()}-{id(self)}")
         connection = duckdb.connect(

@@ -86,8 +86,8 @@ class Workbench:
         self.digests: dict[str, str] = {}  # of project files, by path
         self.strict = False
         self.executor: Callable[[Workshop], Executor] = Inline
-        self.rest = 0.0  # seconds before a step is tried again
         self.stopping = False
+        self.pause = 0.0  # before a step is tried again
         self.pools: dict[str, int] = {}
 
     @property
@@ -149,7 +149,7 @@ class Workbench:
             paths=lambda seen: [f.path for f in seen.files],
             log=str,
             file_digest=self.digests.get,
-            pause=lambda retry, error, number: self.rest,
+            pause=lambda retry, error, number: self.pause,
             stopping=lambda: self.stopping,
             pools=self.pools,
             strict=self.strict,

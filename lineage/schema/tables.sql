@@ -41,6 +41,7 @@ create table asset (
     tags varchar[],
     place varchar,
     columns_declared varchar[],
+    partitions varchar,
     entry bigint not null,
     position integer not null
 );

@@ -12,12 +12,10 @@ import pytest
 from lineal.assets.asset import Asset, Input, Retry
 from lineal.assets.errors import StoreError
 from lineal.assets.executors import Executor, Finished
-from lineal.assets.names import Step
 from lineal.assets.perform import Done, Task, Workshop, work
 from lineal.assets.records import Materialization
 from tests.fakes import Held, NoLocks
 from tests.workbench import Workbench, from_files, made
-
 
 Ends = Callable[[Sequence[str]], str | None]
 
@@ -161,7 +159,7 @@ def test_the_head_of_the_longest_path_starts_first_by_what_it_took_before() -> N
 def test_while_a_step_rests_others_go_on_and_every_attempt_is_recorded() -> None:
     bench = Workbench(made("flaky", failing(2), retry=Retry(2)), *(one(f"z{i}") for i in range(3)))
     several(bench, 1)
-    bench.rest = 0.01
+    bench.pause = 0.01
     assert bench.run().outcome == "done"
     assert bench.told.begun.index("z0") < bench.told.begun.index("flaky", 1)
     attempts = recorded(bench)["flaky"].attempts
@@ -185,7 +183,7 @@ def test_one_that_rests_when_the_run_is_stopped_is_told_with_its_error() -> None
 
     bench = Workbench(made("flaky", failing(9), retry=Retry(3)), made("stop", stop), one("zebra"))
     several(bench, 1)
-    bench.rest = 60.0
+    bench.pause = 60.0
     run = bench.run()
     assert run.outcome == "cancelled"
     assert {s.step.asset: s.outcome for s in run.steps} == {
@@ -205,7 +203,7 @@ def test_a_step_that_is_due_again_waits_for_room_in_its_pool_without_spinning() 
         made("flaky", failing(1), pools=(("one", 1),), retry=Retry(1)),
         one("holds", pools=(("one", 1),)),
     )
-    bench.rest = 0.01
+    bench.pause = 0.01
     bench.pools = {"one": 1}
 
     class Watched(Several):
@@ -294,7 +292,7 @@ def test_one_that_rests_when_its_files_move_is_done_again_with_the_lock_that_it_
             inputs=(*first.inputs, Input("before", "before")),
         ),
     )
-    bench.rest = 60.0
+    bench.pause = 60.0
     bench.locks = OurLocks()
 
     def ends(under_way: Sequence[str]) -> str | None:

@@ -175,7 +175,7 @@ def test_a_marker_that_says_nothing_here_is_an_error(
     reader: Any, source: Any, marker: Marker, said: str
 ) -> None:
     with pytest.raises(DefinitionError) as caught:
-        check_mapping(reader, source, marker, "raw/orders")
+        check_mapping(reader, source, marker, "`raw/orders`")
     assert said in caught.value.message
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineal.assets.asset import Asset, Fetch, Input, Result
+from lineal.assets.asset import Asset, Fetch, Input, Result, Retry
 from lineal.assets.errors import StoreError
 from lineal.assets.perform import Trace
 from lineal.assets.ports import Canonical
@@ -23,7 +23,7 @@ from lineal.assets.records import (
     RunEnded,
     RunStarted,
 )
-from tests.fakes import MemoryJournal, MemoryVault, NoLocks, PlainCalls, Unwatched
+from tests.fakes import Listener, MemoryJournal, MemoryVault, NoLocks, PlainCalls, Unwatched
 from tests.workbench import Workbench, from_files, judged, made
 
 ONE: dict[str, tuple[int, ...]] = {"a": (1,)}
@@ -375,6 +375,22 @@ def over_paths(*tables: dict[str, tuple[int, ...]]) -> Workbench:
     return bench
 
 
+def test_a_step_that_waits_to_be_tried_again_is_made_of_what_its_source_holds_by_then() -> None:
+    bench = over_paths({"a": (2,)})
+    tried: list[object] = []
+
+    def flaky(table: object) -> object:
+        tried.append(table)
+        if len(tried) == 1:
+            raise ValueError("not yet")
+        return table
+
+    bench.declared.insert(0, made("flaky", flaky, {"table": "table"}, retry=Retry(1)))
+    bench.pause = 20.0  # what moves meanwhile ends the rest
+    assert bench.outcomes()["flaky"] == "made"
+    assert tried == [ONE, {"a": (2,)}]
+
+
 def test_a_source_that_moves_under_a_reader_of_its_files_is_done_again_with_all_it_feeds() -> None:
     bench = over_paths({"a": (2,)})
     run = bench.run()
@@ -429,11 +445,11 @@ class HeldByOthers(NoLocks):
     """Steps that another process makes; it is done, and has recorded them, when waited for."""
 
     held: dict[str, Callable[[], None]]
-    awaited: Sequence[str]  # the steps that are waited for by now
+    told: Listener
 
     def take(self, step: str) -> Any:
         if step in self.held:
-            if step not in self.awaited:
+            if step not in self.told.awaited:
                 return None
             self.held.pop(step)()
         return super().take(step)
@@ -448,7 +464,7 @@ def test_a_step_that_another_process_makes_is_put_off_and_then_taken_over() -> N
     def others_end() -> None:
         assert other.run().outcome == "done"
 
-    bench.locks = HeldByOthers({"broken": others_end}, bench.told.awaited)
+    bench.locks = HeldByOthers({"broken": others_end}, bench.told)
     run = bench.run()
     outcomes = {s.step.asset: s.outcome for s in run.steps}
     assert outcomes["broken"] == "reused"
@@ -460,7 +476,7 @@ def test_a_step_that_another_process_makes_is_put_off_and_then_taken_over() -> N
 
 def test_a_step_that_another_process_failed_to_make_is_computed() -> None:
     bench = family(lambda top: top)
-    bench.locks = HeldByOthers({"broken": lambda: None}, bench.told.awaited)
+    bench.locks = HeldByOthers({"broken": lambda: None}, bench.told)
     assert bench.outcomes()["broken"] == "made"
 
 

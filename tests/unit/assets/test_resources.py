@@ -308,7 +308,7 @@ def test_what_was_fetched_through_a_stand_in_is_fetched_again(place: Place) -> N
     def reasons(before: Recipe, after: Recipe) -> list[str]:
         past = types.SimpleNamespace(recipe=lambda _: before)
         facts: Any = types.SimpleNamespace(
-            past=past, recipes={"rates": after}, forced=(), present=lambda _: True
+            past=past, recipes={"rates": after}, forced={}, present=lambda _: True
         )
         (rates,) = declare("@source('rates')\ndef rates(warehouse): ...")
         made = Materialization(

@@ -125,6 +125,13 @@ def test_one_is_waited_for_only_when_nothing_else_is_left() -> None:
     ]
 
 
+def test_what_was_handed_out_and_comes_again_is_handed_out_again() -> None:
+    worklist = Worklist(STEPS, _needs)
+    assert worklist.next() == TOP
+    worklist.again({TOP})
+    assert worklist.next() == TOP
+
+
 def test_what_comes_again_comes_in_order_and_once() -> None:
     worklist = Worklist(STEPS, _needs)
     seen: list[Step] = []

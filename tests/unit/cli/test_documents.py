@@ -54,14 +54,15 @@ def test_a_plan_lists_every_step_in_order_with_whole_digests() -> None:
                 "version": None,
                 "last": "failed",
             },
-        ]
+        ],
+        "retired": [],
     }
 
 
 def test_a_run_has_counts_for_every_outcome_and_seconds_a_step() -> None:
     made = StepReport(Step("a"), "a", "made", (CHANGED,), DIGEST, 0.123456789)
     document = documents.run_document(Run("r3", "done", (made,), 1.0))
-    assert list(document) == ["run", "outcome", "counts", "steps"]
+    assert list(document) == ["run", "outcome", "counts", "steps", "retired"]
     assert document["counts"] == {
         "fresh": 0,
         "made": 1,

@@ -43,7 +43,14 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
-from lineal.assets.verdicts import BoundCheck, Decision, Handed, Known, Pending
+from lineal.assets.verdicts import (
+    PLAINLY_FRESH,
+    BoundCheck,
+    Decision,
+    Handed,
+    Known,
+    Pending,
+)
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
@@ -105,7 +112,8 @@ def _idle(ledger: Ledger, began: float) -> Run:
     plan = ledger.plan
     for step in plan.selected:
         decision = plan.decisions[step]
-        because = _broken(step, ledger) if ledger.broken else ()
+        fresh = decision is PLAINLY_FRESH
+        because = _broken(step, ledger) if ledger.broken and not fresh else ()
         if because:
             ledger.skip(step, decision, because)
         else:

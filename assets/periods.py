@@ -33,6 +33,7 @@ _YEARS = range(1000, 3000)
 _HOUR = 3600
 _UTC = dt.timezone.utc  # noqa: UP017  the very same object, by the name that `tzinfo` has
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
+_EPOCH_DAY = _EPOCH.toordinal()
 _WORD = re.compile(
     r"(?P<year>[0-9]{4})(?:-W(?P<week>[0-9]{2})|-(?P<month>[0-9]{2})(?:-(?P<day>[0-9]{2})"
     r"(?:T(?P<hour>[0-9]{2})(?P<shift>[+-][0-9]{2}:[0-9]{2})?)?)?)?\Z"
@@ -86,9 +87,12 @@ class Period:
         if self.kind == "weekly":
             week = _date("weekly", number).isocalendar()
             return f"{week.year:04}-W{week.week:02}"
+        if self.tz == "UTC" and not self.phase:  # without a detour: there are many
+            day, hour = divmod(number, 24)
+            return f"{dt.date.fromordinal(_EPOCH_DAY + day).isoformat()}T{hour:02}"
         shown = self._shown(number)
         text = f"{shown:%Y-%m-%dT%H}"
-        if self.tz == "UTC" or shown.replace(fold=1 - shown.fold).utcoffset() == shown.utcoffset():
+        if shown.replace(fold=1 - shown.fold).utcoffset() == shown.utcoffset():
             return text
         return text + shown.isoformat(timespec="seconds")[19:]
 

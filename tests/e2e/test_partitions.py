@@ -134,6 +134,19 @@ def test_each_reader_gets_the_months_it_asks_for(shop: Workplace) -> None:
     assert shop.make().json["counts"]["fresh"] == 25
 
 
+def test_accepting_a_change_makes_every_partition_fresh_whatever_code_made_it(
+    shop: Workplace,
+) -> None:
+    assert "never made" in shop.lineal("accept", "clean", "--reason", "none").err
+    shop.make("trend")
+    shop.edit("pipeline.py", "month=str(partition)", "month=partition[:]")
+    shop.make("clean", "--partition", "2013-01")
+    shop.edit("pipeline.py", "month=partition[:]", "month=f'{partition}'")
+    assert len(shop.plan("clean").steps("stale")) == 1
+    assert shop.lineal("accept", "clean", "--reason", "columns alike").code == 0
+    assert {s["verdict"] for s in shop.plan("clean").json["steps"]} == {"fresh"}
+
+
 def test_what_happens_to_a_month_happens_to_what_reads_it_and_nothing_else(
     shop: Workplace,
 ) -> None:

@@ -112,8 +112,8 @@ PHASES = """
         @asset(name=f"replying_{name}", outputs=[f"one_{name}", f"two_{name}"], **options)
         def replying():
             # What follows is the reply, when all objects are durable.
-            before = Connection.send_bytes
-            Connection.send_bytes = lambda *given: (killed(f"replying {name}"), before(*given))
+            before = Connection._send_bytes
+            Connection._send_bytes = lambda *given: (killed(f"replying {name}"), before(*given))
             return 1, 2
 
         @asset(name=f"after_{name}", inputs={"two": f"two_{name}"})
@@ -155,7 +155,8 @@ def test_a_worker_killed_in_any_phase_loses_nothing(place: Place) -> None:
     again = place.run("materialize", "--jobs", "3", "--json")
     told = outcomes(again)
     assert again.code == 0, again
-    assert {name for name in told if told[name] == "made"} == {*DIE, "after_once"}
+    assert {name for name in told if told[name] == "made"} == set(DIE)
+    assert told["after_once"] == "reused"  # what `after_twice` made of an equal input
     assert_sound(place)
 
 
@@ -267,10 +268,7 @@ def children(pid: int) -> list[int]:
 # --------------------------------------------------------------------------------------- asked to
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_lets_running_steps_end_and_the_next_run_carries_on(
-    place: Place, number: signal.Signals
-) -> None:
+def test_the_first_signal_lets_running_steps_end_and_the_next_run_carries_on(place: Place) -> None:
     place.pipeline(IDLE)
     run = place.start("materialize", "--jobs", "3")
     place.open("long")
@@ -278,7 +276,7 @@ def test_the_first_signal_lets_running_steps_end_and_the_next_run_carries_on(
     place.at("right")
     for told in ("early", "long"):
         run.says(told)
-    run.signal(number)
+    run.signal(signal.SIGTERM)
     run.hears("2 steps run to their end (left, right)")
     place.open("left")
     place.open("right")

@@ -327,6 +327,8 @@ def test_a_grid_is_made_point_by_point_and_its_best_is_one_of_them(empty: Workpl
     run = empty.lineal("materialize", "--json", "--exclude", "values_of")
     assert units(run) == {("best_candidate", None), ("leanest", None), ("use", None)}
     assert "order" not in run.out
+    retired = empty.lineal("sql", "select partition from lineage.retirement order by all", "--json")
+    assert [row["partition"] for row in retired.json] == ["rate=0.3,depth=2", "rate=0.3,depth=3"]
 
 
 def test_the_best_is_handed_on_without_being_opened(empty: Workplace) -> None:

@@ -13,14 +13,15 @@ from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.records import (
+    Brief,
     CheckResult,
     Column,
     Content,
     Materialization,
-    Observation,
     Reason,
     Used,
 )
+from lineal.assets.settled import Settled, known_of
 from lineal.assets.verdicts import (
     BoundCheck,
     Decision,
@@ -35,6 +36,7 @@ from lineal.assets.verdicts import (
 # Arrivals that give the same value whenever they give one: nothing is recomputed for them.
 _AS_IT_IS = frozenset({"auto", "pandas", "object"})
 KnownSteps = Mapping[Step, Known]
+_NO_BRIEFS: Mapping[str | None, Brief] = {}
 
 
 def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decision:
@@ -98,13 +100,13 @@ def inputs_used(
     used: list[Used] = []
     pending: dict[str, None] = {}
     for given in asset.inputs:
-        found, waits = _one_input(asset.name, step.partition, given, known, facts)
+        found, waits = one_input(asset.name, step.partition, given, known, facts)
         used.extend(found)
         pending.update(dict.fromkeys(waits))
     return tuple(used), tuple(pending)
 
 
-def _one_input(
+def one_input(
     reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
 ) -> tuple[list[Used], list[str]]:
     name = given.asset or given.parameter
@@ -115,7 +117,11 @@ def _one_input(
     arrival = arrival_of(given, many=read.many)
     way = given.alone if read.many else given
     used: list[Used] = []
+    briefs = known.briefs(name) if isinstance(known, Settled) and by_digest(way) else _NO_BRIEFS
     for each in read.keys:
+        if each in briefs:
+            used.append(_brief_used(given, Step(name, each), briefs[each], arrival))
+            continue
         version = known.get(Step(name, each))
         found = None if version is None else one_used(way, version, arrival)
         if found is None:
@@ -125,6 +131,17 @@ def _one_input(
     if not read.keys:
         used.append(Used(given.parameter, name, None, "none", "", "", ""))
     return used, waits
+
+
+def by_digest(given: Input) -> bool:
+    """Does a reader see a whole content and nothing else, so that its digest is all it takes?"""
+    return given.columns is None and given.arrival not in ("path", "paths", "result")
+
+
+def _brief_used(given: Input, step: Step, brief: Brief, arrival: str) -> Used:
+    """As `one_used`, of a version whose digest is enough."""
+    digest, origin = brief.content, brief.materialization
+    return Used(given.parameter, *step, "all", digest, digest, origin, arrival=arrival)
 
 
 def arrival_of(given: Input, *, many: bool) -> str:
@@ -184,15 +201,15 @@ def fingerprints(
             recipe or facts.recipes[asset.name].digest,
             facts.environments[asset.name].digest,
             sorted(parameters_of(asset, facts, step.partition).items()),
-            _partition(asset, step.partition),
-            _reads(used),
+            seen_of(asset, step.partition),
+            reads_of(used),
             contract_digest(asset, kind_of(graph, asset)),
         )
     )
     return {o: digest_of((SCHEME, base, o if asset.several else None)) for o in asset.outputs}
 
 
-def _partition(asset: Asset, key: str | None) -> object:
+def seen_of(asset: Asset, key: str | None) -> object:
     """The partition as far as code can tell: its times too, where it is handed them."""
     definition = asset.partitions
     if key is None or definition is None or definition.period is None:
@@ -203,7 +220,7 @@ def _partition(asset: Asset, key: str | None) -> object:
     return key, told.start.isoformat(), told.end.isoformat()
 
 
-def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
+def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
     """What is read and how it arrives: one digest as a frame or as a list is two inputs.
 
     Of several partitions, which one it is counts too.
@@ -217,25 +234,24 @@ def _reads(used: Sequence[Used]) -> list[tuple[str | None, ...]]:
 # ------------------------------------------------------------------------------ what was settled
 
 
-def known_of(
-    made: Materialization, observation: Observation | None = None, asset: str | None = None
-) -> Known:
-    """What is known of a step by its materialization, perhaps one found under another name."""
-    return Known(
-        asset or made.asset,
-        made.partition,
-        made.content,
-        made.id,
-        observation,
-        metrics=made.metrics,
-    )
-
-
-def current_versions(asset: Asset, facts: Facts) -> dict[Step, Known]:
-    """What is current of an asset, where it is."""
-    found = {}
+def know_current(asset: Asset, known: Settled, facts: Facts) -> None:
+    """Settle an asset as what is current of it, where something is."""
     slices = facts.slices
-    for key in dict.fromkeys((*slices.units(asset.name), *slices.keys(asset.name))):
+    if asset.files is None:
+        keys = slices.keys(asset.name)
+        if asset.sliced_by is not None:
+            keys = (*slices.units(asset.name), *keys)
+        for output in asset.outputs:
+            briefs = facts.past.partitions(output)
+            known.settle(output, {key: briefs[key] for key in keys if key in briefs})
+    else:
+        known.add(_current_files(asset, facts))
+
+
+def _current_files(asset: Asset, facts: Facts) -> dict[Step, Known]:
+    """A source whose files are no longer those of its version has moved."""
+    found = {}
+    for key in facts.slices.keys(asset.name):
         seen = facts.observations.get(Step(asset.name, key))
         for output in asset.outputs:
             current = facts.past.current(output, key)
@@ -401,7 +417,7 @@ def _bind(
         if given.asset == output.asset:
             used.append(())
             continue
-        found, waits = _one_input(reader, output.partition, given, known, facts)
+        found, waits = one_input(reader, output.partition, given, known, facts)
         used.append(tuple(found))
         pending.extend(waits)
         if not waits:
@@ -425,7 +441,7 @@ def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCh
             used.extend(() if own is None else (own,))
         else:
             used.extend(others)
-    reads = _reads(used)
+    reads = reads_of(used)
     if not judged:
         reads.append(("", "all", "", content.digest))  # a ready-made check reads the version itself
     parts = (

@@ -43,6 +43,12 @@ def encode(value: Any, fallback: Callable[[Any], bytes | None] | None = None) ->
     Raises:
         NoCanonicalFormError: for a type without one.
     """
+    kind = type(value)
+    if kind is str:  # most values are texts, and lists of them
+        return _sized(b"s", value.encode("utf-8", "surrogatepass"))
+    if kind is tuple or kind is list:
+        body = b"".join([encode(each, fallback) for each in value])
+        return _sized(b"t" if kind is tuple else b"l", body)
     scalar = _encode_scalar(value)
     if scalar is not None:
         return scalar
@@ -135,6 +141,16 @@ def _attributes(value: Any) -> dict[str, Any]:
     kept = functools.cached_property
     held = getattr(value, "__dict__", {})
     return {n: v for n, v in held.items() if not isinstance(getattr(type(value), n, None), kept)}
+
+
+def encode_tuple(*items: bytes) -> bytes:
+    """As `encode` of a tuple whose items are encoded already."""
+    return _sized(b"t", b"".join(items))
+
+
+def encode_list(*items: bytes) -> bytes:
+    """As `encode` of a list whose items are encoded already."""
+    return _sized(b"l", b"".join(items))
 
 
 def digest_bytes(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -62,6 +62,10 @@ class Slicing(Protocol):
         """What one step of a reader reads of an input."""
         ...
 
+    def alike(self, reader: str, given: Input) -> bool:
+        """Does every partition of a reader read the one of an input that has its key?"""
+        ...
+
     def sliced(self, asset: str, keys: Sequence[str]) -> Slicing:
         """The same, now that an asset that is published by a column has these keys."""
         ...
@@ -85,8 +89,15 @@ class Whole:
     def read(self, reader: str, key: str | None, given: Input) -> Reading:
         return Reading((None,), many=False)
 
+    def alike(self, reader: str, given: Input) -> bool:
+        return False
+
     def sliced(self, asset: str, keys: Sequence[str]) -> Slicing:
         return self
+
+
+def _nothing(_: object) -> None:
+    """One may ask for each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,7 @@ class Facts:
         forced: what a person asked to make whatever the verdict: units, by asset name.
         slices: which partitions there are.
         resources: resolved parameters of each resource, by name.
+        look: told of the objects of many contents for which `present` will be asked.
     """
 
     past: Past
@@ -122,19 +134,34 @@ class Facts:
     forced: Mapping[str, Container[str | None]] = field(default_factory=dict)
     slices: Slicing = field(default_factory=Whole)
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    look: Callable[[Iterable[tuple[StoredObject, ...]]], None] = _nothing
 
 
-def remembered(ask: Callable[[Content], bool]) -> Callable[[Content], bool]:
-    """Presence that is asked at most once for the same objects: equal content may lie in others."""
-    memory: dict[tuple[StoredObject, ...], bool] = {}
+class Presence:
+    """Do objects exist? Asked at most once for the same ones: equal content may lie in others.
 
-    def present(content: Content) -> bool:
-        key = content.objects
-        if key not in memory:
-            memory[key] = ask(content)
-        return memory[key]
+    Args:
+        ask: which of these objects exist, by byte digest.
+    """
 
-    return present
+    def __init__(self, ask: Callable[[Iterable[StoredObject]], Container[str]]) -> None:
+        self._ask = ask
+        self._known: dict[tuple[StoredObject, ...], bool] = {}
+
+    def __call__(self, content: Content) -> bool:
+        objects = content.objects
+        if objects not in self._known:
+            there = self._ask(objects)
+            self._known[objects] = all(each.digest in there for each in objects)
+        return self._known[objects]
+
+    def look(self, contents: Iterable[tuple[StoredObject, ...]]) -> None:
+        """Ask for the objects of many contents at once; what is missing is asked for by itself."""
+        new = [objects for objects in contents if objects not in self._known]
+        there = self._ask(each for objects in new for each in objects)
+        for objects in new:
+            if all(each.digest in there for each in objects):
+                self._known[objects] = True
 
 
 def contract_digest(asset: Asset, kind: str) -> str:

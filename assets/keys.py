@@ -117,6 +117,11 @@ class Periods(Keys):
     def period(self) -> Period:
         return self._period
 
+    @property
+    def numbers(self) -> range:
+        """Of the keys, one after the other."""
+        return self._numbers
+
     def __len__(self) -> int:
         return len(self._numbers)
 
@@ -128,9 +133,10 @@ class Periods(Keys):
         if not isinstance(place, slice):
             return self._period.key(self._numbers[place])
         numbers = self._numbers[place]
-        if numbers.step > 0:
+        if numbers.step == 1:
             return Periods(self._period, numbers)
-        return Listed(map(self._period.key, numbers))  # backwards: no order of time to ask for
+        # With gaps, or backwards: no stretch of time.
+        return Listed(map(self._period.key, numbers), self._period if numbers.step > 0 else None)
 
     def __iter__(self) -> Iterator[str]:
         return map(self._period.key, self._numbers)

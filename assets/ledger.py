@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineal.assets.decide import (
-    current_versions,
     fetched_fingerprints,
     fingerprints,
     inputs_used,
-    known_of,
+    know_current,
     known_result,
     outcome_known,
     slices_made,
@@ -34,7 +33,8 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import StepReport, is_told
 from lineal.assets.scribe import Page
-from lineal.assets.verdicts import Decision, Known, Pending
+from lineal.assets.settled import Settled, known_of
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Known, Pending
 
 # By output: every check's result, and whether it was found just now (or known from before).
 Judged = Mapping[str, tuple[tuple[CheckResult, bool], ...]]
@@ -58,7 +58,7 @@ class Ledger:
     recorder: Recorder | None = None
     hand_on: Callable[[Page], None] | None = None
     keeps_values: bool = True
-    known: dict[Step, Known] = field(default_factory=dict)
+    known: Settled = field(init=False)
     held: dict[Step, Canonical] = field(default_factory=dict)
     broken: dict[Step, StepOutcome] = field(default_factory=dict)  # failed, blocked, skipped
     reports: list[StepReport] = field(default_factory=list)
@@ -69,13 +69,16 @@ class Ledger:
     _readers_left: dict[Step, int] = field(default_factory=dict)
     _slices_held: dict[Step, list[Step]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.known = Settled(self.graph, self.facts)
+
     def outputs(self, step: Step) -> list[Step]:
         return [Step(o, step.partition) for o in self.graph.assets[step.asset].outputs]
 
     def know_excluded(self, names: Iterable[str]) -> None:
         """Steps that are left as they are: what is current of them is what others read."""
         for name in names:
-            self.known.update(current_versions(self.graph.assets[name], self.facts))
+            know_current(self.graph.assets[name], self.known, self.facts)
 
     # ------------------------------------------------------------------------- values in memory
 
@@ -100,7 +103,7 @@ class Ledger:
         self.broken.pop(step, None)
         self._drop(step)
         for output in self.outputs(step):
-            self.known.pop(output, None)
+            self.known.forget(output)
 
     # --------------------------------------------------------------------------- nothing to do
 
@@ -123,10 +126,13 @@ class Ledger:
 
     def leave(self, step: Step, decision: Decision) -> None:
         """Fresh, blocked again, or behind something blocked: nothing is written."""
+        if decision is PLAINLY_FRESH:
+            self._leave_plain(step)
+            return
         if decision.action == "wait":
             self.skip(step, decision, _waiting(decision))
             return
-        self.known.update(outcome_known(self.graph, step, decision, self.facts))
+        self.known.add(outcome_known(self.graph, step, decision, self.facts))
         blocked = decision.action == "blocked"
         if blocked:
             self.broken[step] = "blocked"
@@ -147,6 +153,15 @@ class Ledger:
                 )
             )
         self._tell(reports)
+
+    def _leave_plain(self, step: Step) -> None:
+        brief = self.facts.past.partitions(step.asset)[step.partition]
+        self.known.settle(step.asset, {step.partition: brief})
+        kept = brief.content
+        report = StepReport(
+            step, step.asset, "fresh", version=kept, summary=brief.summary, current=kept
+        )
+        self._tell((report,))
 
     def cancel(self, steps: Iterable[Step]) -> None:
         """The run ends before these were done."""
@@ -263,15 +278,16 @@ class Ledger:
             recorder.retirement(gone, name) for gone, name in before.items() if gone not in now
         )
         for gone in before.keys() - now.keys():
-            self.known.pop(gone, None)
-        self.known.update(now)
+            self.known.forget(gone)
+        self.known.add(now)
         self.new_slices[step.asset] = tuple(made.partition or "" for made in slices)
         return facts
 
     def _own_slices(self, step: Step) -> list[tuple[Step, Known]]:
         """The slices of a table that are known by now."""
         names = set(self.graph.assets[step.asset].outputs)
-        return [(s, k) for s, k in self.known.items() if s.asset in names and s.partition]
+        mine = [s for s in self.known if s.asset in names and s.partition is not None]
+        return [(s, self.known[s]) for s in mine]
 
     def refuse(
         self,

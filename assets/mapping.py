@@ -84,7 +84,7 @@ def check_mapping(
             )
         return
     if marker is None:
-        if reader is not None and not (_same(reader, source) or _finer(reader, source)):
+        if reader is not None and not (same_slices(reader, source) or _finer(reader, source)):
             raise _no_rule(reader, source, who)
         return
     if marker.word == "only":
@@ -93,7 +93,7 @@ def check_mapping(
         raise DefinitionError(
             f"`{marker}` of {who}, for a reader that has no partitions", advice="use last(1)"
         )
-    elif marker.word in ("last", "previous") and reader and not _same(reader, source):
+    elif marker.word in ("last", "previous") and reader and not same_slices(reader, source):
         raise DefinitionError(
             f"`{marker}`: {who} is {source.describe()}, and its reader {reader.describe()}",
             advice='both need the same kind of partitions; else say every() or only("…")',
@@ -128,7 +128,7 @@ def reads(
         return _existing(marker.keys, source_keys, who)
     if reader is None or key is None or (marker is not None and marker.word == "every"):
         return source_keys[-marker.count :] if marker and marker.word == "last" else source_keys
-    if marker is None and not _same(reader, source):
+    if marker is None and not same_slices(reader, source):
         return _inside(reader, key, source, source_keys)
     if marker is not None and marker.word == "previous":
         return _before(key, source_keys)
@@ -139,7 +139,7 @@ def reads(
     return source_keys[max(0, place + 1 - count) : place + 1]
 
 
-def _same(reader: Partitions, source: Partitions) -> bool:
+def same_slices(reader: Partitions, source: Partitions) -> bool:
     """Do equal keys mean the same slice?"""
     if reader.period is not None or source.period is not None:
         return reader.period == source.period

@@ -43,7 +43,14 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
-from lineal.assets.verdicts import BoundCheck, Decision, Handed, Known, Pending
+from lineal.assets.verdicts import (
+    PLAINLY_FRESH,
+    BoundCheck,
+    Decision,
+    Handed,
+    Known,
+    Pending,
+)
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
@@ -105,7 +112,8 @@ def _idle(ledger: Ledger, began: float) -> Run:
     plan = ledger.plan
     for step in plan.selected:
         decision = plan.decisions[step]
-        because = _broken(step, ledger) if ledger.broken else ()
+        fresh = decision is PLAINLY_FRESH
+        because = _broken(step, ledger) if ledger.broken and not fresh else ()
         if because:
             ledger.skip(step, decision, because)
         else:
@@ -132,6 +140,7 @@ class _Attempt:
     started: float  # UTC seconds, of this attempt
     began: float  # by the performance counter, likewise
     failed: tuple[Attempt, ...] = ()  # those before it
+    error: LinealError | None = None  # of the last of them
 
 
 class _Loop:
@@ -174,8 +183,11 @@ class _Loop:
                     self._carry_out()
                     if not self.worklist.left:
                         outcome = "failed" if _bad(ledger.reports) else "done"
-                except KeyboardInterrupt:
-                    self.executor.give_up()
+                except BaseException as error:
+                    self.executor.give_up()  # before others may take its steps
+                    if not isinstance(error, KeyboardInterrupt):
+                        raise
+                self._end_the_rested()
                 if outcome == "cancelled":
                     told = {(r.maker, r.step.partition) for r in ledger.reports}
                     ledger.cancel(s for s in self.selected if s not in told)
@@ -272,10 +284,9 @@ class _Loop:
 
     def _pause(self) -> float | None:
         """How long to wait for what runs: until one that rests is due, or there is news to tell."""
-        due = [until for until, _ in self.resting.values()]
-        if not due:
-            return _TICK
-        return max(0.0, min(_TICK, min(due) - time.perf_counter()))
+        now = time.perf_counter()
+        due = [until - now for until, _ in self.resting.values() if until > now]
+        return min(_TICK, *due) if due else _TICK  # one that is due waits for room
 
     def _wake_rested(self) -> None:
         now = time.perf_counter()
@@ -284,6 +295,15 @@ class _Loop:
             if until <= now and not full and not self.around.stopping() and self._fits(step):
                 del self.resting[step]
                 self._attempt(step, attempt.decision, attempt.failed)
+
+    def _end_the_rested(self) -> None:
+        """The run ends before these are tried again: what became of their attempts is told."""
+        for step, (_, attempt) in self.resting.items():
+            *before, last = attempt.failed
+            if attempt.error is not None:
+                told = (last.started_at, last.seconds, before)
+                self.ledger.fail(step, attempt.decision, attempt.error, *told)
+        self.resting.clear()
 
     # --------------------------------------------------------------------------------- one step
 
@@ -390,7 +410,8 @@ class _Loop:
             self.void.discard(step)
             self._let_go(step)
             self._done(step)
-            self._again({step})
+            if step in self.decisions:  # else it is a partition that is no more
+                self._again({step})
             return
         error = self._error_of(step, attempt, done)
         if error is not None:
@@ -430,7 +451,7 @@ class _Loop:
             return False
         seconds = time.perf_counter() - attempt.began
         told = Attempt(number, attempt.started, seconds, error_facts(error))
-        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told))
+        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told), error)
         self.resting[step] = (time.perf_counter() + pause, again)
         self.around.announcer.retrying(step, error, number + 1, retry.times + 1, pause)
         return True
@@ -520,6 +541,7 @@ class _Loop:
         self.void |= under_way
         for step in steps & self.resting.keys():
             del self.resting[step]
+            self._let_go(step)
         self._expect(steps - self.worklist.left)
         self.worklist.again(steps - under_way)
         self.undecided |= steps

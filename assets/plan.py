@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lineal.assets.asset import Asset
-from lineal.assets.decide import current_versions, decide, outcome_known
+from lineal.assets.crowds import fresh
+from lineal.assets.decide import decide, know_current, outcome_known
 from lineal.assets.facts import Facts
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.records import DEFAULT_ENVIRONMENT, Retirement
-from lineal.assets.verdicts import Action, Decision, Known, Pending, Stale, Verdict
+from lineal.assets.records import DEFAULT_ENVIRONMENT, Brief, Retirement
+from lineal.assets.settled import Settled
+from lineal.assets.verdicts import PLAINLY_FRESH, Action, Decision, Pending, Stale, Verdict
 
 
 class PlannedStep(NamedTuple):
@@ -99,17 +101,25 @@ def plan(
     left_out = frozenset(excluded)
     wanted = _wanted(graph, facts, set(selected) - left_out, partitions or {})
     decisions: dict[Step, Decision] = {}
-    known: dict[Step, Known] = {}
+    known = Settled(graph, facts)
     steps: list[PlannedStep] = []
-    for name, keys in wanted.items():
+    for name, found in wanted.items():
         if name in left_out:
-            known.update(current_versions(graph.assets[name], facts))
+            know_current(graph.assets[name], known, facts)
             continue
+        keys = tuple(found)  # a calendar writes them out anew each time
+        plain = fresh(graph, name, keys, known, facts)
+        known.settle(name, plain)
+        tried = facts.past.tried(name) if plain else frozenset()
         for key in keys:
             step = Step(name, key)
+            if key in plain and key not in tried:
+                decisions[step] = PLAINLY_FRESH
+                steps.append(_plain(step, plain[key]))
+                continue
             decision = decide(graph, step, known, facts)
             decisions[step] = decision
-            known.update(outcome_known(graph, step, decision, facts))
+            known.add(outcome_known(graph, step, decision, facts))
             steps.extend(_planned(graph, step, decision, facts))
     gone = tuple(_retired(graph, facts, (n for n in wanted if n not in left_out)))
     units = facts.slices.units
@@ -123,21 +133,33 @@ def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retir
     """What is current of partitions that are no more, and why."""
     for name in names:
         asset = graph.assets[name]
+        if asset.sliced_by is not None:
+            continue
         keys = facts.slices.keys(name)
-        sliced = asset.sliced_by is not None
         for output in asset.outputs:
-            for key, brief in facts.past.partitions(output).items():
-                if key not in keys and not sliced:
-                    why = "it is no longer partitioned so" if key is None else _gone(asset)
+            briefs = facts.past.partitions(output)
+            # To look up a few in a calendar costs less than to write it out; many, more.
+            there = keys if len(briefs) < len(keys) // 4 else frozenset(keys)
+            for key, brief in briefs.items():
+                if key not in there:
+                    why = _gone(asset, key, facts)
                     yield Retirement(
                         DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
                     )
 
 
-def _gone(asset: Asset) -> str:
+def _gone(asset: Asset, key: str | None, facts: Facts) -> str:
+    if key is None:
+        return "it has partitions now"
     if asset.partitions is None:
         return "it has no partitions any more"
-    return "its file is gone" if asset.files is not None else "its definition has it no more"
+    if asset.files is not None:
+        return "its file is gone"
+    if asset.partitions_of is not None:
+        return f"{asset.partitions_of} has it no more"
+    if key in asset.partitions.keys(facts.now):
+        return "an input has nothing for it"
+    return "its definition has it no more"
 
 
 def _wanted(
@@ -179,12 +201,22 @@ def _read_by(
     if len(everything) == 1:
         into.update(dict.fromkeys(everything))
         return
+    inputs = graph.reads_of(reader, other)
+    if all(slices.alike(reader, given) for given in inputs):
+        into.update(dict.fromkeys(units))
+        return
     for unit in units:
         if len(into) == len(everything):
             return
-        for given in graph.reads_of(reader, other):
+        for given in inputs:
             keys = slices.read(reader, unit, given).keys
             into.update(dict.fromkeys(slices.unit(given.asset or "", key) for key in keys))
+
+
+def _plain(step: Step, brief: Brief) -> PlannedStep:
+    fresh = PLAINLY_FRESH
+    told = (brief.content, brief.outcome, brief.seconds)
+    return PlannedStep(step, step.asset, fresh.verdict, fresh.action, *told)
 
 
 def _planned(graph: Graph, step: Step, decision: Decision, facts: Facts) -> Iterator[PlannedStep]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from lineal.assets.asset import Arrival, Check, Contract, Files, Query
@@ -182,6 +182,10 @@ class Slices(Protocol):
 
     def partitions(self, asset: str) -> Mapping[str | None, Brief]:
         """What is current of an asset, by partition, in no order; None for the asset as a whole."""
+        ...
+
+    def tried(self, asset: str) -> Set[str]:
+        """The partitions whose last attempt is another than what is current."""
         ...
 
     def retired(self, asset: str) -> Mapping[str | None, Retirement]:

@@ -233,6 +233,8 @@ class Brief(NamedTuple):
     seconds: float
     plain: bool  # made or reused, judged by no check, read no file that nobody declared
     format: str = ""  # of the content
+    outcome: StepOutcome = "made"
+    summary: str = ""  # of the content
 
 
 class Publication(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -68,7 +69,8 @@ class Run:
     @property
     def counts(self) -> dict[str, int]:
         words = ("fresh", "made", "reused", "failed", "skipped", "blocked", "closed", "cancelled")
-        return {word: sum(s.outcome == word for s in self.steps) for word in words}
+        found = Counter[str](s.outcome for s in self.steps)
+        return {word: found[word] for word in words}
 
 
 def is_told(unwatched: tuple[str, str, str]) -> bool:

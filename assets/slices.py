@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from lineal.assets.asset import Asset, Input
 from lineal.assets.facts import Reading
 from lineal.assets.graph import Graph
-from lineal.assets.keys import Keys, Listed
-from lineal.assets.mapping import reads
+from lineal.assets.keys import Keys, Listed, Periods
+from lineal.assets.mapping import reads, same_slices
 from lineal.assets.names import Step
+from lineal.assets.partitions import Partitions
 from lineal.assets.records import Materialization
 
 _WHOLE: tuple[None] = (None,)
@@ -34,7 +35,8 @@ class Sliced:
     found: Mapping[str, Sequence[str]]
     _keys: dict[str, Keys | None] = field(default_factory=dict)
     _behind: dict[str, Sequence[Step]] = field(default_factory=dict)
-    _readings: dict[tuple[str, str | None, Input], Reading] = field(default_factory=dict)
+    _of_all: dict[tuple[str, Input], Reading] = field(default_factory=dict)  # of unpartitioned
+    _alike: dict[tuple[str, Input], bool] = field(default_factory=dict)
 
     def keys(self, asset: str) -> Sequence[str | None]:
         known = self._partitions(self._asset(asset))
@@ -69,17 +71,41 @@ class Sliced:
         source = self._asset(given.asset or given.parameter)
         if source.partitions is None:
             return _AS_A_WHOLE
+        if key is not None and self.alike(reader, given):
+            return Reading((key,), many=False)
         ours = self._asset(reader).partitions if key is not None else None
-        place = (reader, key if ours is not None else None, given)
-        if place not in self._readings:
-            known = self._partitions(source) or Listed(())
-            who = f"`{given.parameter}` of `{reader}`"
-            keys = reads(ours, key, source.partitions, known, given.marker, who)
-            if ours is not None and given.marker is None and tuple(keys) == (key,):
-                return Reading(keys, many=False)
-            one = given.marker is not None and given.marker.word == "previous"
-            self._readings[place] = Reading(keys, many=not one)
-        return self._readings[place]
+        if ours is not None:
+            return self._reading(reader, ours, key, given, source)
+        if (reader, given) not in self._of_all:
+            self._of_all[reader, given] = self._reading(reader, None, None, given, source)
+        return self._of_all[reader, given]
+
+    def alike(self, reader: str, given: Input) -> bool:
+        place = (reader, given)
+        if place not in self._alike:
+            self._alike[place] = self._are_alike(self._asset(reader), given)
+        return self._alike[place]
+
+    def _are_alike(self, reader: Asset, given: Input) -> bool:
+        source = self._asset(given.asset or given.parameter)
+        ours, theirs = reader.partitions, source.partitions
+        if ours is None or theirs is None or given.marker is not None:
+            return False
+        if reader.sliced_by is not None or source.sliced_by is not None:
+            return False  # a run finds out which there are
+        same = same_slices(ours, theirs)
+        return same and self._partitions(reader) == self._partitions(source)
+
+    def _reading(
+        self, reader: str, ours: Partitions | None, key: str | None, given: Input, source: Asset
+    ) -> Reading:
+        known = self._partitions(source) or Listed(())
+        who = f"`{given.parameter}` of `{reader}`"
+        keys = reads(ours, key, source.partitions, known, given.marker, who)
+        if ours is not None and given.marker is None and tuple(keys) == (key,):
+            return Reading(keys, many=False)
+        one = given.marker is not None and given.marker.word == "previous"
+        return Reading(keys, many=not one)
 
     def sliced(self, asset: str, keys: Sequence[str]) -> Sliced:
         return Sliced(self.graph, self.now, {**self.found, asset: tuple(keys)})
@@ -121,6 +147,8 @@ class Sliced:
         there = self._partitions(source) or Listed(())
         if asset.partitions == source.partitions and there == keys:
             return keys
+        if isinstance(keys, Periods) and isinstance(there, Periods) and keys.period == there.period:
+            return keys.between(there.numbers)
         found = [
             key
             for key in keys

@@ -80,6 +80,10 @@ class Decision:
     failing: tuple[CheckResult, ...] = ()  # known failures of error checks
 
 
+# Of a partition that is fresh with many others; what else there is to know of it is in its brief.
+PLAINLY_FRESH = Decision(Fresh(), "none")
+
+
 class BoundCheck(NamedTuple):
     """A check of an output with all that determines its result but the content it judges."""
 

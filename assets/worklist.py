@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from lineal.assets.names import Step
 
@@ -98,7 +98,8 @@ class Worklist:
         self._progress, self.patient = True, False
         for fed in self._feeds.pop(step, ()):
             self._missing[fed] -= 1
-            if not self._missing[fed]:
+            # One that is under way on what holds no more comes back by `again`.
+            if not self._missing[fed] and fed not in self._out:
                 heapq.heappush(self._ready, self._rank(fed))
 
     def put_off(self, step: Step) -> None:
@@ -122,6 +123,7 @@ class Worklist:
         again = set(steps)
         self._left |= again
         self._out -= again
+        self._put_off = [step for step in self._put_off if step not in again]
         self._count()
         self._line_up()
 
@@ -134,9 +136,9 @@ class Worklist:
         self.again(new)
 
     @property
-    def left(self) -> frozenset[Step]:
-        """What is not done."""
-        return frozenset(self._left)
+    def left(self) -> Set[Step]:
+        """What is not done, at any time."""
+        return self._left
 
     @property
     def ready(self) -> bool:

@@ -21,7 +21,7 @@ from lineal.lineage.journal import Entry, Journal
 from lineal.lineage.judged import Judged, Result
 from lineal.lineage.shelf import Rank, Row, Shelf, brief_of
 
-_SCHEME = 2
+_SCHEME = 3
 _CHECKS_AT_ONCE = 10_000
 _LARGE = 1 << 24  # bytes of a checkpoint that takes long to write
 _MANY = 64  # entries, or one in so many bytes, for which that is done
@@ -84,6 +84,11 @@ class State:
         if whole is not None and whole.shown(asset)[0]:
             found[None] = whole.row(asset).brief
         return found
+
+    def tried(self, environment: str, asset: str) -> set[str]:
+        """The partitions whose last attempt is another than what is shown."""
+        shelf = self.shelves.get((environment, asset))
+        return set() if shelf is None else shelf.tried()
 
     def retired(self, environment: str, asset: str) -> dict[str | None, bytes]:
         """The retirements of an asset that count, by partition."""

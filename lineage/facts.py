@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -175,6 +175,10 @@ class History:
                 known = {p: told for p, told in known.items() if told is not None}
             found = self._partitions[asset] = cast("dict[str | None, Brief]", known)
         return found
+
+    def tried(self, asset: str) -> Set[str]:
+        """The partitions whose last attempt is another than what is current."""
+        return self._state.tried(self.environment, asset)
 
     def retired(self, asset: str) -> Mapping[str | None, Retirement]:
         """The partitions that were current and are no more, by partition."""

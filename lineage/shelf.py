@@ -43,7 +43,7 @@ def brief_of(raw: Mapping[str, Any]) -> Brief | None:
     plain = _is_plain(raw["outcome"], raw.get("unwatched"), raw.get("checks"))
     seconds = float(raw.get("seconds", 0.0))
     known = raw["id"], raw["fingerprint"], content["digest"], objects, seconds, plain
-    return Brief(*known, content["format"])
+    return Brief(*known, content["format"], raw["outcome"], content.get("summary", ""))
 
 
 def brief(made: Materialization) -> Brief | None:
@@ -53,7 +53,7 @@ def brief(made: Materialization) -> Brief | None:
         return None
     plain = _is_plain(made.outcome, made.unwatched, made.checks)
     known = made.id, made.fingerprint, content.digest, content.objects, made.seconds, plain
-    return Brief(*known, content.format)
+    return Brief(*known, content.format, made.outcome, content.summary)
 
 
 def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
@@ -61,10 +61,12 @@ def _is_plain(outcome: str, unwatched: Any, checks: Any) -> bool:
 
 
 _OF_STEPS = ("key", "run", "entry", "position", "materialization", "shown", "retired", "last")
-_OF_BRIEFS = ("fingerprint", "content", "seconds", "plain", "format", "objects")
+_OF_BRIEFS = (
+    "fingerprint", "content", "seconds", "plain", "format", "outcome", "summary", "objects"
+)  # fmt: skip
 _OF_OBJECTS = ("digest", "suffix", "bytes", "path")
 _BEFORE_OBJECTS = ("materialization", "fingerprint", "content")  # as in a Brief
-_AFTER_OBJECTS = ("seconds", "plain", "format")
+_AFTER_OBJECTS = ("seconds", "plain", "format", "outcome", "summary")
 _NO_BRIEF = Brief("", "", "", (), 0.0, False)
 
 
@@ -129,6 +131,17 @@ class Shelf:
             else:
                 found.pop(key, None)
         return found
+
+    def tried(self) -> set[str]:
+        """The keys whose last attempt is another than what is shown."""
+        of = self._packed.column
+        packed = zip(of("key"), of("shown"), of("last"), strict=True)
+        found = {key for key, shown, last in packed if shown != last and last >= 0}
+        found.difference_update(self.changed)
+        changed = self.changed.items()
+        return found.union(
+            key for key, row in changed if row.last is not None and row.last != row.shown
+        )
 
     def written(self) -> Written:
         """Its bytes: as they are in the file, if nothing changed."""
@@ -251,6 +264,8 @@ class _Merged:
             "seconds": [b.seconds for b in known],
             "plain": [b.plain for b in known],
             "format": [b.format for b in known],
+            "outcome": [b.outcome for b in known],
+            "summary": [b.summary for b in known],
             "objects": [len(b.objects) for b in known],
             "digest": [o.digest for o in objects],
             "suffix": [o.suffix for o in objects],

@@ -23,7 +23,7 @@ from lineal.assets.errors import (
     UsageError,
     did_you_mean,
 )
-from lineal.assets.facts import CheckId, Facts, remembered
+from lineal.assets.facts import CheckId, Facts, Presence
 from lineal.assets.file_partitions import ByFile
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
@@ -31,7 +31,6 @@ from lineal.assets.parameters import convert_parameter
 from lineal.assets.partitions import Grid
 from lineal.assets.pools import pool_errors
 from lineal.assets.records import (
-    Content,
     EnvironmentFacts,
     Observation,
     Recipe,
@@ -100,6 +99,7 @@ class Snapshot:
         ]
         check_recipes = {CheckId(o, c.name): self._check_recipe(c) for o, c in checks}
         observations, now = self._observe(assets), time.time()
+        presence = Presence(self.objects.present)
         return Facts(
             past=self.history,
             recipes=recipes,
@@ -111,7 +111,8 @@ class Snapshot:
             },
             parameters={a.name: self.parameters_of(a) for a in assets},
             observations=observations,
-            present=remembered(self._present),
+            present=presence,
+            look=presence.look,
             file_digest=_once(self.file_digest),
             now=now,
             resources={r.name: self.parameters_of(r) for r in self.graph.resources.values()},
@@ -160,10 +161,6 @@ class Snapshot:
         if step not in found:
             raise SourceMissing(f"the files of `{step}` are gone", where=str(asset.where))
         return found[step]
-
-    def _present(self, content: Content) -> bool:
-        there = self.objects.present(content.objects)
-        return all(o.digest in there for o in content.objects)
 
     # ------------------------------------------------------------------------------- recipes
 

@@ -64,9 +64,16 @@ class Shell:
 
 
 def typed(document: Path) -> list[str]:
-    """The lines after a `$ ` in the console blocks of a document."""
-    blocks = re.findall(r"```console\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-    found = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    """The lines after a `$ ` in the console blocks of a document, and what it adds to files."""
+    found: list[str] = []
+    for kind, block in re.findall(
+        r"```(console|python)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL
+    ):
+        added = re.match(r"# added to (\S+)\n", block)
+        if kind == "console":
+            found += [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+        elif added:
+            found.append(f"cat >> {added[1]} <<'END'\n{block[added.end() :]}END")
     assert found, f"{document.name} has no commands"
     return found
 
@@ -260,6 +267,7 @@ def test_the_project_of_init_can_be_read_on_one_screen() -> None:
 def test_the_readme_runs_as_written(shell: Shell, tmp_path: Path) -> None:
     said = shell.type(tmp_path, ROOT / "README.md")
     assert "Nothing to do: 6 fresh" in said
+    assert re.search(r"candidate +strength=10\.0 +never made", said)
     assert re.search(r"model +code changed +pipeline.py:\d+ +pipeline.measurements", said)
     assert f"one file of {len(PIPELINE.splitlines())} lines" in (ROOT / "README.md").read_text(
         encoding="utf-8"
@@ -280,7 +288,7 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
     empty.write("data/orders2.csv", "id,customer,amount\n3,ann,30.0\n4,cyd,22.0\n")
     empty.write("data/customers.csv", "customer,city,zip\nann,Oslo,0150\nbob,Rome,-\n")
     run = empty.make()
-    assert run.json["counts"]["made"] == len(run.json["steps"]) == 11
+    assert run.json["counts"]["made"] == len(run.json["steps"]) == 12
     cities = empty.lineal("sql", "from by_city", "--json").json
     assert cities == [{"city": "Oslo", "orders": 2, "amount": 40.5}]
     best = empty.lineal("sql", "select customer from best_customers", "--json").json

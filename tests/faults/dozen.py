@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lineal.assets.facts import Facts, remembered
+from lineal.assets.facts import Facts, Presence
 from lineal.assets.materialize import Surroundings
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
@@ -166,6 +166,10 @@ class Lent:
     def __init__(self) -> None:
         self.vault: Any = None
 
+    @property
+    def objects(self) -> Any:
+        return self.vault.objects
+
     def load(self, content: Any, arrival: Any, columns: Any = None) -> Any:
         return self.vault.load(content, arrival, columns)
 
@@ -202,14 +206,15 @@ class _Seen(Snapshot):
     code: Facts
 
     def facts(self, wanted: Iterable[str]) -> Facts:
-        asked = set(wanted)
+        asked, presence = set(wanted), Presence(self.objects.present)
         return replace(
             self.code,
             past=self.history,
             observations=self._observe(
                 self.graph.assets[n] for n in self.graph.order if n in asked
             ),
-            present=remembered(self._present),
+            present=presence,
+            look=presence.look,
             file_digest=self.file_digest,
         )
 

@@ -360,7 +360,9 @@ LOUD = """
     @asset
     def other():
         print("another")
-        return 2
+        child = subprocess.Popen(["sleep", "1000"])
+        child.terminate()  # signals that a worker does not hear reach what it starts
+        return child.wait(60)
     """
 SAID = ["printed", "complained", "WARNING there: logged", "one", "two", "three", "four"]
 

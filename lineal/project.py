@@ -417,8 +417,8 @@ class Project:
             lasts = seen.history.lasts()
             failing = frozenset(
                 step
-                for step, last in lasts.items()
-                if last.outcome == "failed" and _is_as_it_was(last, seen.graph, facts)
+                for step in seen.history.all_tried()  # what failed is never current
+                if lasts[step].outcome == "failed" and _is_as_it_was(lasts[step], seen.graph, facts)
             )
             return Status(found, lasts, seen.history.currents(), self._usage(), failing)
 

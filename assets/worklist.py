@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from lineal.assets.names import Step
 
@@ -16,6 +16,7 @@ class Worklist:
         needs: the steps that one reads; those outside of `order` don't count.
         seconds: how long a step is expected to take; if given, the one at the head of the longest
             path goes first.
+        done: those of them with which nothing is to be done, unless `again` says so.
 
     Attributes:
         patient: nothing is left but what others make: the next one is to be waited for.
@@ -26,11 +27,14 @@ class Worklist:
         order: Sequence[Step],
         needs: Callable[[Step], Iterable[Step]],
         seconds: Callable[[Step], float] | None = None,
+        done: Set[Step] = frozenset(),
     ) -> None:
         self._needs = needs
         self._order: Sequence[Step] = order
         self._place = {step: i for i, step in enumerate(order)}
-        self._left: set[Step] = set(order)  # not done: handed out, put off or still to be
+        self._left: set[Step] = set(order).difference(
+            done
+        )  # not done: handed out, put off or still to be
         self._out: set[Step] = set()
         self._put_off: list[Step] = []
         self._progress = False  # was anything done since those put off were handed out?
@@ -134,9 +138,9 @@ class Worklist:
         self.again(new)
 
     @property
-    def left(self) -> frozenset[Step]:
-        """What is not done."""
-        return frozenset(self._left)
+    def left(self) -> Set[Step]:
+        """What is not done, as it changes."""
+        return self._left
 
     @property
     def ready(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -57,6 +57,29 @@ class _News:
         """The facts of a fingerprint, newest first."""
         lines = self.lines.get(fingerprint.encode(), ())
         return [from_json(json.loads(line)) for line in reversed(lines)]
+
+
+class _Each(Mapping[Step, Materialization]):
+    """One materialization of each step, parsed when somebody asks for it."""
+
+    def __init__(
+        self,
+        steps: Callable[[], Iterable[Step]],
+        look: Callable[[str, str | None], Materialization | None],
+    ) -> None:
+        self._steps, self._look = steps, look
+
+    def __getitem__(self, step: Step) -> Materialization:
+        found = self._look(*step)
+        if found is None:
+            raise KeyError(step)
+        return found
+
+    def __iter__(self) -> Iterator[Step]:
+        return (step for step in self._steps() if self._look(*step) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class History:
@@ -193,13 +216,15 @@ class History:
 
     def currents(self) -> Mapping[Step, Materialization]:
         """Every step that has a current version in this environment."""
-        found = {step: self.current(*step) for step in self.steps()}
-        return {step: m for step, m in found.items() if m is not None}
+        return _Each(self.steps, self.current)
 
     def lasts(self) -> Mapping[Step, Materialization]:
         """The last attempt of every step ever attempted in this environment."""
-        found = {step: self.last(*step) for step in self.steps()}
-        return {step: m for step, m in found.items() if m is not None}
+        return _Each(self.steps, self.last)
+
+    def all_tried(self) -> list[Step]:
+        """Every step whose last attempt is another than what is current."""
+        return [Step(s.asset, s.partition) for s in self._state.all_tried(self.environment)]
 
     # ------------------------------------------------------------------------------ point look-ups
 

@@ -80,6 +80,20 @@ def test_a_publication_of_a_run_planned_earlier_brings_nothing_back(journal: Jou
     assert opened(journal).current("a", "1") is None
 
 
+def test_partitions_that_were_tried_since_are_told(journal: Journal) -> None:
+    run = Run(journal)
+    for key in ("1", "2", "3"):
+        run.make("a", table(key), partition=key)
+    run.make("a", None, partition="2", outcome="failed")
+    run.make("a", None, partition="4", outcome="failed")
+    for _ in range(2):
+        history = opened(journal)
+        assert history.tried("a") == {"2", "4"}
+        assert set(history.all_tried()) == {Step("a", "2"), Step("a", "4")}
+    run.make("a", table("2"), partition="2")
+    assert opened(journal).tried("a") == {"4"}
+
+
 def test_partitions_are_told_in_brief(journal: Journal) -> None:
     run = Run(journal)
     objects = (StoredObject(digest("x"), "json", 3, "x.json"), StoredObject(digest("y"), "", 4))
@@ -100,7 +114,7 @@ def test_partitions_are_told_in_brief(journal: Journal) -> None:
         assert found == {
             m.partition: Brief(
                 m.id, m.fingerprint, m.content.digest, m.content.objects, m.seconds,
-                m.partition not in ("4", "5", "6"), m.content.format,
+                m.partition not in ("4", "5", "6"), m.content.format, m.outcome, m.content.summary,
             )
             for m in made if m.content
         }  # fmt: skip

@@ -155,7 +155,9 @@ def ignore_in_worker(
     for number in STOPPING:
         signal.signal(number, _nothing)
     if hasattr(signal, "pthread_sigmask"):  # who forked it may have them blocked
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        _unblock()
+    if hasattr(os, "register_at_fork"):  # what a step forks can be told to end, from the first
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_hear_again)
     if hasattr(os, "setpgid"):
         with contextlib.suppress(OSError):  # it leads a session
             os.setpgid(0, 0)
@@ -166,6 +168,20 @@ def ignore_in_worker(
 
 def _nothing(number: int, frame: FrameType | None) -> None:
     """Heard, and that is all."""
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def _hear_again() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock()
 
 
 def _have_kernel_kill() -> None:

@@ -323,8 +323,8 @@ def _as_written(made: Made, vault: Vault) -> Made:
 
 def _identity(part: RecipePart) -> tuple[str, str, str]:
     """What functions share, as those of one factory do, is called after whichever came first."""
-    name = part.name.rpartition(".")[2] if part.kind == "constant" else part.name
-    return part.kind, name, part.digest
+    shared = part.kind in ("constant", "function")
+    return part.kind, part.name.rpartition(".")[2] if shared else part.name, part.digest
 
 
 def _same(asset: Asset, planned: Recipe, found: Recipe) -> None:

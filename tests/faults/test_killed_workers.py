@@ -137,7 +137,7 @@ def test_a_worker_killed_in_any_phase_loses_nothing(place: Place) -> None:
     first = place.run("materialize", "--jobs", "3", "--json")
     assert first.code == 1, first
     told = outcomes(first)
-    assert {name for name in told if told[name] == "failed"} == set(DIE)
+    assert {name for name in told if told[name] == "failed"} == set(DIE), place.run("runs", "r1")
     assert {name for name in told if told[name] == "skipped"} == {"after_once"}
     story = json.loads(place.run("runs", "r1", "--json").out)
     errors = {s["asset"]: s["error"] for s in story["steps"]}

@@ -550,7 +550,8 @@ def candidates(b: Builder) -> None:
     b.asset(
         "praised",
         ("best_candidate",),
-        "@asset(HOW)\ndef praised(best_candidate) -> list:REMARK\n    return told(best_candidate)\n",
+        "@asset(HOW)\ndef praised(best_candidate) -> list:REMARK\n"
+        "    return told(best_candidate)\n",
     )
     way = b.slot(
         "arrival of candidates", "changing", ("dict[str, Result]", "dict[str, object]"), "table"

@@ -129,7 +129,7 @@ def one_input(
             break
         used.append(found)
     if not read.keys:
-        used.append(Used(given.parameter, name, None, "none", "", "", ""))
+        used.append(Used(given.parameter, name, None, "none", "", "", "", arrival=arrival))
     return used, waits
 
 
@@ -210,14 +210,18 @@ def fingerprints(
 
 
 def seen_of(asset: Asset, key: str | None) -> object:
-    """The partition as far as code can tell: its times too, where it is handed them."""
+    """The partition as far as code can tell: all that it holds, where it is handed over."""
     definition = asset.partitions
-    if key is None or definition is None or definition.period is None:
+    if key is None or definition is None or not (asset.kind == "sql" or asset.takes_partition):
         return key
-    if asset.kind != "sql" and not asset.takes_partition:
-        return key
-    told = definition.partition(key)
-    return key, told.start.isoformat(), told.end.isoformat()
+    # SQL sees moments, which have no zone; and what a grid calls its values are parameters.
+    seen: list[object] = [key]
+    if definition.period is not None:
+        told = definition.partition(key)
+        seen += [told.start.isoformat(), told.end.isoformat()]
+        seen += [definition.period.tz] if asset.takes_partition else []
+    seen += definition.called if asset.takes_partition else ()
+    return tuple(seen) if len(seen) > 1 else key
 
 
 def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:

@@ -228,6 +228,9 @@ class Ledger:
                 self.published.add(output)
                 if asset.sliced_by is not None:
                     facts.extend(self._reused_slices(step, decision, before, started))
+            elif asset.sliced_by is not None:
+                kept = slices_made(before, self.facts) or {}
+                self.known.add({Step(name, key): known_of(m) for key, m in kept.items()})
             self.known[output] = known_of(made, self.facts.observations.get(step))
             content = made.content
             reports.append(

@@ -84,6 +84,11 @@ class Partitions(Protocol):
         """Values that a key gives to parameters of the function (a grid); else none."""
         ...
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The names of what a key stands for: what `partition["…"]` may ask for."""
+        ...
+
     def canonical(self) -> tuple[Any, ...]:
         """Plain values that say all of it."""
         ...
@@ -130,6 +135,10 @@ class Static:
 
     def parameters(self, key: str) -> dict[str, Any]:
         return {}
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        return ()
 
     def canonical(self) -> tuple[Any, ...]:
         return ("static", *self.listed)
@@ -185,6 +194,10 @@ class Grid:
         if len(found) < len(self.axes):
             raise unknown(key, self.keys(0), self.describe())
         return found
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.axes)
 
     def canonical(self) -> tuple[Any, ...]:
         return ("grid", *((name, *(value for _, value in values)) for name, values in self.axes))
@@ -268,6 +281,10 @@ class ByColumn:
     def parameters(self, key: str) -> dict[str, Any]:
         return {}
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        return (self.column,)
+
     def canonical(self) -> tuple[Any, ...]:
         return ("by_column", self.column)
 
@@ -301,6 +318,10 @@ class SameAs:
         raise self._unresolved()
 
     def parameters(self, key: str) -> dict[str, Any]:
+        raise self._unresolved()
+
+    @property
+    def called(self) -> tuple[str, ...]:
         raise self._unresolved()
 
     def canonical(self) -> tuple[Any, ...]:

@@ -40,6 +40,8 @@ class Part(NamedTuple):
     select: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
     jobs: int | None = None
+    exclude: tuple[str, ...] = ()
+    force: bool = False
 
 
 class Made(NamedTuple):
@@ -86,7 +88,13 @@ def _make_part(root: Path, part: Part) -> None:
     from lineal.project import Project
 
     try:
-        Project(root).materialize(*part.select, partitions=part.partitions, jobs=part.jobs)
+        Project(root).materialize(
+            *part.select,
+            partitions=part.partitions,
+            jobs=part.jobs,
+            exclude=part.exclude,
+            force=part.force,
+        )
     except UsageError:
         return  # no such partition now
 
@@ -193,7 +201,13 @@ class Campaign:
         jobs = 2 if self.rng.random() < 0.1 else None
         name = self.rng.choice(sorted(self.project.upstream))
         return self.rng.choice(
-            (Part((name,), jobs=jobs), Part((), (self.rng.choice(keys),)), Part(jobs=jobs))
+            (
+                Part((name,), jobs=jobs),
+                Part((), (self.rng.choice(keys),)),
+                Part(jobs=jobs),
+                Part(exclude=(name,)),
+                Part((name,), force=True),
+            )
         )
 
     # --------------------------------------------------------------------------------- checking

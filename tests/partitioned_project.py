@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from tests.generated_project import Edit, Kind, Project, Slot
 
 HEAD = """\
+from pathlib import Path
 from typing import Annotated
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
@@ -260,7 +260,7 @@ def zones(b: Builder) -> None:
         "zone",
         "zone and offset",
         "changing",
-        ('tz="UTC"', 'tz="Europe/Berlin"', 'tz="Europe/Berlin", offset=6', "offset=6"),
+        ('tz="UTC"', 'tz="Europe/Berlin"', 'tz="Europe/Berlin", offset=6', 'tz="Europe/Paris"'),
         "hourless",
         "in_months",
     )
@@ -273,7 +273,7 @@ def zones(b: Builder) -> None:
     seen = b.slot(
         "what is told of a day",
         "changing",
-        ("partition.start", "partition.end", "str(partition)"),
+        ("partition.start", "partition.end", "str(partition)", "repr(partition.start)"),
         "hourless",
     )
     b.asset(
@@ -337,7 +337,8 @@ def sql(b: Builder) -> None:
 
 
 def regions(b: Builder) -> None:
-    b.source("raw/region", 'source("raw/region", "data/r-{region}.csv")\n')
+    place = b.slot("name of a place", "changing", ("{region}", "{region}", "{place}"), "raw/region")
+    b.source("raw/region", f'source("raw/region", "data/r-{place}.csv")\n')
     for region, other in (("eu", "mars"), ("us", "asia")):
         paths = (f"data/r-{region}.csv", f"data/r-{other}.csv")
         b.data("raw/region", paths, ("1", "2", "3\n4"), "amount")
@@ -354,6 +355,36 @@ def regions(b: Builder) -> None:
         "def here(raw_region: pd.DataFrame) -> pd.DataFrame:REMARK\n"
         f"    return raw_region * {b.number('number in here', 'here')}\n",
         alike="raw/region",
+    )
+    seen = b.slot("what is told", "changing", ('partition["region"]', "partition"), "named")
+    b.asset(
+        "named",
+        ("raw/region",),
+        "@asset(partitions='raw/region')\n"
+        "def named(raw_region: pd.DataFrame, partition: Partition) -> list:REMARK\n"
+        f"    return [{seen}, told(raw_region)]\n",
+        alike="raw/region",
+    )
+    severity = b.slot("severity", "check", ("warn", "error"), "named")
+    b.blocks.append(
+        f'@check("named", severity="{severity}")\n'
+        "def agrees(named: list, here: Annotated[pd.DataFrame, every()]) -> bool:\n"
+        f"    return len(here) < {b.slot('limit of rows', 'check', ('9', '4'), 'named')}\n"
+    )
+    b.project.upstream["named"] |= {"here"}
+    way = b.slot(
+        "arrival of files",
+        "changing",
+        ("list[Path]", "dict[str, Path]", "Annotated[list[Path], last(2)]"),
+        "paths",
+    )
+    b.asset(
+        "paths",
+        ("raw/region",),
+        f"@asset(HOW)\ndef paths(raw_region: {way}) -> list:REMARK\n"
+        "    if isinstance(raw_region, dict):\n"
+        "        return [[key, path.name] for key, path in raw_region.items()]\n"
+        "    return [[path.name, path.read_text()] for path in raw_region]\n",
     )
     way = b.markers("row", ("", "last(2)", "previous()", "every()"), (FRAME, "pa.Table"))
     b.asset(
@@ -400,6 +431,7 @@ def plain(b: Builder) -> None:
         "us,2013-02,2\neu,2013-01,1\neu,2013-03,4",
         "eu,2013-01,1\neu,2013-02,2",
         "mars,2013-01,7",
+        "eu,2013-01,1\neu,2013-01,50",
     )
     text = b.slot("rows of raw/plain", "changing", rows, "raw/plain")
     b.project.files["data/plain.csv"] = f"region,month,amount\n{text}\n"
@@ -408,11 +440,13 @@ def plain(b: Builder) -> None:
 def column(b: Builder) -> None:
     plain(b)
     by = b.slot("column to slice by", "changing", ('"region"', '"month"', '"region"'), "sliced")
+    most = b.slot("rows of sliced", "changing", ("100", "100", "2", "0"), "sliced")
     b.asset(
         "sliced",
         ("raw/plain",),
         f"@asset(HOWpartitions=by_column({by}))\n"
         "def sliced(raw_plain: pd.DataFrame) -> pd.DataFrame:REMARK\n"
+        f"    raw_plain = raw_plain[raw_plain['amount'] < {most}]\n"
         f"    return raw_plain.assign(n={b.number('number in sliced', 'sliced')})\n",
     )
     limit = b.slot("limit of a slice's check", "check", ("100", "4"), "sliced")
@@ -499,12 +533,12 @@ def candidates(b: Builder) -> None:
         "candidate",
     )
     metric = b.slot("metric", "changing", ("a - b", "b - a", "a * a", "1"), "candidate")
-    value = b.slot("value", "changing", ("[a, b]", "a", "7"), "candidate")
+    value = b.slot("value", "changing", ("[a, b]", "a", "7", "[c, len(clean)]"), "candidate")
     b.asset(
         "candidate",
         ("clean",),
         f"@asset(HOWpartitions=grid({axes}))\n"
-        "def candidate(clean: Annotated[dict[str, pd.DataFrame], every()], *, a, b):REMARK\n"
+        "def candidate(clean: Annotated[dict[str, pd.DataFrame], every()], *, a, b, c=1):REMARK\n"
         f'    return Result({value}, metrics={{"error": float({metric})}})\n',
     )
     direction = b.slot("direction", "changing", ("min", "max"), "best_candidate")
@@ -566,6 +600,9 @@ def partitioned(seed: int, count: int = 4) -> Partitioned:
         motif(builder)
     builder.project.files["pipeline.py"] = "\n\n".join(builder.blocks)
     builder.project.files["telling.py"] = TELLING
+    if "candidate" in builder.project.upstream:
+        c = builder.slot("parameter", "changing", ("1", "2"), "candidate")
+        builder.project.files["lineal.toml"] = f"[parameters.candidate]\nc = {c}\n"
     return builder.project
 
 

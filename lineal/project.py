@@ -34,7 +34,7 @@ from lineal.assets.records import (
     Materialization,
 )
 from lineal.assets.run import Announcer, Run
-from lineal.assets.verdicts import Decision
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision
 from lineal.definitions import load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
@@ -444,18 +444,22 @@ class Project:
             facts = seen.facts(seen.graph.needed_by([asset]))
             found = plan(seen.graph, facts, [asset])
             step = _step_of(found, Step(output, partition))
+            decision = found.decisions[Step(asset, partition)]
+            if decision is PLAINLY_FRESH:  # seen with many others: one alone is told in full
+                alone = plan(seen.graph, facts, [asset], partitions={asset: [partition]})
+                decision = alone.decisions[Step(asset, partition)]
             current = seen.history.current(output, partition)
             last = seen.history.last(output, partition)
             made = current or (last if last is not None and last.content is not None else None)
             return Explanation(
                 step=step,
-                decision=found.decisions[Step(asset, partition)],
+                decision=decision,
                 recipe=facts.recipes[asset],
                 environment=facts.environments[asset],
                 parameters=parameter_texts(facts.parameters[asset]),
                 made=made,
                 last=last,
-                inputs=tuple(self._inputs(found.decisions[Step(asset, partition)], seen, made)),
+                inputs=tuple(self._inputs(decision, seen, made)),
                 upstream=tuple(s for s in found.steps if s.maker != asset),
             )
 

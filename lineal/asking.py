@@ -28,7 +28,7 @@ from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, plan
 from lineal.assets.records import SLICES, Content, Materialization
-from lineal.assets.verdicts import Decision
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -207,6 +207,9 @@ class Asking:
     ) -> Explanation:
         asset = seen.graph.maker[step.asset]
         decision = found.decisions[Step(asset, step.partition)]
+        if decision is PLAINLY_FRESH:  # seen with many others: one alone is told in full
+            alone = plan(seen.graph, facts, [asset], partitions={asset: [step.partition]})
+            decision = alone.decisions[Step(asset, step.partition)]
         current = seen.history.current(*step)
         last = seen.history.last(*step)
         made = current or (last if last is not None and last.content is not None else None)

@@ -140,6 +140,7 @@ class _Attempt:
     started: float  # UTC seconds, of this attempt
     began: float  # by the performance counter, likewise
     failed: tuple[Attempt, ...] = ()  # those before it
+    error: LinealError | None = None  # of the last of them
 
 
 class _Loop:
@@ -182,8 +183,11 @@ class _Loop:
                     self._carry_out()
                     if not self.worklist.left:
                         outcome = "failed" if _bad(ledger.reports) else "done"
-                except KeyboardInterrupt:
-                    self.executor.give_up()
+                except BaseException as error:
+                    self.executor.give_up()  # before others may take its steps
+                    if not isinstance(error, KeyboardInterrupt):
+                        raise
+                self._end_the_rested()
                 if outcome == "cancelled":
                     told = {(r.maker, r.step.partition) for r in ledger.reports}
                     ledger.cancel(s for s in self.selected if s not in told)
@@ -294,10 +298,9 @@ class _Loop:
 
     def _pause(self) -> float | None:
         """How long to wait for what runs: until one that rests is due, or there is news to tell."""
-        due = [until for until, _ in self.resting.values()]
-        if not due:
-            return _TICK
-        return max(0.0, min(_TICK, min(due) - time.perf_counter()))
+        now = time.perf_counter()
+        due = [until - now for until, _ in self.resting.values() if until > now]
+        return min(_TICK, *due) if due else _TICK  # one that is due waits for room
 
     def _wake_rested(self) -> None:
         now = time.perf_counter()
@@ -306,6 +309,15 @@ class _Loop:
             if until <= now and not full and not self.around.stopping() and self._fits(step):
                 del self.resting[step]
                 self._attempt(step, attempt.decision, attempt.failed)
+
+    def _end_the_rested(self) -> None:
+        """The run ends before these are tried again: what became of their attempts is told."""
+        for step, (_, attempt) in self.resting.items():
+            *before, last = attempt.failed
+            if attempt.error is not None:
+                told = (last.started_at, last.seconds, before)
+                self.ledger.fail(step, attempt.decision, attempt.error, *told)
+        self.resting.clear()
 
     # --------------------------------------------------------------------------------- one step
 
@@ -412,7 +424,8 @@ class _Loop:
             self.void.discard(step)
             self._let_go(step)
             self._done(step)
-            self._again({step})
+            if step in self.decisions:  # else it is a partition that is no more
+                self._again({step})
             return
         error = self._error_of(step, attempt, done)
         if error is not None:
@@ -452,7 +465,7 @@ class _Loop:
             return False
         seconds = time.perf_counter() - attempt.began
         told = Attempt(number, attempt.started, seconds, error_facts(error))
-        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told))
+        again = _Attempt(attempt.decision, 0.0, 0.0, (*attempt.failed, told), error)
         self.resting[step] = (time.perf_counter() + pause, again)
         self.around.announcer.retrying(step, error, number + 1, retry.times + 1, pause)
         return True
@@ -542,6 +555,7 @@ class _Loop:
         self.void |= under_way
         for step in steps & self.resting.keys():
             del self.resting[step]
+            self._let_go(step)
         self._expect(steps - self.worklist.left)
         self.worklist.again(steps - under_way)
         self.undecided |= steps

@@ -292,7 +292,10 @@ def _taken_in(asset: Asset, output: str, value: Any, workshop: Workshop) -> Any:
 
 def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
     """One input, as the function wants it; None where no partition is read."""
-    handed = task.inputs[given.parameter]
+    return _arrived(task, given, task.inputs[given.parameter], workshop)
+
+
+def _arrived(task: Task, given: Input, handed: Handed, workshop: Workshop) -> Any:
     if not handed.versions and not handed.many:
         return None
     if handed.many and given.each:
@@ -304,6 +307,12 @@ def hand_over(task: Task, given: Input, workshop: Workshop) -> Any:
         return [path for known in handed.versions for path in _files(task, known, workshop)]
     if not handed.many:
         return _one_version(task, given, handed.versions[0], workshop)
+    if given.arrival == "result":
+        raise StepError(
+            f"`{given.parameter}` is one Result, and {len(handed.versions):,} partitions are read",
+            where=str(task.asset.where),
+            advice=f"annotate it {given.parameter}: dict[str, Result]",
+        )
     return workshop.vault.load(versions_of(task, handed), given.arrival, given.columns)
 
 
@@ -496,6 +505,10 @@ def _run_function(
     for given in check.inputs:
         if given.asset == output:
             source: Any = version
+        elif given.each or given.arrival == "result":
+            handed = bound.handed[given.asset or ""]
+            arguments[given.parameter] = _arrived(task, given, handed, workshop)
+            continue
         else:
             source = versions_of(task, bound.handed[given.asset or ""])
         arguments[given.parameter] = workshop.vault.load(source, given.arrival, given.columns)

@@ -142,16 +142,24 @@ def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retir
             there = keys if len(briefs) < len(keys) // 4 else frozenset(keys)
             for key, brief in briefs.items():
                 if key not in there:
-                    why = "it is no longer partitioned so" if key is None else _gone(asset)
+                    why = _gone(asset, key, facts)
                     yield Retirement(
                         DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
                     )
 
 
-def _gone(asset: Asset) -> str:
+def _gone(asset: Asset, key: str | None, facts: Facts) -> str:
+    if key is None:
+        return "it has partitions now"
     if asset.partitions is None:
         return "it has no partitions any more"
-    return "its file is gone" if asset.files is not None else "its definition has it no more"
+    if asset.files is not None:
+        return "its file is gone"
+    if asset.partitions_of is not None:
+        return f"{asset.partitions_of} has it no more"
+    if key in asset.partitions.keys(facts.now):
+        return "an input has nothing for it"
+    return "its definition has it no more"
 
 
 def _wanted(

@@ -199,11 +199,12 @@ def inputs(
             was = old.pop(_place(one), None)
             if was != one:
                 found.extend(_one_input(was, one, known, past, facts))
+        if partial:
+            continue
+        found.extend(Reason("input_changed", _named(u), "", "", "gone") for u in old.values())
         order = [_place(u) for u in past.inputs]
-        if not partial and not found and order != [_place(u) for u in used]:
+        if not found and order != [_place(u) for u in used]:
             found.append(Reason("input_changed", "the order of inputs"))
-        if not partial:
-            found.extend(Reason("input_changed", _named(u), "", "", "gone") for u in old.values())
     return _a_few(distinct(found))
 
 

@@ -81,14 +81,16 @@ class Scribe:
             )
             self._raise_failure()
             self._held += page.nbytes
+            # Put before it is counted: an interrupt between the two must not leave `finish` waiting
+            # for a page that never comes.
+            self._pages.put(page)
             self._posted += 1
-        self._pages.put(page)
 
     def finish(self) -> None:
         """Wait until every page posted so far is durable and told."""
         self._pages.put(_Mark.HURRY)
         with self._room:
-            self._room.wait_for(lambda: self._failure is not None or self._settled == self._posted)
+            self._room.wait_for(lambda: self._failure is not None or self._settled >= self._posted)
             self._raise_failure()
 
     def written(self, output: Step) -> Content | None:

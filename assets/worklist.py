@@ -102,7 +102,8 @@ class Worklist:
         self._progress, self.patient = True, False
         for fed in self._feeds.pop(step, ()):
             self._missing[fed] -= 1
-            if not self._missing[fed]:
+            # One that is under way on what holds no more comes back by `again`.
+            if not self._missing[fed] and fed not in self._out:
                 heapq.heappush(self._ready, self._rank(fed))
 
     def put_off(self, step: Step) -> None:
@@ -126,6 +127,7 @@ class Worklist:
         again = set(steps)
         self._left |= again
         self._out -= again
+        self._put_off = [step for step in self._put_off if step not in again]
         self._count()
         self._line_up()
 

@@ -168,7 +168,7 @@ def materialize(
       lineal materialize delay_model --exclude raw/
       lineal materialize --jobs 4
       lineal materialize flights --partition 2024-01..2024-06
-      lineal materialize -p delay_model.learning_rate=0.2
+      lineal materialize -p baseline.strength=0.5
     """
     if dry_run:
         ctx.invoke(

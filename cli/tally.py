@@ -23,7 +23,7 @@ from lineal.cli.render import (
     span,
 )
 
-MANY = 20  # partitions of one asset: more of them are not told one by one
+MANY = 10  # partitions of one asset: more of them are not told one by one
 WARNINGS = 3  # of one crowd that are shown
 FEW = 3  # computations in the plan: how far these are needs no line of its own
 _MARGIN = 3  # columns left free at the right: for the `^C` that a terminal may show there

@@ -157,6 +157,13 @@ class History:
         line = self._state.last(StepKey(self.environment, asset, partition))
         return None if line is None else self._decode_materialization(line)
 
+    def latest(self, asset: str) -> Materialization | None:
+        """The last attempt at any partition of an asset; of very many none is read but that."""
+        steps = self._state.steps(self.environment)
+        lines = [self._state.last(step) for step in steps if step.asset == asset]
+        newest = max((line for line in lines if line is not None), key=_begun, default=None)
+        return None if newest is None else self._decode_materialization(newest)
+
     def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
         """Materializations of a computation that have a content, newest first; any environment."""
         news = [
@@ -269,6 +276,15 @@ class History:
         """Materializations of an asset whose content digest begins so, newest first."""
         return self._materializations("version", f"{asset}@{prefix}", prefix=True)
 
+    def versions_of(self, asset: str, partition: str | None) -> Sequence[Materialization]:
+        """Those of one step, newest first; of other partitions none is read."""
+        if partition is None:
+            return [made for made in self.versions(asset) if made.partition is None]
+        own = json.dumps(partition).encode()  # as it stands in the journal
+        lines = self._lines("version", f"{asset}@", prefix=True, holding=own)
+        found = [self._decode_materialization(line) for line in lines]
+        return [made for made in found if made.partition == partition]
+
     def readers(self, materialization: str) -> Sequence[Materialization]:
         """The materializations that read the version this one made or reused, newest first."""
         return self._materializations("read_from", materialization)
@@ -290,13 +306,24 @@ class History:
         return self._decode(lines[0]) if lines else None
 
     def _lines(
-        self, kind: Kind, key: str, *, prefix: bool = False, newest: bool = False
+        self,
+        kind: Kind,
+        key: str,
+        *,
+        prefix: bool = False,
+        newest: bool = False,
+        holding: bytes = b"",
     ) -> list[bytes]:
-        """The facts that the index finds, newest first; each proves that it is one of them."""
+        """The facts that the index finds, newest first; each proves that it is one of them.
+
+        Args:
+            holding: only those in which this stands.
+        """
         for _ in range(2):
             look = self._index.find_prefix if prefix else self._index.find
             places = look(kind, key, self.through)
-            lines = [self._line(place) for place in (places[:1] if newest else places)]
+            found = [self._line(place) for place in (places[:1] if newest else places)]
+            lines = [line for line in found if line is None or holding in line]
             if all(line and _has_key(line, kind, key, prefix=prefix) for line in lines):
                 return [line for line in lines if line]
             self._index.distrust()
@@ -336,6 +363,12 @@ class History:
                 reached.update(*joined)
             known = self._accepted[asset, recipe] = frozenset(reached)
         return known
+
+
+def _begun(line: bytes) -> tuple[int, float]:
+    """When a materialization began: its run, and the time in it."""
+    raw = json.loads(line)
+    return int(raw["run"][1:]), raw.get("started_at", 0.0)
 
 
 def _has_key(line: bytes, kind: Kind, key: str, *, prefix: bool) -> bool:

@@ -231,7 +231,7 @@ class Runner:
             else:
                 from lineal.workers import Processes
 
-                found = Processes(seen, jobs, hearers.stand_ins)
+                found = Processes(seen, jobs, hearers.stand_ins, hearers.echo)
                 stack.callback(_close, found)
             stack.enter_context(interrupts.heard(found))
             return found

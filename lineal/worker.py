@@ -7,12 +7,14 @@ and locks are its parent's.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import multiprocessing
 import os
 import pickle
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,7 +27,7 @@ from lineal.assets.asset import Asset, CustomFormat
 from lineal.assets.errors import InputsChanged, LinealError, StepError
 from lineal.assets.perform import Done, Made, Outcome, Task, Workshop, work
 from lineal.assets.ports import Vault
-from lineal.assets.records import Recipe
+from lineal.assets.records import Recipe, RecipePart
 from lineal.crossing import Crossing
 from lineal.definitions import Definitions, load
 from lineal.disk import Disk
@@ -91,6 +93,9 @@ def serve(connection: Connection, setup: Setup) -> None:
                 connection.send_bytes(BEGUN)
                 connection.send_bytes(_answer(bench, data))
             told = bench.close() if isinstance(bench, _Bench) else ()
+            # As Python ends a process; multiprocessing would wait for joblib's for ever.
+            threading._shutdown()  # type: ignore[attr-defined]  # typeshed leaves it out
+            atexit._run_exitfuncs()
             connection.send_bytes(pickle.dumps(told))
 
 
@@ -316,10 +321,16 @@ def _as_written(made: Made, vault: Vault) -> Made:
     return made._replace(canonical=Written(whole), parts=parts)
 
 
+def _identity(part: RecipePart) -> tuple[str, str, str]:
+    """What functions share, as those of one factory do, is called after whichever came first."""
+    name = part.name.rpartition(".")[2] if part.kind == "constant" else part.name
+    return part.kind, name, part.digest
+
+
 def _same(asset: Asset, planned: Recipe, found: Recipe) -> None:
-    known = {(part.kind, part.name, part.digest) for part in planned.parts}
+    known = {_identity(part) for part in planned.parts}
     for part in found.parts:
-        if (part.kind, part.name, part.digest) not in known:
+        if _identity(part) not in known:
             raise InputsChanged(
                 f"`{asset.name}`: the {part.kind} `{part.name}` is another in a worker than when "
                 "the plan was made",

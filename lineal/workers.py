@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, UsageError, WorkerDied
@@ -25,9 +26,11 @@ from lineal.assets.executors import Finished
 from lineal.assets.perform import Done, Outcome, Task
 from lineal.crossing import Crossing
 from lineal.forkserver import Server
+from lineal.logs import Echoing, Log
 from lineal.snapshot import Snapshot
 from lineal.storage.memory import quarter
 from lineal.timeouts import overdue
+from lineal.user_code import Echo
 from lineal.worker import BEGUN, END, Filter, Reply, Setup, serve
 
 _NOTHING: Mapping[str, Any] = types.MappingProxyType({})
@@ -43,6 +46,7 @@ class Processes:
         seen: the project as it was planned.
         jobs: how many workers there may be.
         stand_ins: in place of resources, by name.
+        echo: gets what steps print, as (step, text).
 
     Raises:
         UsageError: what stands in for a resource can't be sent to a worker.
@@ -50,12 +54,20 @@ class Processes:
 
     hands_over = False
 
-    def __init__(self, seen: Snapshot, jobs: int, stand_ins: Mapping[str, Any] = _NOTHING) -> None:
+    def __init__(
+        self,
+        seen: Snapshot,
+        jobs: int,
+        stand_ins: Mapping[str, Any] = _NOTHING,
+        echo: Echo | None = None,
+    ) -> None:
         self.slots = jobs
         self._crossing = Crossing(seen.graph)
         self._setup = _setup(seen, jobs, stand_ins)
         self._server = Server(seen.definitions.finder)
         self._doubt = seen.observer.doubt
+        self._logs = seen.objects.root / "logs"
+        self._echoing = None if echo is None else Echoing(echo)
         self._workers: list[_Worker] = []
         self._finished: list[Finished] = []
         self._waking, self._wake = multiprocessing.Pipe(duplex=False)
@@ -66,6 +78,8 @@ class Processes:
         except LinealError as error:
             self._finished.append(Finished(task.step, Done(Outcome({}, 0.0), error=error)))
             return
+        if self._echoing is not None:
+            self._echoing.start(str(task.step), self._log(task))
         self._idle().take(task, data)
 
     def wait(self, seconds: float | None) -> Sequence[Finished]:
@@ -78,6 +92,8 @@ class Processes:
             ends += [] if until is None else [until]
             left = max(0.0, min(ends) - time.monotonic()) if ends else None
             heard = connection.wait([self._waking, *(x for w in busy for x in w.ends)], left)
+            if self._echoing is not None:
+                self._echoing.poll()
             for worker in busy:
                 self._attend(worker, heard)
             if self._waking in heard:
@@ -96,6 +112,9 @@ class Processes:
     def give_up(self) -> None:
         for worker in self._workers:
             worker.kill()
+        for task in [w.task for w in self._workers if w.task is not None]:
+            if self._log(task).exists():
+                self._seal(task, "the run was stopped")
         self._workers.clear()
         self._finished.clear()
 
@@ -129,6 +148,7 @@ class Processes:
         for worker in [w for w in self._workers if w.task is None]:
             if worker.process.is_alive():
                 return worker
+            worker.kill()
             self._workers.remove(worker)
         if len(self._workers) >= self.slots:
             raise RuntimeError(f"more than {self.slots} tasks at once")
@@ -150,7 +170,7 @@ class Processes:
             if isinstance(done.error, InputsChanged) and task.observation is not None:
                 self._doubt(task.observation)  # the worker's own observer is not asked again
             worker.task, worker.deadline = None, None
-            self._finished.append(Finished(task.step, done))
+            self._end(task, done)
         elif worker.is_late():
             self._lost(worker, task, _late(task))
         elif worker.pipe not in heard and worker.process.sentinel in heard:
@@ -162,9 +182,23 @@ class Processes:
         if worker.was_idle:  # nothing of the step was begun
             self._idle().take(task, worker.data)
             return
-        seconds = time.monotonic() - worker.since
-        done = Done(Outcome({}, seconds), error=error)
+        self._end(task, Done(Outcome({}, time.monotonic() - worker.since), error=error))
+        self._seal(task, error.message)
+
+    def _end(self, task: Task, done: Done) -> None:
+        if self._echoing is not None:
+            self._echoing.stop(str(task.step))
         self._finished.append(Finished(task.step, done))
+
+    def _log(self, task: Task) -> Path:
+        return self._logs / f"{task.log}.log"
+
+    def _seal(self, task: Task, last: str) -> None:
+        """The log of a worker that was killed has no end: give it one, which says why."""
+        log = Log(self._log(task), str(task.step))
+        with contextlib.suppress(OSError):  # the disk is full: the journal tells it too
+            log.write(f"{last}\n")
+        log.close()
 
 
 class _Worker:
@@ -233,8 +267,8 @@ class _Worker:
         return self.process.exitcode
 
     def kill(self) -> None:
-        """With all that its step started; nothing if it has ended."""
-        if self.process.is_alive() and self.process.pid is not None:
+        """With all that its step started, also if it is dead; nothing if it ended as it should."""
+        if self.process.exitcode != 0 and self.process.pid is not None:
             with contextlib.suppress(AttributeError, ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.kill()

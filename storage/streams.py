@@ -355,7 +355,7 @@ class _KeyCheck:
     def _repeated(self) -> Iterator[pa.Table]:
         """The values that several rows have, in order, with their counts."""
         carried: list[pa.Table] = []  # the last value: the next piece may begin with it
-        for piece in self._sorter.merged():
+        for piece in _parts(self._sorter.merged()):
             ones = piece.append_column(_COUNT, pa.repeat(pa.scalar(1, pa.int64()), len(piece)))
             counts = self._counted(pa.concat_tables([*carried, ones]))
             carried = [counts.slice(len(counts) - 1)]
@@ -369,6 +369,13 @@ class _KeyCheck:
         grouped = rows.rename_columns([*keys, _COUNT]).group_by(keys, use_threads=False)
         counts = grouped.aggregate([(_COUNT, "sum")]).select([*keys, f"{_COUNT}_sum"])
         return counts.rename_columns([*self._key, _COUNT])
+
+
+def _parts(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, few at a time: counting takes many times the memory of what is counted."""
+    for piece in pieces:
+        for at in range(0, piece.num_rows, BLOCK_ROWS):
+            yield piece.slice(at, BLOCK_ROWS)
 
 
 def _several(counts: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lineal.assets.asset import Asset, Check, Files, Input, Where
 from lineal.assets.digest import digest_of
-from lineal.assets.executors import Inline
+from lineal.assets.executors import Executor, Inline
 from lineal.assets.facts import CheckId, Facts
 from lineal.assets.graph import Graph
 from lineal.assets.materialize import Surroundings, materialize
@@ -85,6 +85,7 @@ class Workbench:
         self.parameters: dict[str, dict[str, Any]] = {}
         self.digests: dict[str, str] = {}  # of project files, by path
         self.strict = False
+        self.executor: Callable[[Workshop], Executor] = Inline
         self.stopping = False
         self.pause = 0.0  # before a step is tried again
         self.pools: dict[str, int] = {}
@@ -132,7 +133,7 @@ class Workbench:
                 known_result=lambda _: None,
                 limited=lambda seconds, step: contextlib.nullcontext(),
             ),
-            executor=Inline,
+            executor=self.executor,
             journal=self.journal,
             observer=self.files,
             observe=self._observe,

@@ -19,7 +19,7 @@ show() { # print a command as it would be typed, then run it
 tell "The flights of 2013 as files. No network: a package brings them."
 show python get_data.py
 
-tell "Make what pipeline.py declares: tables, checks, two models, their scores."
+tell "Make what pipeline.py declares: tables by month, checks, a grid of models, their scores."
 show lineal materialize
 
 tell "Again: everything is known by its content, so there is nothing to do."
@@ -28,8 +28,12 @@ show lineal materialize
 tell "How good are the models, on three months that they have not seen?"
 show lineal sql "select model, round(auc, 3) as auc, round(brier, 3) as brier from scores"
 
-tell "What would other settings cost? A plan runs nothing and says why."
-show lineal plan -p delay_model.leaves=31
+tell "Which of the grid was chosen?"
+show lineal sql "select partition, round(value, 4) as auc from lineage.metric
+    join lineage.materialization on id = materialization where name = 'auc' order by auc desc"
+
+tell "What would another learning rate cost? A plan runs nothing and says why."
+show lineal plan -p candidate.learning_rate=0.1
 
 tell "What was the model made from, down to the columns?"
 show lineal lineage delay_model

@@ -20,6 +20,7 @@ def boosted(learning_rate: float, leaves: int) -> HistGradientBoostingClassifier
     return HistGradientBoostingClassifier(
         learning_rate=learning_rate,
         max_leaf_nodes=leaves,
+        max_iter=50,
         categorical_features="from_dtype",
         early_stopping=False,
         random_state=0,

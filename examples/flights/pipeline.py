@@ -83,7 +83,7 @@ Examples = Annotated[pd.DataFrame, columns(*FEATURES, "late")]
 
 
 @asset(partitions=grid(leaves=[7, 15, 31]))  # each fills the parameter of that name
-def candidate(train: Examples, validation: Examples, *, leaves: int, learning_rate: float = 0.1):
+def candidate(train: Examples, validation: Examples, *, leaves: int, learning_rate: float = 0.2):
     """Boosted trees."""
     model = fit(boosted(learning_rate, leaves), train)
     return Result(model, metrics={"auc": auc(model, validation), "train_rows": len(train)})

@@ -20,12 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 FLIGHTS = ROOT / "examples" / "flights"
 PATIENCE = 300.0  # seconds, on a busy machine
 ALL = {
-    "raw/flights_zip", "raw/weather", "raw/planes", "raw/airports", "raw/airlines", "flights",
-    "weather", "departures", "destinations", "trips", "features", "train", "test", "delay_model",
-    "baseline", "predictions", "scores", "roc",
+    "raw/flights", "raw/weather", "raw/planes", "raw/airports", "raw/airlines", "flights",
+    "weather", "departures", "destinations", "trips", "features", "train", "validation", "test",
+    "candidate", "delay_model", "baseline", "predictions", "scores", "roc",
 }  # fmt: skip
+BY_MONTH = {"raw/flights", "flights", "departures", "trips", "features"}
+STEPS = len(ALL) + 11 * len(BY_MONTH) + 2  # twelve months, three candidates
 AFTER_FEATURES = {
-    "features", "train", "test", "delay_model", "baseline", "predictions", "scores", "roc",
+    "features", "train", "validation", "test", "candidate", "delay_model", "baseline",
+    "predictions", "scores", "roc",
 }  # fmt: skip
 
 
@@ -61,9 +64,16 @@ class Shell:
 
 
 def typed(document: Path) -> list[str]:
-    """The lines after a `$ ` in the console blocks of a document."""
-    blocks = re.findall(r"```console\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-    found = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    """The lines after a `$ ` in the console blocks of a document, and what it adds to files."""
+    found: list[str] = []
+    for kind, block in re.findall(
+        r"```(console|python)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL
+    ):
+        added = re.match(r"# added to (\S+)\n", block)
+        if kind == "console":
+            found += [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+        elif added:
+            found.append(f"cat >> {added[1]} <<'END'\n{block[added.end() :]}END")
     assert found, f"{document.name} has no commands"
     return found
 
@@ -106,11 +116,11 @@ def flights(demo: Path, tmp_path: Path) -> Workplace:
 
 def test_the_demo_goes_from_nothing_to_the_files_that_trained_the_model(demo: Path) -> None:
     said = (demo / "said.txt").read_text(encoding="utf-8")
-    assert f"{len(ALL)} made in" in said
-    assert f"Nothing to do: {len(ALL)} fresh" in said
-    assert re.search(r"delay_model +parameter changed +leaves +15 → 31", said)
+    assert f"{STEPS} made in" in said
+    assert f"Nothing to do: {STEPS} fresh" in said
+    assert re.search(r"candidate +3 part.*parameter changed +learning_rate +0.2 → 0.1", said)
     assert re.search(r"raw/weather@\w+ +26,115 rows × 15 +6 of 15 columns", said)
-    for file in ("data/flights.csv.zip", "data/weather.csv", "data/planes.csv"):
+    for file in ("data/flights-2013-01.csv", "data/weather.csv", "data/planes.csv"):
         assert re.search(rf"^raw/\w+,{re.escape(file)},[0-9a-f]{{64}}$", said, re.MULTILINE)
 
 
@@ -123,7 +133,38 @@ def test_the_models_beat_chance_on_flights_they_have_not_seen(flights: Workplace
         """select (select max(time_hour) from train) < (select min(time_hour) from test) as apart,
         (select count(*) from train) as learned, (select count(*) from test) as judged""",
     )  # fmt: skip
-    assert months.json == [{"apart": True, "learned": 244_737, "judged": 82_609}]
+    assert months.json == [{"apart": True, "learned": 217_727, "judged": 82_609}]
+
+
+def test_the_best_candidate_is_the_model_byte_for_byte(flights: Workplace) -> None:
+    found = flights.lineal(
+        "sql", "--json",
+        """select partition, m.value as auc, content, v.metadata->>'partition' as chosen
+        from lineage.materialization v join lineage.metric m on v.id = m.materialization
+        where asset in ('candidate', 'delay_model') and m.name = 'auc' order by auc desc""",
+    ).json  # fmt: skip
+    assert [row["partition"] is None for row in found].count(True) == 1
+    (model,) = (row for row in found if row["chosen"])
+    best = next(row for row in found if row["partition"])
+    assert (model["chosen"], model["content"]) == (best["partition"], best["content"])
+    months = flights.lineal("sql", "select count(*) as n from flights", "--json").json
+    assert months == [{"n": 336_776}]
+
+
+def test_a_corrected_december_leaves_eleven_months_and_the_models_fresh(
+    flights: Workplace,
+) -> None:
+    december = flights.root / "data" / "flights-2013-12.csv"
+    text = december.read_text(encoding="utf-8")
+    december.write_text(text.replace(",-1,B6,", ",41,B6,", 1), encoding="utf-8")
+    steps = flights.make().json["steps"]
+    made = {(s["asset"], s["partition"]) for s in steps if s["outcome"] == "made"}
+    assert {(name, "2013-12") for name in BY_MONTH - {"departures"}} <= made
+    assert {key for _, key in made} == {"2013-12", None}
+    remade = {name for name, key in made if key is None}
+    assert remade == {
+        "destinations", "train", "validation", "test", "predictions", "scores", "roc",
+    }  # fmt: skip
 
 
 def test_no_feature_is_known_only_after_departure(flights: Workplace) -> None:
@@ -151,7 +192,7 @@ def test_a_constant_of_a_helper_makes_stale_what_reaches_it_and_nothing_else(
     plan = flights.plan()
     assert plan.steps("stale") == {"features"}
     assert plan.steps("pending") == AFTER_FEATURES - {"features"}
-    told = flights.lineal("why", "features").out
+    told = flights.lineal("why", "features", "--partition", "2013-12").out
     assert "features.RUSH" in told
     assert "(16, 21)" in told
     assert "(15, 22)" in told
@@ -167,6 +208,7 @@ def test_a_column_nobody_reads_and_a_column_somebody_reads(flights: Workplace) -
     run = flights.make()
     assert run.steps("made") == {"raw/weather"}
     assert run.steps("fresh") == ALL - {"raw/weather"}
+    assert run.json["counts"]["fresh"] == STEPS - 1
     assert "wind_gust" in flights.lineal("why", "weather").out
     weather.write_text(kept.replace("59.37", "60.37", 1), encoding="utf-8")
     plan = flights.plan()
@@ -190,6 +232,7 @@ def test_the_flights_tour_runs_as_written(flights: Workplace, shell: Shell) -> N
     said = shell.type(flights.root, FLIGHTS / "README.md")
     assert said.count("Nothing to do") == 2
     assert re.search(r"^r\d+,delay_model_auc,0\.7", said, re.MULTILINE)
+    assert re.search(r"^leaves=15,0\.7", said, re.MULTILINE)
 
 
 def test_every_flights_asset_is_described(flights: Workplace) -> None:
@@ -224,6 +267,7 @@ def test_the_project_of_init_can_be_read_on_one_screen() -> None:
 def test_the_readme_runs_as_written(shell: Shell, tmp_path: Path) -> None:
     said = shell.type(tmp_path, ROOT / "README.md")
     assert "Nothing to do: 6 fresh" in said
+    assert re.search(r"candidate +strength=10\.0 +never made", said)
     assert re.search(r"model +code changed +pipeline.py:\d+ +pipeline.measurements", said)
     assert f"one file of {len(PIPELINE.splitlines())} lines" in (ROOT / "README.md").read_text(
         encoding="utf-8"
@@ -244,7 +288,7 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
     empty.write("data/orders2.csv", "id,customer,amount\n3,ann,30.0\n4,cyd,22.0\n")
     empty.write("data/customers.csv", "customer,city,zip\nann,Oslo,0150\nbob,Rome,-\n")
     run = empty.make()
-    assert run.json["counts"]["made"] == len(run.json["steps"]) == 11
+    assert run.json["counts"]["made"] == len(run.json["steps"]) == 12
     cities = empty.lineal("sql", "from by_city", "--json").json
     assert cities == [{"city": "Oslo", "orders": 2, "amount": 40.5}]
     best = empty.lineal("sql", "select customer from best_customers", "--json").json

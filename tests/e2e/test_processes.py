@@ -78,6 +78,14 @@ class Commands:
         assert ended.code == 0, ended.out + ended.err
         return json.loads(ended.out)
 
+    def hears(self, child: subprocess.Popen[bytes], words: str) -> None:
+        """Until a process says these words on its standard error."""
+        assert child.stderr is not None
+        for line in child.stderr:
+            if words in line.decode():
+                return
+        raise AssertionError(f"it ended without a word of {words!r}")
+
     def wait_for(self, name: str) -> None:
         """Until a step says, by a file, that it is running."""
         until = time.monotonic() + PATIENCE
@@ -259,11 +267,37 @@ def interrupted(empty: Workplace, lineal: Commands) -> Commands:
     return lineal
 
 
-def test_an_interrupt_keeps_what_was_made_and_the_next_run_carries_on(
-    interrupted: Commands,
+JOBS = pytest.mark.parametrize("jobs", ["1", "2"])
+
+
+@JOBS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_the_running_step_end_and_starts_nothing_more(
+    interrupted: Commands, number: signal.Signals, jobs: str
 ) -> None:
-    child = interrupted.start("materialize")
+    child = interrupted.start("materialize", "--jobs", jobs)
     interrupted.wait_for("running")
+    child.send_signal(number)
+    interrupted.hears(child, "Ctrl-C: 1 step runs to its end (slow)")
+    (interrupted.root / "go").touch()
+    ended = interrupted.end(child)
+    assert ended.code == 130
+    assert "Traceback" not in ended.out + ended.err
+    assert "Stopped: 2 made, 1 cancelled" in ended.out
+    again = interrupted.make()
+    assert outcomes(again) == {"early": "fresh", "slow": "fresh", "late": "made"}
+    runs = json.loads(interrupted.run("runs", "--json").out)
+    assert [run["outcome"] for run in runs] == ["cancelled", "done"]
+
+
+@JOBS
+def test_a_second_interrupt_keeps_what_was_made_and_the_next_run_carries_on(
+    interrupted: Commands, jobs: str
+) -> None:
+    child = interrupted.start("materialize", "--jobs", jobs)
+    interrupted.wait_for("running")
+    child.send_signal(signal.SIGINT)
+    interrupted.hears(child, "again to stop it at once")
     child.send_signal(signal.SIGINT)
     ended = interrupted.end(child)
     assert ended.code == 130

@@ -76,9 +76,16 @@ class Command:
 
     def hears(self, words: str) -> None:
         """Until it says these words on standard error."""
+        self._until(words, self._heard)
+
+    def says(self, words: str) -> None:
+        """Until it says these words on standard output."""
+        self._until(words, self._said)
+
+    def _until(self, words: str, lines: list[str]) -> None:
         with self._news:
-            told = self._news.wait_for(lambda: any(words in h for h in self._heard), PATIENCE)
-            assert told, f"never said {words!r}: {self._heard}"
+            told = self._news.wait_for(lambda: any(words in line for line in lines), PATIENCE)
+            assert told, f"never said {words!r}: {lines}"
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -166,6 +166,10 @@ class Lent:
     def __init__(self) -> None:
         self.vault: Any = None
 
+    @property
+    def objects(self) -> Any:
+        return self.vault.objects
+
     def load(self, content: Any, arrival: Any, columns: Any = None) -> Any:
         return self.vault.load(content, arrival, columns)
 

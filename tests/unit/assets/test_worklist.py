@@ -55,6 +55,24 @@ def test_the_one_at_the_head_of_the_longest_path_goes_first() -> None:
     assert list(_one_by_one(worklist, lambda _: True)) == [TOP, ALONE, RIGHT, LEFT, END]
 
 
+def test_one_that_was_handed_out_and_is_to_be_done_again_is_handed_out_again() -> None:
+    worklist = Worklist([TOP], _needs)
+    assert worklist.next() == TOP
+    worklist.again([TOP])
+    assert worklist.next() == TOP
+
+
+def test_one_that_was_put_off_and_is_to_be_done_again_is_handed_out_once() -> None:
+    worklist = Worklist([TOP, LEFT], _needs)
+    assert worklist.next() == TOP
+    worklist.done(TOP)
+    assert worklist.next() == LEFT
+    worklist.put_off(LEFT)
+    worklist.again([TOP, LEFT])
+    assert list(_one_by_one(worklist, lambda _: True)) == [TOP, LEFT]
+    assert not worklist.turn()
+
+
 def test_a_step_is_handed_out_when_all_it_needs_is_done_and_not_before() -> None:
     worklist = Worklist(STEPS, _needs)
     assert [worklist.next(), worklist.next(), worklist.next()] == [TOP, ALONE, None]

@@ -90,13 +90,6 @@ class State:
         shelf = self.shelves.get((environment, asset))
         return set() if shelf is None else shelf.tried()
 
-    def all_tried(self, environment: str) -> Iterator[StepKey]:
-        """The same of all assets."""
-        for (of, asset), shelf in self.shelves.items():
-            if of == environment:
-                for key in shelf.tried():
-                    yield StepKey(of, key, None) if asset is None else StepKey(of, asset, key)
-
     def retired(self, environment: str, asset: str) -> dict[str | None, bytes]:
         """The retirements of an asset that count, by partition."""
         shelf = self.shelves.get((environment, asset))

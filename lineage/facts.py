@@ -222,10 +222,6 @@ class History:
         """The last attempt of every step ever attempted in this environment."""
         return _Each(self.steps, self.last)
 
-    def all_tried(self) -> list[Step]:
-        """Every step whose last attempt is another than what is current."""
-        return [Step(s.asset, s.partition) for s in self._state.all_tried(self.environment)]
-
     # ------------------------------------------------------------------------------ point look-ups
 
     def materialization(self, name: str) -> Materialization | None:

@@ -87,9 +87,7 @@ def test_partitions_that_were_tried_since_are_told(journal: Journal) -> None:
     run.make("a", None, partition="2", outcome="failed")
     run.make("a", None, partition="4", outcome="failed")
     for _ in range(2):
-        history = opened(journal)
-        assert history.tried("a") == {"2", "4"}
-        assert set(history.all_tried()) == {Step("a", "2"), Step("a", "4")}
+        assert opened(journal).tried("a") == {"2", "4"}
     run.make("a", table("2"), partition="2")
     assert opened(journal).tried("a") == {"4"}
 

@@ -60,6 +60,11 @@ class Partitioned(Project):
     upstream: dict[str, frozenset[str]] = field(default_factory=dict)
     alike: dict[str, str] = field(default_factory=dict)  # reads of that one the same key only
 
+    def _one_of(self, slots: list[str], rng: random.Random) -> str:
+        """One of a random sort: there are many files, and few annotations."""
+        sort = rng.choice(sorted({self.slots[slot].what for slot in slots}))
+        return rng.choice([slot for slot in slots if self.slots[slot].what == sort])
+
     def fed_by(self, names: frozenset[str]) -> frozenset[str]:
         """These and all that read them, at any distance."""
         found = set(names)

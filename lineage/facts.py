@@ -43,11 +43,12 @@ class _News:
     digest: str
     lines: dict[bytes, list[bytes]] = field(default_factory=dict)  # by fingerprint, oldest first
     run_started: bool = False
+    own: bytes = b""  # in the lines of the run that asks: no news to it
 
     def take_in(self, entry: Entry) -> None:
         for line in entry.lines:
             found = _FINGERPRINT.search(line)
-            if found is not None:
+            if found is not None and not (self.own and self.own in line):
                 self.lines.setdefault(found[1], []).append(line)
             elif line.startswith(_RUN_STARTED):
                 self.run_started = True
@@ -116,6 +117,10 @@ class History:
         """
         self._refresh()
         return any(fingerprint.encode() in self._news.lines for fingerprint in fingerprints)
+
+    def begin(self, run: str) -> None:
+        """What this run records itself is no news: when a step ends must not decide on others."""
+        self._news.own = f'"run":"{run}"'.encode()
 
     def overtaken(self) -> bool:
         """Did another run start since this was opened?"""

@@ -218,7 +218,9 @@ class Asking:
             decision=decision,
             recipe=facts.recipes[asset],
             environment=facts.environments[asset],
-            parameters=parameter_texts(facts.parameters[asset]),
+            parameters=parameter_texts(
+                parameters_of(seen.graph.assets[asset], facts, step.partition)
+            ),
             made=made,
             last=last,
             inputs=tuple(_inputs(decision, seen, made)),

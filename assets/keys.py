@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,8 @@ from typing import overload
 
 from lineal.assets.errors import UsageError, did_you_mean
 from lineal.assets.periods import Period
+
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
 
 
 class Keys(Sequence[str]):
@@ -160,6 +163,16 @@ class Periods(Keys):
         return super().__eq__(other)
 
     __hash__ = None  # equal to lists, which have none
+
+
+def in_order(keys: Iterable[str | None]) -> list[str]:
+    """Keys of which no definition says the order: as people would have them, numbers by value."""
+    known = (key for key in keys if key is not None)
+    return sorted(known, key=lambda key: ([_part(part) for part in _NUMBER.split(key)], key))
+
+
+def _part(text: str) -> tuple[int, float, str]:
+    return (0, float(text), "") if _NUMBER.fullmatch(text) else (1, 0.0, text)
 
 
 def reach(keys: Keys) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lineal.assets.errors import IntegrityError, QueryError, UsageError, did_you_mean
+from lineal.assets.keys import in_order
 from lineal.assets.names import Step, identifier
 from lineal.assets.records import Content, Materialization, Retirement, StoredObject
 from lineal.lineage.facts import History
@@ -60,7 +61,7 @@ def _current(history: History, asset: str, partition: str | None) -> Materializa
     current = history.current(asset, partition)
     if current is not None and not _is_in_slices(current.content):
         return current
-    partitions = sorted(key for key in history.partitions(asset) if key is not None)
+    partitions = in_order(history.partitions(asset))
     if partition is None and partitions:
         raise UsageError(
             f"`{asset}` has {len(partitions):,} partitions, and no version of its own",
@@ -143,12 +144,8 @@ def table_views(history: History) -> list[TableView]:
         parts = dict(history.partitions(asset))
         if len(parts) > 1:
             parts.pop(None, None)
-        found = [
-            o
-            for _, brief in sorted(parts.items(), key=lambda part: part[0] or "")
-            for o in brief.objects
-            if brief.format == "parquet"
-        ]
+        keys: list[str | None] = [*in_order(parts), *(key for key in parts if key is None)]
+        found = [o for key in keys for o in parts[key].objects if parts[key].format == "parquet"]
         if found:
             tables[asset] = tuple(found)
     spellings = {asset: _spellings(asset) for asset in tables}

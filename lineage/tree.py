@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lineal.assets.keys import in_order
 from lineal.assets.names import Step
 from lineal.assets.records import Materialization, Used
 from lineal.lineage.facts import History
@@ -166,7 +167,7 @@ def _many_label(nodes: Sequence[Materialization]) -> str:
     keys = {node.partition for node in nodes}
     if None in keys or len(keys) < len(nodes):
         return f"{nodes[0].asset}  {len(nodes):,} versions"
-    partitions = sorted(key for key in keys if key is not None)
+    partitions = in_order(keys)
     return f"{nodes[0].asset}  {len(nodes):,} partitions, {partitions[0]} … {partitions[-1]}"
 
 

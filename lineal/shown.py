@@ -7,6 +7,7 @@ from typing import Any
 
 from lineal.answers import Overview, PartitionShown, Shown
 from lineal.assets.errors import IntegrityError
+from lineal.assets.keys import in_order
 from lineal.assets.names import Step
 from lineal.assets.records import SLICES, Brief, CheckResult, Content, Materialization
 from lineal.lineage.facts import History
@@ -66,7 +67,7 @@ def overview(
 
 def keys_of(briefs: Mapping[str | None, Brief]) -> list[str]:
     """The partitions that are current, in order."""
-    return sorted(key for key in briefs if key is not None)
+    return in_order(briefs)
 
 
 def is_in_partitions(history: History, name: str) -> bool:

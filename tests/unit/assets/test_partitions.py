@@ -21,7 +21,7 @@ from lineal.assets.file_partitions import (
     placeholder_glob,
     placeholder_key,
 )
-from lineal.assets.keys import Keys, Listed
+from lineal.assets.keys import Keys, Listed, in_order
 from lineal.assets.options import read_options
 from lineal.assets.partitions import Partition, by_column, grid, same_as, static, unfilled
 
@@ -450,3 +450,10 @@ def test_what_there_is_is_told_shortly() -> None:
     ]
     for found, text in shown:
         assert repr(found) == text
+
+
+def test_keys_without_a_definition_stand_as_people_would_have_them() -> None:
+    keys = ["depth=10", "depth=2", None, "2013-02", "2013-01", "rate=0.1", "rate=0.05", "eu"]
+    assert in_order(keys) == [
+        "2013-01", "2013-02", "depth=2", "depth=10", "eu", "rate=0.05", "rate=0.1",
+    ]  # fmt: skip

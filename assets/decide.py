@@ -12,6 +12,7 @@ from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
+from lineal.assets.partitions import Grid, Static
 from lineal.assets.records import (
     Brief,
     CheckResult,
@@ -210,14 +211,13 @@ def fingerprints(
 
 
 def seen_of(asset: Asset, key: str | None) -> object:
-    """The partition as far as code can tell: its times too, where it is handed them."""
+    """The partition as far as code can tell: what comes with its key too, where it is handed it."""
     definition = asset.partitions
-    if key is None or definition is None or definition.period is None:
-        return key
+    if key is None or definition is None or isinstance(definition, Static | Grid):
+        return key  # these say all by their keys and parameters
     if asset.kind != "sql" and not asset.takes_partition:
         return key
-    told = definition.partition(key)
-    return key, told.start.isoformat(), told.end.isoformat()
+    return definition.partition(key).told()
 
 
 def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:

@@ -57,6 +57,16 @@ class Partition(str):
             raise KeyError(f"the partition `{self}` has no `{place}`; it has: {known}")
         return self._values[place]
 
+    def told(self) -> tuple[str, ...]:
+        """All that code can learn from it, as plain values; what it is called is all that differs
+        of its values, which its key holds.
+        """
+        times = ()
+        if self._span is not None:  # two zones may show these moments alike
+            start, end = self._span
+            times = (start.isoformat(), end.isoformat(), str(start.tzinfo))
+        return (str(self), *times, *self._values)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Partition, (str(self), self._span, self._values)
 

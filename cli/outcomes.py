@@ -78,7 +78,7 @@ def _summary(reports: Sequence[StepReport]) -> str:
 
 
 def _number(value: float) -> str:
-    if value == int(value) and abs(value) >= 10:
+    if value.is_integer() and abs(value) >= 10:  # neither NaN nor infinity is one
         return f"{int(value):,}"
     return f"{value:.4g}"
 

@@ -43,6 +43,10 @@ class Calendar:
     def parameters(self, key: str) -> dict[str, Any]:
         return {}
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        return ()
+
     def canonical(self) -> tuple[Any, ...]:
         every = self.period
         return every.kind, self._first, self._last, every.tz, every.offset

@@ -12,7 +12,6 @@ from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
-from lineal.assets.partitions import Grid, Static
 from lineal.assets.records import (
     Brief,
     CheckResult,
@@ -130,7 +129,7 @@ def one_input(
             break
         used.append(found)
     if not read.keys:
-        used.append(Used(given.parameter, name, None, "none", "", "", ""))
+        used.append(Used(given.parameter, name, None, "none", "", "", "", arrival=arrival))
     return used, waits
 
 
@@ -211,13 +210,18 @@ def fingerprints(
 
 
 def seen_of(asset: Asset, key: str | None) -> object:
-    """The partition as far as code can tell: what comes with its key too, where it is handed it."""
+    """The partition as far as code can tell: all that it holds, where it is handed over."""
     definition = asset.partitions
-    if key is None or definition is None or isinstance(definition, Static | Grid):
-        return key  # these say all by their keys and parameters
-    if asset.kind != "sql" and not asset.takes_partition:
+    if key is None or definition is None or not (asset.kind == "sql" or asset.takes_partition):
         return key
-    return definition.partition(key).told()
+    # SQL sees moments, which have no zone; and what a grid calls its values are parameters.
+    seen: list[object] = [key]
+    if definition.period is not None:
+        told = definition.partition(key)
+        seen += [told.start.isoformat(), told.end.isoformat()]
+        seen += [definition.period.tz] if asset.takes_partition else []
+    seen += definition.called if asset.takes_partition else ()
+    return tuple(seen) if len(seen) > 1 else key
 
 
 def reads_of(used: Sequence[Used]) -> list[tuple[str | None, ...]]:

@@ -51,6 +51,10 @@ class ByFile:
     def parameters(self, key: str) -> dict[str, Any]:
         return {}
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        return () if self.placeholder is None else (self.placeholder,)
+
     def canonical(self) -> tuple[Any, ...]:
         return ("by_file", self.placeholder, self.every)
 

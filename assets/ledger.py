@@ -129,7 +129,7 @@ class Ledger:
     def leave(self, step: Step, decision: Decision) -> None:
         """Fresh, blocked again, or behind something blocked: nothing is written."""
         if decision is PLAINLY_FRESH:
-            self._leave_plain(step)
+            self.leave_plain([step])
             return
         if decision.action == "wait":
             self.skip(step, decision, _waiting(decision))
@@ -156,14 +156,21 @@ class Ledger:
             )
         self._tell(reports)
 
-    def _leave_plain(self, step: Step) -> None:
-        brief = self.facts.past.partitions(step.asset)[step.partition]
-        self.known.settle(step.asset, {step.partition: brief})
-        kept = brief.content
-        report = StepReport(
-            step, step.asset, "fresh", version=kept, summary=brief.summary, current=kept
-        )
-        self._tell((report,))
+    def leave_plain(self, steps: Iterable[Step]) -> None:
+        """Partitions that are fresh by their briefs, perhaps many: they are handed on together."""
+        reports = []
+        for step in steps:
+            brief = self.facts.past.partitions(step.asset)[step.partition]
+            self.known.settle(step.asset, {step.partition: brief})
+            told, kept = brief.summary, brief.content
+            reports.append(
+                StepReport(step, step.asset, "fresh", version=kept, summary=told, current=kept)
+            )
+        self.reports.extend(reports)
+        if self.hand_on is None:
+            self._told_each(reports)
+        elif reports:
+            self.hand_on(Page({}, lambda _: (), lambda: self._told_each(reports)))
 
     def cancel(self, steps: Iterable[Step]) -> None:
         """The run ends before these were done."""
@@ -223,6 +230,9 @@ class Ledger:
                 self.published.add(output)
                 if asset.sliced_by is not None:
                     facts.extend(self._reused_slices(step, decision, before, started))
+            elif asset.sliced_by is not None:
+                kept = slices_made(before, self.facts) or {}
+                self.known.add({Step(name, key): known_of(m) for key, m in kept.items()})
             self.known[output] = known_of(made, self.facts.observations.get(step))
             content = made.content
             reports.append(
@@ -501,6 +511,10 @@ class Ledger:
             self.settled(reports)
         else:
             self.hand_on(Page(canonicals, facts, lambda: self._told(reports)))
+
+    def _told_each(self, reports: Iterable[StepReport]) -> None:
+        for report in reports:
+            self.settled((report,))
 
     def _told(self, reports: Sequence[StepReport]) -> None:
         if reports:

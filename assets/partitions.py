@@ -57,16 +57,6 @@ class Partition(str):
             raise KeyError(f"the partition `{self}` has no `{place}`; it has: {known}")
         return self._values[place]
 
-    def told(self) -> tuple[str, ...]:
-        """All that code can learn from it, as plain values; what it is called is all that differs
-        of its values, which its key holds.
-        """
-        times = ()
-        if self._span is not None:  # two zones may show these moments alike
-            start, end = self._span
-            times = (start.isoformat(), end.isoformat(), str(start.tzinfo))
-        return (str(self), *times, *self._values)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Partition, (str(self), self._span, self._values)
 
@@ -92,6 +82,11 @@ class Partitions(Protocol):
 
     def parameters(self, key: str) -> dict[str, Any]:
         """Values that a key gives to parameters of the function (a grid); else none."""
+        ...
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The names of what a key stands for: what `partition["…"]` may ask for."""
         ...
 
     def canonical(self) -> tuple[Any, ...]:
@@ -140,6 +135,10 @@ class Static:
 
     def parameters(self, key: str) -> dict[str, Any]:
         return {}
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        return ()
 
     def canonical(self) -> tuple[Any, ...]:
         return ("static", *self.listed)
@@ -195,6 +194,10 @@ class Grid:
         if len(found) < len(self.axes):
             raise unknown(key, self.keys(0), self.describe())
         return found
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.axes)
 
     def canonical(self) -> tuple[Any, ...]:
         return ("grid", *((name, *(value for _, value in values)) for name, values in self.axes))
@@ -278,6 +281,10 @@ class ByColumn:
     def parameters(self, key: str) -> dict[str, Any]:
         return {}
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        return (self.column,)
+
     def canonical(self) -> tuple[Any, ...]:
         return ("by_column", self.column)
 
@@ -311,6 +318,10 @@ class SameAs:
         raise self._unresolved()
 
     def parameters(self, key: str) -> dict[str, Any]:
+        raise self._unresolved()
+
+    @property
+    def called(self) -> tuple[str, ...]:
         raise self._unresolved()
 
     def canonical(self) -> tuple[Any, ...]:

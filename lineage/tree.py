@@ -10,6 +10,8 @@ from lineal.assets.records import Materialization, Used
 from lineal.lineage.facts import History
 from lineal.lineage.questions import version_name
 
+_FILES = 20  # the most that a tree names of one asset
+
 
 class Edge(NamedTuple):
     """One version that another was computed from: by which parameter, which of its columns."""
@@ -200,7 +202,11 @@ def _columns_read(derivation: Derivation, edges: Sequence[Edge], named: bool) ->
 
 def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:
     files = [file for name in group for file in derivation.nodes[name].files]
-    return [f"{file.path}  {file.digest[:6]}  {file.bytes:,} bytes" for file in files]
+    rows = [f"{file.path}  {file.digest[:6]}  {file.bytes:,} bytes" for file in files[:_FILES]]
+    if len(files) > _FILES:
+        rest = files[_FILES:]
+        rows.append(f"… and {len(rest):,} more, {sum(f.bytes for f in rest):,} bytes")
+    return rows
 
 
 class _Drawn(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from lineal.answers import (
     Explanation,
     InputNow,
     Overview,
-    PartitionShown,
     RunStory,
     Shown,
     Standing,
@@ -28,12 +27,13 @@ from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, plan
-from lineal.assets.records import SLICES, Brief, Content, Materialization
-from lineal.assets.verdicts import Decision
+from lineal.assets.records import SLICES, Content, Materialization
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.planning import chosen
+from lineal.shown import is_in_partitions, keys_of, overview, shown
 from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog, find_log, follow, told_by
 from lineal.storage.objects import Objects
@@ -42,9 +42,6 @@ from lineal.storage.sources import Observer
 if TYPE_CHECKING:
     from lineal.lineage.tree import Derivation
     from lineal.storage.vault import Vault
-
-_SHOWN = 10  # partitions at either end that an overview describes, if not all
-_COUNTED = 1000  # partitions up to which the rows of an asset are counted: each fact is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,7 @@ class Asking:
         if partition is not None or "@" in name:
             return {}
         with self._past() as history:
-            found = {key: history.current(name, key) for key in _keys(history.partitions(name))}
+            found = {key: history.current(name, key) for key in keys_of(history.partitions(name))}
         return {key: made for key, made in found.items() if made is not None}
 
     def _contents(self, name: str, partition: str | None) -> dict[str, Content]:
@@ -210,6 +207,9 @@ class Asking:
     ) -> Explanation:
         asset = seen.graph.maker[step.asset]
         decision = found.decisions[Step(asset, step.partition)]
+        if decision is PLAINLY_FRESH:  # seen with many others: one alone is told in full
+            alone = plan(seen.graph, facts, [asset], partitions={asset: [step.partition]})
+            decision = alone.decisions[Step(asset, step.partition)]
         current = seen.history.current(*step)
         last = seen.history.last(*step)
         made = current or (last if last is not None and last.content is not None else None)
@@ -218,7 +218,9 @@ class Asking:
             decision=decision,
             recipe=facts.recipes[asset],
             environment=facts.environments[asset],
-            parameters=parameter_texts(facts.parameters[asset]),
+            parameters=parameter_texts(
+                parameters_of(seen.graph.assets[asset], facts, step.partition)
+            ),
             made=made,
             last=last,
             inputs=tuple(_inputs(decision, seen, made)),
@@ -229,47 +231,10 @@ class Asking:
     # -------------------------------------------------------------------------------- descriptions
 
     def show(self, name: str, partition: str | None, whole: bool) -> Shown | Overview:
-        from lineal.lineage.questions import resolve_version
-
         with self._past() as history:
-            if partition is None and "@" not in name and _is_in_partitions(history, name):
-                return self._overview(history, name, whole)
-            made = resolve_version(history, in_partition(name, partition))
-            results = [history.check(fingerprint) for fingerprint in made.checks]
-            versions = [m for m in history.versions(made.asset) if m.partition == made.partition]
-            current = history.current(made.asset, made.partition)
-            return Shown(
-                made=made,
-                told=history.asset_facts(made.asset),
-                checks=tuple(r for r in results if r is not None),
-                versions=tuple(versions),
-                current=current.id if current is not None else None,
-                feeds=_readers(history, made.asset),
-                value=self._readable(made.content),
-            )
-
-    def _overview(self, history: History, name: str, whole: bool) -> Overview:
-        briefs = history.partitions(name)
-        keys = _keys(briefs)
-        looked = keys if whole or len(keys) <= 2 * _SHOWN else keys[:_SHOWN] + keys[-_SHOWN:]
-        newest = max(keys, key=lambda key: _order(briefs[key]), default=None)
-        made = history.current(name, newest) if newest is not None else None
-        rows = None
-        if len(keys) <= _COUNTED:
-            rows = _rows(history.current(name, key) for key in keys)
-        retired = [r for key, r in history.retired(name).items() if key is not None]
-        return Overview(
-            asset=name,
-            told=history.asset_facts(name),
-            keys=tuple(keys),
-            parts=tuple(_part(history, name, key) for key in looked),
-            rows=rows,
-            bytes=sum(o.bytes for key in keys for o in briefs[key].objects),
-            newest=made,
-            value=self._readable(made.content if made is not None else None),
-            feeds=_readers(history, name),
-            retired=tuple(sorted(retired, key=lambda r: int(r.run[1:]))),
-        )
+            if partition is None and "@" not in name and is_in_partitions(history, name):
+                return overview(history, name, self._readable, whole)
+            return shown(history, in_partition(name, partition), self._readable)
 
     # ------------------------------------------------------------------------------ lineage, runs
 
@@ -322,60 +287,12 @@ class Asking:
         return Answer(tuple(columns), tuple(rows), note)
 
 
-def _keys(briefs: Mapping[str | None, Brief]) -> list[str]:
-    return sorted(key for key in briefs if key is not None)
-
-
-def _is_in_partitions(history: History, name: str) -> bool:
-    """Has it, or had it, partitions, and is it not shown as a whole instead?"""
-    briefs = history.partitions(name)
-    if not briefs:
-        return any(key is not None for key in history.retired(name))
-    return any(key is not None or brief.format == SLICES for key, brief in briefs.items())
-
-
-def _order(brief: Brief) -> tuple[int, ...]:
-    """The later a version was made, the greater: `r12.5` → (12, 5)."""
-    run, _, position = brief.materialization.partition(".")
-    return int(run[1:]), int(position)
-
-
-def _rows(made: Iterator[Materialization | None]) -> int | None:
-    """How many in all; None if one is no table."""
-    counts = [m.content.rows if m is not None and m.content is not None else None for m in made]
-    known = [count for count in counts if count is not None]
-    return sum(known) if known and len(known) == len(counts) else None
-
-
-def _part(history: History, name: str, key: str) -> PartitionShown:
-    made = history.current(name, key)
-    if made is None:
-        raise IntegrityError(f"`{Step(name, key)}` is current, and nothing is recorded of it")
-    whole = history.current(name, None)  # judges the slices of a table that it was made with
-    judged = whole if whole is not None and whole.run == made.run else made
-    results = [history.check(fingerprint) for fingerprint in judged.checks]
-    return PartitionShown(key, made, tuple(r for r in results if r is not None))
-
-
-def _readers(history: History, name: str) -> tuple[str, ...]:
-    """The assets that read it now, by what was made last of each."""
-    newest: dict[str, Step] = {}
-    for asset in {step.asset for step in history.steps()} - {name}:
-        briefs = history.partitions(asset)
-        if briefs:
-            newest[asset] = Step(asset, max(briefs, key=lambda key: _order(briefs[key])))
-    current = {asset: history.current(*step) for asset, step in newest.items()}
-    return tuple(
-        sorted(a for a, m in current.items() if m and any(u.asset == name for u in m.inputs))
-    )
-
-
 def _derivation(history: History, name: str, *, down: bool) -> Derivation:
     from lineal.lineage import tree
     from lineal.lineage.questions import resolve_version
 
     briefs = history.partitions(name)  # of none for a version, or for a single partition
-    keys: list[str | None] = [*_keys(briefs)]
+    keys: list[str | None] = [*keys_of(briefs)]
     if not down and None in briefs and briefs[None].format == SLICES:
         keys = [None]  # all its slices were made at once
     roots = [history.current(name, key) for key in keys]

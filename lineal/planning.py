@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from lineal.assets import select as selecting
+from lineal.assets.asset import Asset
 from lineal.assets.choosing import choose
 from lineal.assets.errors import UsageError
 from lineal.assets.facts import Facts
@@ -128,23 +130,42 @@ def _partitions_of(
     Raises:
         UsageError: none has.
     """
-    found: dict[str, Sequence[str | None]] = {}
-    refused: UsageError | None = None
-    for name in (name for name in graph.order if name in names):
-        keys = facts.slices.units(name)
-        if not isinstance(keys, Keys):
-            continue
-        try:
-            found[name] = choose(words, keys, name)
-        except UsageError as error:
-            refused = refused or error
-    if not found:
-        nothing = UsageError(
+    slices = facts.slices
+    sliced = [n for n in graph.order if n in names and isinstance(slices.units(n), Keys)]
+    if not sliced:
+        raise UsageError(
             "nothing that is selected has partitions that are made one by one",
             advice="leave --partition out",
         )
-        raise refused or nothing
-    return found
+    found: dict[str, dict[str | None, None]] = {}
+    for word in words:
+        refused: list[UsageError] = []
+        for name in sliced:
+            keys = slices.units(name)
+            try:
+                chosen_keys = choose([word], cast("Keys", keys), name)
+            except UsageError as error:
+                declared = _not_now(graph.assets[name], word, facts)
+                refused.insert(0 if declared else len(refused), declared or error)
+                continue
+            found.setdefault(name, {}).update(dict.fromkeys(chosen_keys))
+        if len(refused) == len(sliced):
+            raise refused[0]
+    return {name: [k for k in slices.units(name) if k in keys] for name, keys in found.items()}
+
+
+def _not_now(asset: Asset, word: str, facts: Facts) -> UsageError | None:
+    """A partition that is declared, and of which there is nothing to be made."""
+    definition = asset.partitions
+    if definition is None or asset.partitions_of is not None:
+        return None
+    if word not in definition.keys(facts.now):
+        return None
+    read = ", ".join(f"`{given.asset}`" for given in asset.inputs)
+    return UsageError(
+        f"`{asset.name}` has no partition `{word}` now: an input has nothing for it",
+        advice=f"it reads {read}",
+    )
 
 
 def _forced(facts: Facts, names: Iterable[str], keys: Mapping[str, Sequence[str | None]]) -> Facts:

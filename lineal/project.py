@@ -15,7 +15,7 @@ import lineal
 from lineal import planning
 from lineal.answers import Answer, Explanation, Overview, RunStory, Shown, Standing, Status
 from lineal.asking import Asking
-from lineal.assets.asset import Arrival, CustomFormat
+from lineal.assets.asset import Arrival
 from lineal.assets.errors import (
     SettingsError,
     StoreError,
@@ -33,15 +33,12 @@ from lineal.definitions import load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.packages import Packages
+from lineal.opening import opened
 from lineal.resources import replaced
 from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
-from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
+from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog
-from lineal.storage.objects import Objects
-from lineal.storage.sources import Observer
-from lineal.storage.sql import Queries
 from lineal.user_code import Echo
 
 if TYPE_CHECKING:
@@ -102,39 +99,12 @@ class Project:
     @contextmanager
     def look(self, overrides: Iterable[str] = ()) -> Iterator[Snapshot]:
         """Load the code, bind it, and open the memories; project modules are let go at the end."""
-        with self._turn, self._opened(overrides) as seen:
-            yield seen
-
-    @contextmanager
-    def _opened(self, overrides: Iterable[str]) -> Iterator[Snapshot]:
-        self.settings = self._settings_now()
-        definitions = load(self.root, self.settings.definitions, self.cache)
-        self.warnings = definitions.warnings
-        try:
-            packages = Packages.look(self.cache)
-            duckdb = dict(packages.facts(["duckdb"], [], "exact").packages)["duckdb"]
-            queries = Queries(self.cache / "queries.json", duckdb)
-            graph = bind(definitions.declared, queries)
-            check_settings(self.settings, graph)
-            history = self.history()
-            try:
-                yield Snapshot(
-                    root=self.root,
-                    settings=self.settings,
-                    definitions=definitions,
-                    graph=graph,
-                    queries=queries,
-                    history=history,
-                    objects=Objects(self.store, self._disk),
-                    observer=Observer(self.root, self.cache / "stat.json", self._disk),
-                    packages=packages,
-                    overrides=overrides_of(overrides, graph),
-                    formats=tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
-                )
-            finally:
-                history.close()
-        finally:
-            definitions.close()
+        with self._turn:
+            self.settings = self._settings_now()
+            definitions = load(self.root, self.settings.definitions, self.cache)
+            self.warnings = definitions.warnings
+            with opened(self.root, self.settings, definitions, self.journal, overrides) as seen:
+                yield seen
 
     def _settings_now(self) -> Settings:
         """The settings as they are written now: a project may stay open for long.

@@ -126,12 +126,10 @@ def _is_over(found: StepLog, history: Callable[[], History]) -> tuple[bool, int]
 
 def _last_of_all(history: History, name: str, run: str | None) -> Materialization | None:
     """The last attempt at any partition, or that in a run."""
-    if run is not None:
-        found = [m for m in history.run_materializations(run) if m.asset == name]
-    else:
-        lasts = (history.last(*step) for step in history.steps() if step.asset == name)
-        found = [made for made in lasts if made is not None]
-    return max(found, key=lambda m: (_number(m.run), m.started_at), default=None)
+    if run is None:
+        return history.latest(name)
+    found = [m for m in history.run_materializations(run) if m.asset == name]
+    return max(found, key=lambda m: m.started_at, default=None)
 
 
 def _names(

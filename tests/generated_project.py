@@ -109,13 +109,16 @@ class Project:
             live.setdefault(self.slots[slot].kind, []).append(slot)
         often = {"changing": 10, "cosmetic": 5, "unreached": 3, "check": 2}
         kinds = sorted(live)
-        slot = rng.choice(live[rng.choices(kinds, [often[kind] for kind in kinds])[0]])
+        slot = self._one_of(live[rng.choices(kinds, [often[kind] for kind in kinds])[0]], rng)
         what, kind, choices, reached, certain = self.slots[slot]
         others = [n for n in range(len(choices)) if n != self.state[slot]]
         old = self.state[slot]
         self.state[slot] = rng.choice(others)
         told = f"{what}: {choices[old]!r:.40} → {choices[self.state[slot]]!r:.40}"
         return Edit(told, kind, reached, certain)
+
+    def _one_of(self, slots: list[str], rng: random.Random) -> str:
+        return rng.choice(slots)
 
     def _live(self) -> set[str]:
         """The slots that the present files show (an alternative may hide others)."""

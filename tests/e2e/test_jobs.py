@@ -293,6 +293,7 @@ def test_only_what_may_go_better_is_tried_again_and_never_is_half_a_version_left
 # ------------------------------------------------------------------------------------ resources
 
 TOOLS = """
+    import atexit
     import os
     import time
     from pathlib import Path
@@ -310,6 +311,7 @@ TOOLS = """
     @resource
     def tool():
         note("opened")
+        atexit.register(note, "left")
         yield "tool"
         note("closed")
 
@@ -332,16 +334,19 @@ def test_a_resource_is_opened_once_a_worker_and_closed_at_the_end(empty: Workpla
     noted = [line.split() for line in (empty.root.parent / "opened").read_text().splitlines()]
     opened = [pid for word, pid in noted if word == "opened"]
     assert len(opened) == len(set(opened)) == 2
-    assert sorted(pid for word, pid in noted if word == "closed") == sorted(opened)
+    for end in ("closed", "left"):
+        assert sorted(pid for word, pid in noted if word == end) == sorted(opened)
 
 
 # ----------------------------------------------------------------------------------- what it says
 
 LOUD = """
     import logging
+    import multiprocessing
     import os
     import subprocess
     import sys
+    import time
 
     from lineal import asset
 
@@ -360,7 +365,14 @@ LOUD = """
     @asset
     def other():
         print("another")
-        return 2
+        # Signals that a worker does not hear reach what it starts.
+        child = subprocess.Popen(["sleep", "1000"])
+        child.terminate()
+        forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
+        forked.start()
+        forked.terminate()
+        forked.join(60)
+        return [child.wait(60), forked.exitcode]
     """
 SAID = ["printed", "complained", "WARNING there: logged", "one", "two", "three", "four"]
 
@@ -375,6 +387,7 @@ def test_all_that_a_step_in_a_worker_says_is_shown_with_its_name_and_kept(empty:
     assert not [word for word in ("printed", "three", "another") if word in said.out]
     assert empty.lineal("logs", "loud").out.splitlines() == SAID
     assert empty.lineal("logs", "other").out == "another\n"
+    assert "-15, -15" in empty.lineal("show", "other").out
 
 
 # ------------------------------------------------------------------------------------ bad input

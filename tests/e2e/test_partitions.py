@@ -327,6 +327,8 @@ def test_a_grid_is_made_point_by_point_and_its_best_is_one_of_them(empty: Workpl
     run = empty.lineal("materialize", "--json", "--exclude", "values_of")
     assert units(run) == {("best_candidate", None), ("leanest", None), ("use", None)}
     assert "order" not in run.out
+    retired = empty.lineal("sql", "select partition from lineage.retirement order by all", "--json")
+    assert [row["partition"] for row in retired.json] == ["rate=0.3,depth=2", "rate=0.3,depth=3"]
 
 
 def test_the_best_is_handed_on_without_being_opened(empty: Workplace) -> None:
@@ -411,3 +413,107 @@ def test_the_blocks_of_the_page_on_partitions_are_one_project(empty: Workplace) 
     assert values(empty, "busiest", "sentence", "simplest") == [
         "2013-01", "Count on 26 minutes.", 25.5,
     ]  # fmt: skip
+
+
+def remade(place: Workplace, before: str, after: str) -> set[tuple[str, str | None]]:
+    """The steps that are made once a text in the pipeline is another."""
+    text = (place.root / "pipeline.py").read_text()
+    assert before in text
+    place.write("pipeline.py", text.replace(before, after))
+    return units(place.make())
+
+
+def test_a_partition_in_another_zone_is_seen_where_its_times_are_handed_over(
+    empty: Workplace,
+) -> None:
+    days = 'partitions=daily("2013-01-30", "2013-01-30", tz="Europe/Berlin")'
+    empty.write(
+        "pipeline.py",
+        f"""
+        from lineal import Partition, asset, daily, sql_asset
+
+        @asset({days})
+        def zone(partition: Partition) -> str:
+            return str(partition.start.tzinfo)
+
+        @asset({days})
+        def blind() -> str:
+            return "the same"
+
+        sql_asset("moment", "select $start as start", {days})
+        """,
+    )
+    empty.make()
+    assert remade(empty, "Berlin", "Paris") == {("zone", "2013-01-30")}
+    assert values(empty, "zone", partition="2013-01-30") == ["Europe/Paris"]
+
+
+def test_what_a_key_stands_for_is_seen_by_its_name(empty: Workplace) -> None:
+    empty.write("data/eu.csv", "a\n1\n")
+    empty.write(
+        "pipeline.py",
+        """
+        import pandas as pd
+
+        from lineal import Partition, asset, by_column, source
+
+        source("raw/rows", "data/{region}.csv")
+
+        @asset(partitions="raw/rows")
+        def here(raw_rows, partition: Partition) -> str:
+            return "region" if "region" in vars_of(partition) else "zone"
+
+        @asset(partitions=by_column("old"))
+        def split() -> pd.DataFrame:
+            return pd.DataFrame({"old": ["a"], "new": ["a"]})
+
+        @asset(partitions="split")
+        def part(split, partition: Partition) -> str:
+            return " ".join(vars_of(partition))
+
+        def vars_of(partition):
+            found = []
+            for name in ("region", "zone", "old", "new"):
+                try:
+                    partition[name]
+                except KeyError:
+                    continue
+                found.append(name)
+            return found
+        """,
+    )
+    empty.make()
+    assert remade(empty, "{region}", "{zone}") >= {("here", "eu")}
+    assert remade(empty, 'by_column("old")', 'by_column("new")') >= {("part", "a")}
+    assert values(empty, "here", partition="eu") == ["zone"]
+    assert values(empty, "part", partition="a") == ["new"]
+
+
+def test_nothing_to_read_arrives_in_different_ways(empty: Workplace) -> None:
+    empty.write("data/2013-02.csv", "a\n1\n")
+    empty.write(
+        "pipeline.py",
+        """
+        from typing import Annotated
+
+        import pandas as pd
+
+        from lineal import asset, every, monthly, previous, source
+
+        source("raw/rows", "data/{month}.csv")
+
+        @asset(partitions=monthly("2013-02", "2013-02"))
+        def none(raw_rows: pd.DataFrame) -> pd.DataFrame:
+            return raw_rows
+
+        @asset(partitions=monthly("2013-01", "2013-01"))
+        def late(none: Annotated[dict[str, pd.DataFrame], previous()]) -> str:
+            return str(none)
+        """,
+    )
+    empty.make()
+    assert values(empty, "late", partition="2013-01") == ["None"]
+    (empty.root / "data/2013-02.csv").rename(empty.root / "data/2012-02.csv")
+    empty.make()
+    assert remade(empty, "previous()", "every()") == {("late", "2013-01")}
+    assert values(empty, "late", partition="2013-01") == ["{}"]

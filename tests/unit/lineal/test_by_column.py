@@ -162,3 +162,10 @@ def test_values_that_name_no_partition_are_told(shop: Shop, rows: list[str], say
     run = Project(shop.root).materialize()
     (failed,) = [s for s in run.steps if s.outcome == "failed"]
     assert says in str(failed.error)
+
+
+def test_slices_that_another_check_accepts_are_read_in_that_run(shop: Shop) -> None:
+    shop.make("2013-01,1", "2013-02,2")
+    shop.limit(99)
+    assert shop.make() == {"sales": "reused"}
+    assert shop.make() == {}

@@ -355,11 +355,3 @@ def test_a_table_has_an_ascii_twin() -> None:
     text = render.table(plain(), ["a"], [[1], [None]])
     assert text.isascii()
     assert "null" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(float("nan"), "nan"), (float("inf"), "inf"), (1234.0, "1,234")]
-)
-def test_a_metric_may_be_no_finite_number(value: float, shown: str) -> None:
-    (row,) = seen(outcomes.settled(terminal(), [report(metrics=(("auc", value),))], 20))
-    assert f"auc {shown}" in row

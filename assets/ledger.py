@@ -29,6 +29,7 @@ from lineal.assets.records import (
     Content,
     Fact,
     Materialization,
+    Retirement,
     StepOutcome,
 )
 from lineal.assets.run import StepReport, is_told
@@ -66,6 +67,7 @@ class Ledger:
     published: set[Step] = field(default_factory=set)  # outputs this run made current
     # The keys in which a table was published by a column, until somebody takes notice.
     new_slices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    retired: list[Retirement] = field(default_factory=list)  # slices that the data have no more
     _readers_left: dict[Step, int] = field(default_factory=dict)
     _slices_held: dict[Step, list[Step]] = field(default_factory=dict)
 
@@ -284,9 +286,9 @@ class Ledger:
             if key is not None
         }
         before |= {s: k.materialization for s, k in self._own_slices(step)}
-        facts.extend(
-            recorder.retirement(gone, name) for gone, name in before.items() if gone not in now
-        )
+        retired = [recorder.retirement(gone, m) for gone, m in before.items() if gone not in now]
+        self.retired.extend(retired)
+        facts.extend(retired)
         for gone in before.keys() - now.keys():
             self.known.forget(gone)
         self.known.add(now)

@@ -358,6 +358,8 @@ class _Loop:
         self.ledger.release(self.expecting.pop(step, ()))
         keys = self.ledger.new_slices.pop(step.asset, None)
         if keys is not None:
+            self.retired += tuple(self.ledger.retired)
+            self.ledger.retired.clear()
             self._slice(step.asset, keys)
 
     def _take(self, step: Step) -> bool:

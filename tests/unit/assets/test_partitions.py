@@ -12,6 +12,7 @@ import pytest
 
 from lineal.assets.calendars import daily, hourly, monthly, weekly
 from lineal.assets.choosing import choose
+from lineal.assets.decide import seen_of
 from lineal.assets.errors import DefinitionError, UsageError
 from lineal.assets.file_partitions import (
     ByFile,
@@ -24,6 +25,7 @@ from lineal.assets.file_partitions import (
 from lineal.assets.keys import Keys, Listed, in_order
 from lineal.assets.options import read_options
 from lineal.assets.partitions import Partition, by_column, grid, same_as, static, unfilled
+from tests.workbench import made
 
 
 def at(text: str) -> float:
@@ -457,3 +459,26 @@ def test_keys_without_a_definition_stand_as_people_would_have_them() -> None:
     assert in_order(keys) == [
         "2013-01", "2013-02", "depth=2", "depth=10", "eu", "rate=0.05", "rate=0.1",
     ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------- what code can see of one
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (monthly("2014-01"), monthly("2014-01", offset=1)),
+        # In winter clocks show the same in both.
+        (monthly("2014-01"), monthly("2014-01", tz="Europe/London")),
+        (by_column("month"), by_column("time")),
+        (ByFile("region"), ByFile("area")),
+        (monthly("2014-01"), by_column("month")),
+    ],
+)
+def test_what_comes_with_a_key_counts_where_code_is_handed_it(before: Any, after: Any) -> None:
+    def told(definition: Any, taken: bool) -> object:
+        reader = made("reader", len, partitions=definition, takes_partition=taken)
+        return seen_of(reader, "2014-01")
+
+    assert told(before, True) != told(after, True)
+    assert told(before, False) == told(after, False)

@@ -112,6 +112,17 @@ def test_a_value_that_is_gone_is_retired_and_one_that_is_new_is_made(shop: Shop)
     assert shop.make() == {}
 
 
+def test_the_run_names_every_slice_that_it_retires(shop: Shop) -> None:
+    shop.make(*JANUARY_TWICE)
+    (shop.root / "rows.csv").write_text("month,amount\n2013-01,1\n2013-12,5\n")
+    retired = Project(shop.root).materialize().retired
+    assert [(r.asset, r.partition) for r in retired] == [
+        ("sales", "2013-02"),
+        ("mean", "2013-02"),
+        ("trend", "2013-02"),
+    ]
+
+
 def test_what_was_made_before_comes_back_without_a_computation(shop: Shop) -> None:
     shop.make(*JANUARY_TWICE)
     shop.make("2013-01,1", "2013-03,2")

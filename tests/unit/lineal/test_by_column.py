@@ -158,3 +158,15 @@ def test_slices_that_another_check_accepts_are_read_in_that_run(shop: Shop) -> N
     shop.limit(99)
     assert shop.make() == {"sales": "reused"}
     assert shop.make() == {}
+
+
+def test_certain_slices_are_waited_for_until_a_run_finds_them(shop: Shop) -> None:
+    only = PIPELINE.replace("last", "only").replace("only(2)", 'only("2013-02")')
+    (shop.root / "pipeline.py").write_text(only.replace("LIMIT", "100"))
+    assert shop.make("2013-01,1", "2013-02,2")["trend 2013-01"] == "made"
+    made = shop.make("2013-01,1")
+    assert (made["sales"], made["trend 2013-01"]) == ("made", "skipped")
+    assert shop.make() == {"trend 2013-01": "skipped"}
+    made = shop.make("2013-01,1", "2013-02,3")
+    assert (made["trend 2013-01"], made["trend 2013-02"]) == ("made", "made")
+    assert shop.make() == {}

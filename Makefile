@@ -4,9 +4,10 @@
 #   make check   all that must hold         make bench   the measurements
 #   make torture   every fault and new stories; then runs killed at random moments, until one
 #                  breaks a promise (KILLS=2000 SEED=0)
+#   make foreman   200 assets of which a tenth fail, with workers and without (ASSETS=200 GRAPHS=3)
 #   make crowd     processes that make, ask and are killed (PROCESSES=8 ASKERS=4 SECONDS=60 SEED=0)
 
-.PHONY: setup test check demo bench torture crowd
+.PHONY: setup test check demo bench torture crowd foreman
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -67,7 +68,12 @@ crowd: setup
 	$(BIN)/python -m tests.faults.crowd \
 	  --processes $(PROCESSES) --askers $(ASKERS) --seconds $(SECONDS) --seed $(SEED)
 
+ASSETS = 200
+GRAPHS = 3
+foreman: setup
+	$(BIN)/python -m tests.faults.foreman --assets $(ASSETS) --graphs $(GRAPHS) --seed $(SEED)
+
 bench: setup
-	@for words in startup no_op cold content "long_journal --materializations 100000"; do \
+	@for words in startup no_op cold content jobs "long_journal --materializations 100000"; do \
 	  echo "== $$words"; $(BIN)/python -m benchmarks.$$words || exit 1; echo; \
 	done

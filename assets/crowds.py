@@ -117,7 +117,7 @@ def _input(graph: Graph, asset: Asset, given: Input, known: Settled, facts: Fact
     if graph.assets[graph.maker[name]].partitions is None:
         same = decided(None)
         return lambda key: same
-    if not facts.slices.alike(asset.name, given) or not by_digest(given):
+    if given.each or not facts.slices.alike(asset.name, given) or not by_digest(given):
         return decided
     if facts.slices.behind(name):  # which there are depends on another asset
         return decided

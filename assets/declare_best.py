@@ -89,7 +89,7 @@ def choose(candidates: Mapping[str, Result], *, metric: str, direction: str) -> 
     if not numbers:
         raise StepError(f"the metric `{metric}` is NaN in every partition: none is the best")
     best = (max if direction == "max" else min)(numbers, key=numbers.__getitem__)
-    table = [{"partition": key, metric: _plain(value)} for key, value in found.items()]
+    table = [{"partition": key, "value": _plain(value)} for key, value in found.items()]
     metadata = {"partition": best, "metric": metric, "candidates": table}
     return Result(candidates[best], candidates[best].metrics, metadata)
 

@@ -405,6 +405,16 @@ class _Builder:
             )
             return
         taken = self._take(check.inputs, names, who, where)
+        for given in taken.inputs:
+            if given.asset == target and given.arrival == "result":
+                self.errors.append(
+                    DefinitionError(
+                        f"`{given.parameter}` of {who} is the very version that it judges, "
+                        "which is no Result yet",
+                        where=where,
+                        advice="annotate it with the type of the value",
+                    )
+                )
         found[target].append(
             replace(check, asset=target, inputs=taken.inputs, resources=taken.resources)
         )

@@ -127,7 +127,7 @@ class Ledger:
     def leave(self, step: Step, decision: Decision) -> None:
         """Fresh, blocked again, or behind something blocked: nothing is written."""
         if decision is PLAINLY_FRESH:
-            self._leave_plain(step)
+            self.leave_plain([step])
             return
         if decision.action == "wait":
             self.skip(step, decision, _waiting(decision))
@@ -154,14 +154,21 @@ class Ledger:
             )
         self._tell(reports)
 
-    def _leave_plain(self, step: Step) -> None:
-        brief = self.facts.past.partitions(step.asset)[step.partition]
-        self.known.settle(step.asset, {step.partition: brief})
-        kept = brief.content
-        report = StepReport(
-            step, step.asset, "fresh", version=kept, summary=brief.summary, current=kept
-        )
-        self._tell((report,))
+    def leave_plain(self, steps: Iterable[Step]) -> None:
+        """Partitions that are fresh by their briefs, perhaps many: they are handed on together."""
+        reports = []
+        for step in steps:
+            brief = self.facts.past.partitions(step.asset)[step.partition]
+            self.known.settle(step.asset, {step.partition: brief})
+            told, kept = brief.summary, brief.content
+            reports.append(
+                StepReport(step, step.asset, "fresh", version=kept, summary=told, current=kept)
+            )
+        self.reports.extend(reports)
+        if self.hand_on is None:
+            self._told_each(reports)
+        elif reports:
+            self.hand_on(Page({}, lambda _: (), lambda: self._told_each(reports)))
 
     def cancel(self, steps: Iterable[Step]) -> None:
         """The run ends before these were done."""
@@ -502,6 +509,10 @@ class Ledger:
             self.settled(reports)
         else:
             self.hand_on(Page(canonicals, facts, lambda: self._told(reports)))
+
+    def _told_each(self, reports: Iterable[StepReport]) -> None:
+        for report in reports:
+            self.settled((report,))
 
     def _told(self, reports: Sequence[StepReport]) -> None:
         if reports:

@@ -204,14 +204,17 @@ class _Loop:
     def _carry_out(self) -> None:
         ledger = self.ledger
         ledger.keeps_values = self.executor.hands_over
+        at_rest = self._at_rest()
         self.worklist = Worklist(
             self.selected,
             self._reads,
             self._expected if self.executor.slots > 1 else None,
+            at_rest.keys(),
         )
         ledger.know_excluded(self.plan.excluded)
         self._retire()
-        self._expect(self.selected)
+        ledger.leave_plain(at_rest)
+        self._expect(step for step in self.selected if step not in at_rest)
         while self.worklist.left:
             self._start_what_is_ready()
             if self.running:
@@ -222,6 +225,17 @@ class _Loop:
                 self.executor.wait(self._pause())
             elif not (self.worklist.ready or self.worklist.turn()) and self.worklist.left:
                 raise RuntimeError("no step can go on, and some are left")
+
+    def _at_rest(self) -> dict[Step, None]:
+        """Fresh partitions that can be told so at once: only files that move would change that.
+
+        What reads files that are to be taken in is fresh only if these are still there then.
+        """
+        graph, decisions = self.graph, self.decisions
+        taken_in = {s.asset for s, d in decisions.items() if d.action == "compute"}
+        waits = graph.fed_by(name for name in taken_in if graph.assets[name].files is not None)
+        plain = (step for step, decision in decisions.items() if decision is PLAINLY_FRESH)
+        return {step: None for step in plain if step.asset not in waits}
 
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""

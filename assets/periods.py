@@ -34,6 +34,7 @@ _HOUR = 3600
 _UTC = dt.timezone.utc  # noqa: UP017  the very same object, by the name that `tzinfo` has
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
 _EPOCH_DAY = _EPOCH.toordinal()
+_TIME = re.compile(r"T[0-9]{2}\Z")
 _WORD = re.compile(
     r"(?P<year>[0-9]{4})(?:-W(?P<week>[0-9]{2})|-(?P<month>[0-9]{2})(?:-(?P<day>[0-9]{2})"
     r"(?:T(?P<hour>[0-9]{2})(?P<shift>[+-][0-9]{2}:[0-9]{2})?)?)?)?\Z"
@@ -87,7 +88,7 @@ class Period:
         if self.kind == "weekly":
             week = _date("weekly", number).isocalendar()
             return f"{week.year:04}-W{week.week:02}"
-        if self.tz == "UTC" and not self.phase:  # without a detour: there are many
+        if self._is_plain:
             day, hour = divmod(number, 24)
             return f"{dt.date.fromordinal(_EPOCH_DAY + day).isoformat()}T{hour:02}"
         shown = self._shown(number)
@@ -106,6 +107,11 @@ class Period:
             day = dt.date.fromisoformat(key)
             if day.year in _YEARS and day.isoformat() == key:
                 return day.toordinal()
+        if self._is_plain and len(key) == 13 and _TIME.match(key, 10):
+            day = dt.date.fromisoformat(key[:10])
+            number = (day.toordinal() - _EPOCH_DAY) * 24 + int(key[11:])
+            if day.year in _YEARS and self.key(number) == key:
+                return number
         meant = span(key)
         if meant is None or UNITS.get(meant.unit) != self.kind:
             raise ValueError(key)
@@ -115,6 +121,11 @@ class Period:
             if self.key(number) == key:
                 return number
         raise ValueError(key)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Are they hours whose keys need no look at a clock? Such keys are many."""
+        return self.kind == "hourly" and self.tz == "UTC" and not self.phase
 
     def has(self, key: str) -> bool:
         """Is this a key of this kind?"""

@@ -50,7 +50,8 @@ def own(
         if past.contract != contract_digest(asset, kind):
             found.append(Reason("contract_changed", CONTRACT))
         if made is None and not found:
-            found.append(Reason("never_made", "never published"))
+            retired = partition in facts.past.retired(output)
+            found.append(Reason("never_made", "it was retired" if retired else "never published"))
     found.extend(never_reuse(asset, partition, current, facts))
     return distinct(found)
 

@@ -164,6 +164,12 @@ class _Reading:
         if is_folder(said.type):
             self._take_folder(name)
         elif parameter.default is not parameter.empty:
+            if said.markers or said.columns:
+                note = said.markers[0] if said.markers else "columns(…)"
+                raise self._error(
+                    f"`{name}` has a default, so it is a parameter, and `{note}` says nothing",
+                    "remove its default, if it is to read an asset",
+                )
             self._take_parameter(name, parameter.default, said)
         elif parameter.kind is parameter.KEYWORD_ONLY and name not in self.named:
             self.types[name] = said.type

@@ -72,7 +72,7 @@ class Sliced:
         if source.partitions is None:
             return _AS_A_WHOLE
         if key is not None and self.alike(reader, given):
-            return Reading((key,), many=False)
+            return Reading((key,), many=given.each)
         ours = self._asset(reader).partitions if key is not None else None
         if ours is not None:
             return self._reading(reader, ours, key, given, source)
@@ -106,9 +106,9 @@ class Sliced:
         who = f"`{given.parameter}` of `{reader}`"
         keys = reads(ours, key, source.partitions, known, given.marker, who)
         if ours is not None and given.marker is None and tuple(keys) == (key,):
-            return Reading(keys, many=False)
+            return Reading(keys, many=given.each)
         one = given.marker is not None and given.marker.word == "previous"
-        return Reading(keys, many=not one)
+        return Reading(keys, many=given.each or not one)
 
     def sliced(self, asset: str, keys: Sequence[str]) -> Sliced:
         return Sliced(self.graph, self.now, {**self.found, asset: tuple(keys)})

@@ -16,6 +16,7 @@ class Worklist:
         needs: the steps that one reads; those outside of `order` don't count.
         seconds: how long a step is expected to take; if given, the one at the head of the longest
             path goes first.
+        done: those of them with which nothing is to be done, unless `again` says so.
 
     Attributes:
         patient: nothing is left but what others make: the next one is to be waited for.
@@ -26,11 +27,14 @@ class Worklist:
         order: Sequence[Step],
         needs: Callable[[Step], Iterable[Step]],
         seconds: Callable[[Step], float] | None = None,
+        done: Set[Step] = frozenset(),
     ) -> None:
         self._needs = needs
         self._order: Sequence[Step] = order
         self._place = {step: i for i, step in enumerate(order)}
-        self._left: set[Step] = set(order)  # not done: handed out, put off or still to be
+        self._left: set[Step] = set(order).difference(
+            done
+        )  # not done: handed out, put off or still to be
         self._out: set[Step] = set()
         self._put_off: list[Step] = []
         self._progress = False  # was anything done since those put off were handed out?
@@ -137,7 +141,7 @@ class Worklist:
 
     @property
     def left(self) -> Set[Step]:
-        """What is not done, at any time."""
+        """What is not done, as it changes."""
         return self._left
 
     @property

@@ -41,30 +41,36 @@ def status(verbose: bool, as_json: bool) -> None:
 def why(step: str, partition: str | None, as_json: bool) -> None:
     """Explain why STEP is stale or fresh: code, parameters, packages, inputs, down to the columns.
 
+    Of an asset with partitions: how they stand, and why.
+
     \b
     Examples:
       lineal why features
       lineal why features --partition 2024-01
     """
     import lineal.project
+    from lineal.answers import Standing
     from lineal.cli.describe import why_document, why_lines
+    from lineal.cli.overview import standing_document, standing_lines
 
-    project = lineal.project.open()
-    found = project.why(step, partition)
-    if as_json:
-        click.echo(dumps(why_document(found)))
-        return
-    for row in why_lines(render.Style.of_terminal(), found):
-        click.echo(row)
+    found = lineal.project.open().why(step, partition)
+    style = render.Style.of_terminal()
+    if isinstance(found, Standing):
+        document, rows = standing_document(found), standing_lines(style, found)
+    else:
+        document, rows = why_document(found), why_lines(style, found)
+    click.echo(dumps(document) if as_json else "\n".join(rows))
 
 
 @click.command()
 @click.argument("asset")
 @PARTITION
-@click.option("-v", "--verbose", is_flag=True, help="All columns and versions.")
+@click.option("-v", "--verbose", is_flag=True, help="All columns, versions and partitions.")
 @JSON
 def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> None:
     """Describe ASSET, or a version of it (ASSET@DIGEST): columns, checks, versions.
+
+    Of an asset with partitions: an overview of them.
 
     \b
     Examples:
@@ -72,15 +78,17 @@ def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> Non
       lineal show flights --partition 2024-01
     """
     import lineal.project
+    from lineal.answers import Overview
     from lineal.cli.describe import show_document, show_lines
+    from lineal.cli.overview import overview_document, overview_lines
 
-    project = lineal.project.open()
-    found = project.show(asset, partition)
-    if as_json:
-        click.echo(dumps(show_document(found)))
-        return
-    for row in show_lines(render.Style.of_terminal(), found, verbose):
-        click.echo(row)
+    found = lineal.project.open().show(asset, partition, whole=as_json or verbose)
+    style = render.Style.of_terminal()
+    if isinstance(found, Overview):
+        document, rows = overview_document(found), overview_lines(style, found, verbose)
+    else:
+        document, rows = show_document(found), show_lines(style, found, verbose)
+    click.echo(dumps(document) if as_json else "\n".join(rows))
 
 
 @click.command()
@@ -102,6 +110,7 @@ def path(asset: str, partition: str | None) -> None:
 
 @click.command()
 @click.argument("asset")
+@PARTITION
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from.")
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
 @click.option("--columns", is_flag=True, help="Show the columns that were read.")
@@ -113,8 +122,12 @@ def path(asset: str, partition: str | None) -> None:
     help="How to draw it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def lineage(asset: str, direction: str, columns: bool, form: str, as_json: bool) -> None:
+def lineage(
+    asset: str, partition: str | None, direction: str, columns: bool, form: str, as_json: bool
+) -> None:
     """Draw the lineage of the current version of ASSET (or of ASSET@DIGEST).
+
+    Of an asset with partitions: of all of them together.
 
     \b
     Examples:
@@ -124,12 +137,13 @@ def lineage(asset: str, direction: str, columns: bool, form: str, as_json: bool)
     """
     import lineal.project
 
+    chosen = "json" if as_json else form
     project = lineal.project.open()
     drawn = project.lineage(
-        asset, down=direction == "down", columns=columns, form="json" if as_json else form
+        asset, partition, down=direction == "down", columns=columns, form=chosen
     )
     style = render.Style.of_terminal()
-    click.echo(style.text(drawn) if form == "tree" and not as_json else drawn)
+    click.echo(style.text(drawn) if chosen == "tree" else drawn)
 
 
 @click.command()
@@ -224,6 +238,11 @@ def logs(step: str, run: str | None, partition: str | None, follow: bool) -> Non
     import lineal.project
 
     project = lineal.project.open()
+    if partition is None:
+        found = project.attempt(step, run)
+        if found.step.partition is not None:  # of several the last
+            run, partition = found.run, found.step.partition
+            click.echo(f"{found.step}, attempted last, in {run}:", err=True)
     if follow:
         news = project.follow_log(step, threading.Event().wait, run, partition)
     else:

@@ -9,7 +9,7 @@ from lineal.answers import Explanation, InputNow, Shown
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.reasons import columns_difference
-from lineal.assets.records import CheckResult, Content, Materialization, Reason, Used
+from lineal.assets.records import AssetFacts, CheckResult, Content, Materialization, Reason, Used
 from lineal.assets.verdicts import Stale
 from lineal.cli.documents import planned_step
 from lineal.cli.outcomes import SEVERAL, sample_table
@@ -33,6 +33,9 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
     name = str(step.step)
     verdict = step.verdict
     lines: list[str] = []
+    if found.part is not None:
+        told = f"{name} is made as a whole, {found.part} with all its other partitions."
+        lines.extend(style.folded(told, "", "  "))
     if isinstance(verdict, Stale):
         headline = f"{name} is stale: {_headline(verdict.reasons, found)}"
         lines.extend(style.folded(headline, "", "  "))
@@ -231,18 +234,14 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     made = found.made
     content = made.content
     told = found.told
-    head = [str(made.step)]
-    if told is not None and told.description:
-        head.append(f'"{told.description.splitlines()[0]}"')
-    if told is not None and told.where:
-        head.append(told.where)
+    head = [str(made.step), *declared(told)]
     if content is not None:
         head.append(content.summary)
         if content.bytes:
             head.append(size_text(content.bytes))
     lines = style.folded("   ".join(head), "", "  ")
     if content is not None and content.columns:
-        lines.extend(_columns(found.value, content, verbose))
+        lines.extend(column_lines(found.value, content, verbose))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
     if made.metrics:
@@ -262,7 +261,16 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     return [style.text(row) for row in lines]
 
 
-def _columns(value: Any, content: Any, verbose: bool) -> list[str]:
+def declared(told: AssetFacts | None) -> list[str]:
+    """`"The flights of a month."`, `pipeline.py:14`."""
+    if told is None:
+        return []
+    described = told.description.splitlines()[:1]
+    return [*(f'"{row}"' for row in described), *([told.where] if told.where else [])]
+
+
+def column_lines(value: Any, content: Content, verbose: bool) -> list[str]:
+    """One line a column: its name, its type, and what a table holds of it."""
     most = len(content.columns) if verbose else 8
     names = [c.name for c in content.columns]
     width = name_column(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import click
@@ -78,7 +79,7 @@ def _summary(reports: Sequence[StepReport]) -> str:
 
 
 def _number(value: float) -> str:
-    if value == int(value) and abs(value) >= 10:
+    if math.isfinite(value) and value == int(value) and abs(value) >= 10:
         return f"{int(value):,}"
     return f"{value:.4g}"
 

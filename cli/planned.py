@@ -36,7 +36,7 @@ def plan_lines(style: Style, plan: Plan) -> list[str]:
     groups = _by_maker([s for s in plan.steps if s.verdict.name != "fresh"])
     width = name_column(_outputs(group) for group in groups)
     for group in groups:
-        lines.extend(_plan_group(style, group, width))
+        lines.extend(asset_lines(style, group, width))
     if plan.retired:
         lines.extend(("", *retired_lines(style, plan.retired)))
     if fresh:
@@ -91,7 +91,7 @@ def _outputs(group: Sequence[PlannedStep]) -> str:
     return ", ".join(dict.fromkeys(s.step.asset for s in group))
 
 
-def _plan_group(style: Style, group: Sequence[PlannedStep], width: int) -> list[str]:
+def asset_lines(style: Style, group: Sequence[PlannedStep], width: int) -> list[str]:
     """The steps of one asset: a line for all of which the same is to be said."""
     alike: dict[tuple[object, ...], dict[str | None, PlannedStep]] = {}
     for step in group:

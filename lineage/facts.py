@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -43,11 +43,12 @@ class _News:
     digest: str
     lines: dict[bytes, list[bytes]] = field(default_factory=dict)  # by fingerprint, oldest first
     run_started: bool = False
+    own: bytes = b""  # in the lines of the run that asks: no news to it
 
     def take_in(self, entry: Entry) -> None:
         for line in entry.lines:
             found = _FINGERPRINT.search(line)
-            if found is not None:
+            if found is not None and not (self.own and self.own in line):
                 self.lines.setdefault(found[1], []).append(line)
             elif line.startswith(_RUN_STARTED):
                 self.run_started = True
@@ -57,6 +58,29 @@ class _News:
         """The facts of a fingerprint, newest first."""
         lines = self.lines.get(fingerprint.encode(), ())
         return [from_json(json.loads(line)) for line in reversed(lines)]
+
+
+class _Each(Mapping[Step, Materialization]):
+    """One materialization of each step, parsed when somebody asks for it."""
+
+    def __init__(
+        self,
+        steps: Callable[[], Iterable[Step]],
+        look: Callable[[str, str | None], Materialization | None],
+    ) -> None:
+        self._steps, self._look = steps, look
+
+    def __getitem__(self, step: Step) -> Materialization:
+        found = self._look(*step)
+        if found is None:
+            raise KeyError(step)
+        return found
+
+    def __iter__(self) -> Iterator[Step]:
+        return (step for step in self._steps() if self._look(*step) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class History:
@@ -93,6 +117,10 @@ class History:
         """
         self._refresh()
         return any(fingerprint.encode() in self._news.lines for fingerprint in fingerprints)
+
+    def begin(self, run: str) -> None:
+        """What this run records itself is no news: when a step ends must not decide on others."""
+        self._news.own = f'"run":"{run}"'.encode()
 
     def overtaken(self) -> bool:
         """Did another run start since this was opened?"""
@@ -133,6 +161,13 @@ class History:
         """The last attempt at a step in this environment, whatever its outcome."""
         line = self._state.last(StepKey(self.environment, asset, partition))
         return None if line is None else self._decode_materialization(line)
+
+    def latest(self, asset: str) -> Materialization | None:
+        """The last attempt at any partition of an asset; of very many none is read but that."""
+        steps = self._state.steps(self.environment)
+        lines = [self._state.last(step) for step in steps if step.asset == asset]
+        newest = max((line for line in lines if line is not None), key=_begun, default=None)
+        return None if newest is None else self._decode_materialization(newest)
 
     def by_fingerprint(self, fingerprint: str) -> Sequence[Materialization]:
         """Materializations of a computation that have a content, newest first; any environment."""
@@ -186,13 +221,11 @@ class History:
 
     def currents(self) -> Mapping[Step, Materialization]:
         """Every step that has a current version in this environment."""
-        found = {step: self.current(*step) for step in self.steps()}
-        return {step: m for step, m in found.items() if m is not None}
+        return _Each(self.steps, self.current)
 
     def lasts(self) -> Mapping[Step, Materialization]:
         """The last attempt of every step ever attempted in this environment."""
-        found = {step: self.last(*step) for step in self.steps()}
-        return {step: m for step, m in found.items() if m is not None}
+        return _Each(self.steps, self.last)
 
     # ------------------------------------------------------------------------------ point look-ups
 
@@ -244,6 +277,15 @@ class History:
         """Materializations of an asset whose content digest begins so, newest first."""
         return self._materializations("version", f"{asset}@{prefix}", prefix=True)
 
+    def versions_of(self, asset: str, partition: str | None) -> Sequence[Materialization]:
+        """Those of one step, newest first; of other partitions none is read."""
+        if partition is None:
+            return [made for made in self.versions(asset) if made.partition is None]
+        own = json.dumps(partition).encode()  # as it stands in the journal
+        lines = self._lines("version", f"{asset}@", prefix=True, holding=own)
+        found = [self._decode_materialization(line) for line in lines]
+        return [made for made in found if made.partition == partition]
+
     def readers(self, materialization: str) -> Sequence[Materialization]:
         """The materializations that read the version this one made or reused, newest first."""
         return self._materializations("read_from", materialization)
@@ -265,13 +307,24 @@ class History:
         return self._decode(lines[0]) if lines else None
 
     def _lines(
-        self, kind: Kind, key: str, *, prefix: bool = False, newest: bool = False
+        self,
+        kind: Kind,
+        key: str,
+        *,
+        prefix: bool = False,
+        newest: bool = False,
+        holding: bytes = b"",
     ) -> list[bytes]:
-        """The facts that the index finds, newest first; each proves that it is one of them."""
+        """The facts that the index finds, newest first; each proves that it is one of them.
+
+        Args:
+            holding: only those in which this stands.
+        """
         for _ in range(2):
             look = self._index.find_prefix if prefix else self._index.find
             places = look(kind, key, self.through)
-            lines = [self._line(place) for place in (places[:1] if newest else places)]
+            found = [self._line(place) for place in (places[:1] if newest else places)]
+            lines = [line for line in found if line is None or holding in line]
             if all(line and _has_key(line, kind, key, prefix=prefix) for line in lines):
                 return [line for line in lines if line]
             self._index.distrust()
@@ -311,6 +364,12 @@ class History:
                 reached.update(*joined)
             known = self._accepted[asset, recipe] = frozenset(reached)
         return known
+
+
+def _begun(line: bytes) -> tuple[int, float]:
+    """When a materialization began: its run, and the time in it."""
+    raw = json.loads(line)
+    return int(raw["run"][1:]), raw.get("started_at", 0.0)
 
 
 def _has_key(line: bytes, kind: Kind, key: str, *, prefix: bool) -> bool:

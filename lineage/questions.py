@@ -94,6 +94,9 @@ def _unknown(history: History, asset: str, text: str) -> UsageError:
     names = {step.asset for step in history.steps()}
     if asset not in names:
         return UsageError(f"nothing was ever made of `{asset}`{did_you_mean(asset, names)}")
+    if text == asset:
+        told = f"`{asset}` has no version that is current"
+        return UsageError(told, advice=f"lineal why {asset}    says why")
     return UsageError(
         f"there is no version `{text}`",
         advice=f"lineal show {asset}    lists the versions that are kept",

@@ -10,6 +10,8 @@ from lineal.assets.records import Materialization, Used
 from lineal.lineage.facts import History
 from lineal.lineage.questions import version_name
 
+_FILES = 20  # the most that a tree names of one asset
+
 
 class Edge(NamedTuple):
     """One version that another was computed from: by which parameter, which of its columns."""
@@ -22,13 +24,13 @@ class Edge(NamedTuple):
 
 
 class Derivation(NamedTuple):
-    """A materialization, all it was computed from (or all computed from it), and the edges between.
+    """Materializations, all they were computed from (or all computed from them), and the edges.
 
     Nodes are materializations that made their bytes themselves; one that reused earlier bytes is
     shown as what made them.
     """
 
-    root: str
+    roots: tuple[str, ...]  # the partitions of one asset, or one version
     direction: str  # up | down
     nodes: Mapping[str, Materialization]
     edges: tuple[Edge, ...]
@@ -40,8 +42,8 @@ class Derivation(NamedTuple):
         return [(e, e.target) for e in self.edges if e.source == node]
 
 
-def upstream(history: History, materialization: Materialization) -> Derivation:
-    """What a materialization was in fact computed from, down to the files of sources."""
+def upstream(history: History, *materializations: Materialization) -> Derivation:
+    """What materializations were in fact computed from, down to the files of sources."""
 
     def edges(node: Materialization) -> Iterator[tuple[Edge, Materialization]]:
         for used in node.inputs:
@@ -50,11 +52,11 @@ def upstream(history: History, materialization: Materialization) -> Derivation:
                 made = _origin(history, source)
                 yield _edge(made, node, used), made
 
-    return _walk("up", _origin(history, materialization), edges)
+    return _walk("up", [_origin(history, m) for m in materializations], edges)
 
 
-def downstream(history: History, materialization: Materialization) -> Derivation:
-    """What was in fact computed from a materialization, or from one that took over its bytes."""
+def downstream(history: History, *materializations: Materialization) -> Derivation:
+    """What was in fact computed from materializations, or from those that took over their bytes."""
 
     def edges(node: Materialization) -> Iterator[tuple[Edge, Materialization]]:
         names = [node.id, *(m.id for m in history.reuses(node.id))]
@@ -65,11 +67,11 @@ def downstream(history: History, materialization: Materialization) -> Derivation
                         if used.materialization == name:
                             yield _edge(node, reader, used), reader
 
-    return _walk("down", _origin(history, materialization), edges)
+    return _walk("down", [_origin(history, m) for m in materializations], edges)
 
 
-def resting_on(history: History, root: Materialization) -> Derivation:
-    """The current versions that rest on an asset's, through whatever version of it they read.
+def resting_on(history: History, *roots: Materialization) -> Derivation:
+    """The current versions that rest on these, through whatever version of them they read.
 
     Where an input was remade and nothing read of it changed, its readers are current still: they
     name the version they were computed from, and rest on the one that took its place.
@@ -85,7 +87,7 @@ def resting_on(history: History, root: Materialization) -> Derivation:
             if made.asset != node.asset:
                 yield _edge(node, made, used), made
 
-    return _walk("down", root, edges)
+    return _walk("down", roots, edges)
 
 
 def _edge(source: Materialization, target: Materialization, used: Used) -> Edge:
@@ -103,11 +105,11 @@ def _origin(history: History, materialization: Materialization) -> Materializati
 
 def _walk(
     direction: str,
-    root: Materialization,
+    roots: Sequence[Materialization],
     edges_of: Callable[[Materialization], Iterator[tuple[Edge, Materialization]]],
 ) -> Derivation:
-    nodes = {root.id: root}
-    waiting = [root]
+    nodes = {root.id: root for root in roots}
+    waiting = list(nodes.values())
     edges: dict[Edge, None] = {}
     while waiting:
         for edge, other in edges_of(waiting.pop()):
@@ -115,7 +117,7 @@ def _walk(
             if other.id not in nodes:
                 nodes[other.id] = other
                 waiting.append(other)
-    return Derivation(root.id, direction, nodes, tuple(edges))
+    return Derivation(tuple(root.id for root in roots), direction, nodes, tuple(edges))
 
 
 # ------------------------------------------------------------------------------------------- shown
@@ -146,7 +148,7 @@ def to_tree(derivation: Derivation, *, columns: bool = False) -> str:
         for number, text in enumerate(files, start=len(below) + 1):
             lines.append(rest + ("└─ " if number == branches else "├─ ") + text)
 
-    add((derivation.root,), "", "", "")
+    add(tuple(dict.fromkeys(derivation.roots)), "", "", "")
     return "\n".join(lines)
 
 
@@ -200,7 +202,11 @@ def _columns_read(derivation: Derivation, edges: Sequence[Edge], named: bool) ->
 
 def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:
     files = [file for name in group for file in derivation.nodes[name].files]
-    return [f"{file.path}  {file.digest[:6]}  {file.bytes:,} bytes" for file in files]
+    rows = [f"{file.path}  {file.digest[:6]}  {file.bytes:,} bytes" for file in files[:_FILES]]
+    if len(files) > _FILES:
+        rest = files[_FILES:]
+        rows.append(f"… and {len(rest):,} more, {sum(f.bytes for f in rest):,} bytes")
+    return rows
 
 
 class _Drawn(NamedTuple):
@@ -265,7 +271,8 @@ def _dot(text: str) -> str:
 def to_json(derivation: Derivation) -> dict[str, Any]:
     """A value for JSON: nodes and edges, digests whole."""
     return {
-        "root": derivation.root,
+        "root": derivation.roots[0] if len(derivation.roots) == 1 else None,
+        "roots": list(derivation.roots),
         "direction": derivation.direction,
         "nodes": [_node_json(node) for node in derivation.nodes.values()],
         "edges": [{**edge._asdict(), "columns": list(edge.columns)} for edge in derivation.edges],

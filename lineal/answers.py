@@ -16,6 +16,7 @@ from lineal.assets.records import (
     EnvironmentFacts,
     Materialization,
     Recipe,
+    Retirement,
     RunEnded,
     RunStarted,
     Used,
@@ -25,7 +26,12 @@ from lineal.assets.verdicts import Decision
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Status:
-    """How the whole project stands."""
+    """How the whole project stands.
+
+    Attributes:
+        lasts: the last attempts that failed.
+        currents: what is shown of steps that are no partitions.
+    """
 
     plan: Plan
     lasts: Mapping[Step, Materialization]
@@ -61,6 +67,16 @@ class Explanation:
     last: Materialization | None  # the last attempt
     inputs: tuple[InputNow, ...]
     upstream: tuple[PlannedStep, ...]
+    part: str | None = None  # the partition that was asked for, if all are made at once
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the partitions of an asset stand, in their order."""
+
+    asset: str
+    steps: tuple[PlannedStep, ...]
+    retired: tuple[Retirement, ...]  # those that the next run takes out
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,38 @@ class Shown:
     current: str | None
     feeds: tuple[str, ...]
     value: Any
+
+
+class PartitionShown(NamedTuple):
+    """A partition of an asset: what is current of it, and how it was judged."""
+
+    key: str
+    made: Materialization
+    checks: tuple[CheckResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An asset with partitions as `lineal show` describes it.
+
+    Attributes:
+        keys: of all partitions, in order.
+        parts: those that are described; of very many the first and the last.
+        rows: of all; None if some are no tables, or there are too many to count.
+        newest: what was made last; `value` is it.
+        retired: partitions that were current and are no more, oldest first.
+    """
+
+    asset: str
+    told: AssetFacts | None
+    keys: tuple[str, ...]
+    parts: tuple[PartitionShown, ...]
+    rows: int | None
+    bytes: int
+    newest: Materialization | None
+    value: Any
+    feeds: tuple[str, ...]
+    retired: tuple[Retirement, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 from lineal.finder import ProjectFinder
 from lineal.heavy import HEAVY
+from lineal.interrupts import STOPPING
 
 # What every worker needs, whatever the project imports.
 _ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lineal.storage.engine",
@@ -54,8 +56,10 @@ class Server:
         """Nothing if it runs. It looks for modules where we do, but not in the project."""
         if self._context.get_start_method() != "forkserver":
             return
+        from multiprocessing import resource_tracker
         from multiprocessing.forkserver import ensure_running
 
+        resource_tracker.ensure_running()  # it unblocks signals when it has started
         self._context.set_forkserver_preload(self._installed())
         folders = [
             entry for entry in sys.path if entry and not self._is_projects(Path(entry).resolve())
@@ -64,9 +68,12 @@ class Server:
         given |= {name: os.environ.get(name, value) for name, value in PATIENT.items()}
         before = {name: os.environ.get(name) for name in given}
         os.environ.update(given)
+        # It inherits that: what stops a run, or a whole process group, must not reach it first.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             ensure_running()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             for name, value in before.items():
                 os.environ.pop(name, None)
                 if value is not None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 _SAME = 0.05  # seconds: `timeout` and other wrappers send one request to stop twice at once
 _LOOK = 0.5  # seconds between two looks for the parent of a worker
 _TOLD_WITHIN = 1.0  # seconds that the end of a run waits for the words about its first signal
@@ -59,7 +60,7 @@ class Interrupts:
         return bool(self._before) and not self._over
 
     def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             before = signal.getsignal(number)
             if before is None or before == signal.SIG_IGN:
                 continue  # set by other means than Python's, or ignored on purpose
@@ -151,8 +152,12 @@ def ignore_in_worker(
         until_gone: waits until the parent is gone, where another process forked this one for it.
     """
     # Not SIG_IGN: what a step starts would inherit it, and could not be told to end.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, _nothing)
+    if hasattr(signal, "pthread_sigmask"):  # who forked it may have them blocked
+        _unblock()
+    if hasattr(os, "register_at_fork"):  # what a step forks can be told to end, from the first
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_hear_again)
     if hasattr(os, "setpgid"):
         with contextlib.suppress(OSError):  # it leads a session
             os.setpgid(0, 0)
@@ -163,6 +168,20 @@ def ignore_in_worker(
 
 def _nothing(number: int, frame: FrameType | None) -> None:
     """Heard, and that is all."""
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def _hear_again() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock()
 
 
 def _have_kernel_kill() -> None:

@@ -27,8 +27,8 @@ from lineal.storage.inspection import LOST, fault_of_bytes, place_of, walk
 from lineal.storage.locks import Starts
 
 _OF_JOURNAL = ("facts-", "places-")  # caches that are made of the journal alone
-# Makes those of these assets that are declared, by force or if they are stale; None: none is.
-Remake = Callable[[Sequence[str], bool], Run | None]
+# Makes those of these steps that are declared, by force or if they are stale; None: none is.
+Remake = Callable[[Sequence[Step], bool], Run | None]
 
 
 def repair(
@@ -37,7 +37,7 @@ def repair(
     """Repair what a look found, and look again.
 
     Args:
-        remake: has assets made, if need be by force; what it raises is told, and the rest of the
+        remake: has steps made, if need be by force; what it raises is told, and the rest of the
             repair goes on.
         now: names the folder in the trash.
 
@@ -137,22 +137,26 @@ class _Repair:
 
     def _made_again(self, found: Sequence[Finding], *, force: bool) -> Iterator[Action]:
         """Versions that are current and can't be read, or are not what they should be."""
-        wanted = sorted({held.version.asset for f in found for held in f.held if held.current})
+        current = {held.version for f in found for held in f.held if held.current}
+        wanted = sorted({Step(v.asset, v.partition) for v in current}, key=str)
         if not wanted:
             return
         try:
             run = self._remake(wanted, force)
         except LinealError as error:
-            told = f"{', '.join(wanted)} could not be made again: {error.message}"
-            yield Action("failed", told)
+            names = ", ".join(map(str, wanted))
+            yield Action("failed", f"{names} could not be made again: {error.message}")
             return
         steps = run.steps if run is not None else ()
-        for name in sorted(set(wanted).difference(step.step.asset for step in steps)):
-            yield Action("failed", f"{name} could not be made again: no code declares it any more")
-        for step in steps:
-            if step.outcome in ("failed", "blocked", "skipped", "cancelled"):
-                why = f": {step.error.message}" if step.error is not None else ""
-                yield Action("failed", f"{step.step} could not be made again: {step.outcome}{why}")
+        known = {step.step for step in steps}
+        for step in wanted:
+            if step not in known and Step(step.asset) not in known:  # that makes all its slices
+                why = "no code declares it any more"
+                yield Action("failed", f"{step} could not be made again: {why}")
+        for told in steps:
+            if told.outcome in ("failed", "blocked", "skipped", "cancelled"):
+                why = f": {told.error.message}" if told.error is not None else ""
+                yield Action("failed", f"{told.step} could not be made again: {told.outcome}{why}")
 
     def _told(self, lost: Sequence[Finding], lies: Sequence[Finding]) -> Iterator[Action]:
         """What became of each version that rested on a lost object, or was recorded wrongly."""

@@ -148,6 +148,7 @@ class Runner:
 
             def start() -> str:
                 run = self._start(seen, starts, alone=alone)
+                seen.history.begin(run)
                 hearers.planned(made)  # it is final now
                 return run
 

@@ -35,13 +35,15 @@ def find_log(
     Raises:
         UsageError: it never ran, or not in that run.
     """
-    last = history.last(name, partition) or _last_of_all(history, name, partition)
+    last = history.last(name, partition)
+    if last is None and partition is None:
+        last = _last_of_all(history, name, run)
     step = last.step if last is not None else Step(name, partition)
     folder = store / "logs"
     names = _names(folder, history, step, last)
     wanted = run or _newer_run(folder, names, last) or (last.run if last is not None else None)
     if wanted is None:
-        known = [s.asset for s in history.lasts()]
+        known = {s.asset for s in history.steps()}
         if partition is not None and name in known:
             raise UsageError(f"the partition {partition} of `{name}` never ran")
         raise UsageError(f"`{name}` never ran{did_you_mean(name, known)}")
@@ -122,12 +124,12 @@ def _is_over(found: StepLog, history: Callable[[], History]) -> tuple[bool, int]
         past.close()
 
 
-def _last_of_all(history: History, name: str, partition: str | None) -> Materialization | None:
-    """The last attempt at any partition, if none was asked for."""
-    if partition is not None:
-        return None
-    found = [m for step, m in history.lasts().items() if step.asset == name]
-    return max(found, key=lambda m: (_number(m.run), m.started_at), default=None)
+def _last_of_all(history: History, name: str, run: str | None) -> Materialization | None:
+    """The last attempt at any partition, or that in a run."""
+    if run is None:
+        return history.latest(name)
+    found = [m for m in history.run_materializations(run) if m.asset == name]
+    return max(found, key=lambda m: m.started_at, default=None)
 
 
 def _names(

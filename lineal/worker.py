@@ -7,12 +7,14 @@ and locks are its parent's.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import multiprocessing
 import os
 import pickle
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -91,6 +93,9 @@ def serve(connection: Connection, setup: Setup) -> None:
                 connection.send_bytes(BEGUN)
                 connection.send_bytes(_answer(bench, data))
             told = bench.close() if isinstance(bench, _Bench) else ()
+            # As Python ends a process; multiprocessing would wait for joblib's for ever.
+            threading._shutdown()  # type: ignore[attr-defined]  # typeshed leaves it out
+            atexit._run_exitfuncs()
             connection.send_bytes(pickle.dumps(told))
 
 
@@ -318,8 +323,8 @@ def _as_written(made: Made, vault: Vault) -> Made:
 
 def _identity(part: RecipePart) -> tuple[str, str, str]:
     """What functions share, as those of one factory do, is called after whichever came first."""
-    name = part.name.rpartition(".")[2] if part.kind == "constant" else part.name
-    return part.kind, name, part.digest
+    shared = part.kind in ("constant", "function")
+    return part.kind, part.name.rpartition(".")[2] if shared else part.name, part.digest
 
 
 def _same(asset: Asset, planned: Recipe, found: Recipe) -> None:

@@ -26,7 +26,7 @@ from lineal.assets.records import Content, Observation
 from lineal.storage.audit import audit, judge_value
 from lineal.storage.finding import Finding, no_table
 from lineal.storage.memory import quarter
-from lineal.storage.sandbox import Sandbox, Shown, StoredTable, is_large
+from lineal.storage.sandbox import Sandbox, Shown, StoredTable, are_large
 from lineal.storage.sql import Queries, SqlFacts, query_error, spellings
 from lineal.storage.vault import HeldFiles, Vault
 
@@ -111,17 +111,18 @@ class Engine:
             return found
 
     def _shown(self, held: Versions) -> Shown:
-        """A version as queries see it: its file, where it is too large to be held."""
-        if isinstance(held, Sequence):
-            whole: pa.Table = self._vault.load(held, "arrow")
-            return whole
-        known = held if isinstance(held, Content) else held.content
-        if isinstance(held, HeldFiles):
-            known = self._vault.write(held)  # it is in a file already
-        if is_large(known, self._large):
-            return StoredTable.of(known, self._vault.load(held, "path"))
+        """A version as queries see it: its files, where it is too large to be held."""
+        parts = held if isinstance(held, Sequence) else (held,)
+        known = [self._known(each) for each in parts]
+        if known and are_large(known, self._large):
+            return StoredTable.of(known, [self._vault.load(each, "path") for each in parts])
         table: pa.Table = self._vault.load(held, "arrow")
         return table
+
+    def _known(self, held: Content | Canonical) -> Content:
+        if isinstance(held, HeldFiles):
+            return self._vault.write(held)  # it is in a file already
+        return held if isinstance(held, Content) else held.content
 
     def bind(
         self, query: Query, schemas: Mapping[str, pa.Schema], parameters: Mapping[str, Any]

@@ -26,17 +26,18 @@ _MAGIC = re.compile(r"[*?\[{]")  # DuckDB takes such a path for a pattern
 
 
 class StoredTable(NamedTuple):
-    """A table that DuckDB reads from its file."""
+    """A table that DuckDB reads from its files: one, or those of several partitions in order."""
 
-    path: str
+    paths: tuple[str, ...]
     empty: pa.Table
     num_rows: int
 
     @classmethod
-    def of(cls, content: Content, path: Path) -> StoredTable:
+    def of(cls, contents: Sequence[Content], paths: Sequence[Path]) -> StoredTable:
         from lineal.storage.formats.parquet import read_pieces
 
-        return cls(os.path.abspath(path), next(read_pieces(path)), content.rows or 0)  # noqa: PTH100
+        places = tuple(os.path.abspath(path) for path in paths)  # noqa: PTH100
+        return cls(places, next(read_pieces(paths[0])), sum(c.rows or 0 for c in contents))
 
     @property
     def column_names(self) -> list[str]:
@@ -44,13 +45,20 @@ class StoredTable(NamedTuple):
         return names
 
 
-def is_large(content: Content, most: int) -> bool:
-    """Would this table take more memory than that, and can it be read from its file instead?"""
-    if content.format != _TABLE or not content.objects:
+def are_large(contents: Sequence[Content], most: int) -> bool:
+    """Would this table take more memory than that, and can it be read from its files instead?
+
+    Of several partitions: only if their columns are the same.
+    """
+    if any(c.format != _TABLE or not c.objects for c in contents):
         return False
-    stored = sum(each.bytes for each in content.objects)
-    size = max(2 * stored, 8 * (content.rows or 0) * len(content.columns))
-    return size > most and not any(_THROUGH_ARROW.search(c.type) for c in content.columns)
+    shapes = {tuple((column.name, column.type) for column in c.columns) for c in contents}
+    if len(shapes) != 1:
+        return False
+    (shape,) = shapes
+    stored = sum(each.bytes for c in contents for each in c.objects)
+    size = max(2 * stored, 8 * sum(c.rows or 0 for c in contents) * len(shape))
+    return size > most and not any(_THROUGH_ARROW.search(kind) for _, kind in shape)
 
 
 class Sandbox:
@@ -88,7 +96,8 @@ class Sandbox:
         One instance is kept from call to call, because opening one costs more than a small query;
         after any error, and for other files, a new one is opened.
         """
-        paths = sorted({table.path for table in tables if isinstance(table, StoredTable)})
+        stored = (table.paths for table in tables if isinstance(table, StoredTable))
+        paths = sorted({path for each in stored for path in each})
         with self._lock:
             if paths:
                 with contextlib.closing(self._open(paths)) as connection:
@@ -148,7 +157,8 @@ def show(connection: Any, name: str, table: Shown) -> None:
     if not isinstance(table, StoredTable):
         connection.register(name, table)
         return
-    source = f"read_parquet({literal(table.path)}, hive_partitioning = false)"
+    files = ", ".join(map(literal, table.paths))
+    source = f"read_parquet([{files}], hive_partitioning = false)"
     connection.register(name, table.empty)
     wanted = connection.sql(f"from {quoted(name)}").types
     connection.unregister(name)

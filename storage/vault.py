@@ -284,7 +284,7 @@ class Vault:
         columns: Sequence[str] | None,
     ) -> Any:
         """The versions of several partitions: their paths, or their rows as one table."""
-        from lineal.storage.arrivals import hand_over
+        from lineal.storage.arrivals import batches_of, hand_over
         from lineal.storage.slices import together
 
         if arrival in ("path", "paths"):
@@ -295,8 +295,23 @@ class Vault:
                 f"partitions of format `{known[0].format}` don't make one table",
                 advice="take them apart: annotate the parameter `dict[str, …]`",
             )
+        shapes = {tuple((column.name, column.type) for column in c.columns) for c in known}
+        if arrival == "batches" and len(shapes) == 1:
+            return batches_of(self._pieces(contents, columns))
         tables = [self.load(each, "arrow", columns) for each in contents]
         return hand_over(together(tables, [c.digest[:8] for c in known]), arrival)
+
+    def _pieces(
+        self, contents: Sequence[Content | Canonical], columns: Sequence[str] | None
+    ) -> Iterator[pa.Table]:
+        """The rows of one partition after the other, none before they are wanted."""
+        import pyarrow as pa
+
+        for content in contents:
+            batches = self.load(content, "batches", columns)
+            yield batches.schema.empty_table()
+            for batch in batches:
+                yield pa.Table.from_batches([batch])
 
     def _load_table(
         self, content: Content | Canonical, arrival: Arrival, columns: Sequence[str] | None

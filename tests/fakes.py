@@ -47,6 +47,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, StepReport
 from lineal.assets.verdicts import Decision
+from lineal.lineage.shelf import brief
 
 
 @dataclass
@@ -246,12 +247,14 @@ class MemoryPast(Past):
         found = {}
         for key in keys.difference(self.retired(asset)):
             made = self.current(asset, key)
-            assert made is not None and made.content is not None
-            plain = not made.checks and not made.unwatched
-            found[key] = Brief(
-                made.id, made.fingerprint, made.content.digest, made.content.objects, 1.0, plain
-            )
+            told = None if made is None else brief(made)
+            assert told is not None
+            found[key] = told
         return found
+
+    def tried(self, asset: str) -> set[str]:
+        keys = {m.partition for m in self.made.values() if m.asset == asset}
+        return {k for k in keys if k is not None and self.last(asset, k) != self.current(asset, k)}
 
     def retired(self, asset: str) -> Mapping[str | None, Retirement]:
         found: dict[str | None, Retirement] = {}

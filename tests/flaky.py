@@ -46,7 +46,7 @@ def mixed(number, *inputs):
 
 
 def write_project(folder: Path, failures: Path, count: int, seed: int) -> None:
-    """Write `pipeline.py`: so many assets, tables among them, each over up to three earlier ones."""
+    """Write `pipeline.py`: assets and tables, each over up to three earlier ones."""
     chance = random.Random(seed)
     parts = [_HEAD.format(failures=str(failures))]
     for i in range(count):

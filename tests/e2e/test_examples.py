@@ -288,7 +288,7 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
     empty.write("data/orders2.csv", "id,customer,amount\n3,ann,30.0\n4,cyd,22.0\n")
     empty.write("data/customers.csv", "customer,city,zip\nann,Oslo,0150\nbob,Rome,-\n")
     run = empty.make()
-    assert run.json["counts"]["made"] == len(run.json["steps"]) == 11
+    assert run.json["counts"]["made"] == len(run.json["steps"]) == 12
     cities = empty.lineal("sql", "from by_city", "--json").json
     assert cities == [{"city": "Oslo", "orders": 2, "amount": 40.5}]
     best = empty.lineal("sql", "select customer from best_customers", "--json").json

@@ -66,9 +66,13 @@ FACTORY = """
 def test_functions_that_share_what_a_factory_gave_them_run_in_workers(empty: Workplace) -> None:
     empty.write("pipeline.py", FACTORY)
     inline = made_of(empty)
-    again = made_of(empty, "--force", "--jobs", "2")
-    assert set(outcomes(again).values()) == {"made"}
-    assert [s["version"] for s in again["steps"]] == [s["version"] for s in inline["steps"]]
+    # The workers see no `first`, with which `second` shares a value.
+    again = made_of(empty, "second_x", "second_y", "second_z", "--force", "--jobs", "2")
+    assert [n for n, told in outcomes(again).items() if told == "made"] == [
+        "second_x", "second_y", "second_z",
+    ]  # fmt: skip
+    before = {s["asset"]: s["version"] for s in inline["steps"]}
+    assert {s["asset"]: s["version"] for s in again["steps"]} == before
 
 
 # ----------------------------------------------------------------------------- places in pools
@@ -176,7 +180,7 @@ def test_a_step_that_takes_too_long_ends(empty: Workplace, jobs: str) -> None:
     empty.write("pipeline.py", PATIENCE + (IN_C if jobs != "1" else ""))
     run = made_of(empty, "--jobs", jobs, code=1)
     told = story(empty, run["run"])
-    assert outcomes(run) == {name: "failed" for name in told} | {"slow_once": "made"}
+    assert outcomes(run) == dict.fromkeys(told, "failed") | {"slow_once": "made"}
     for name in told.keys() - {"slow_once"}:
         assert told[name]["error"]["type"] == "timeout"
         assert "longer than its timeout of 0.4 s" in told[name]["error"]["message"]
@@ -289,6 +293,7 @@ def test_only_what_may_go_better_is_tried_again_and_never_is_half_a_version_left
 # ------------------------------------------------------------------------------------ resources
 
 TOOLS = """
+    import atexit
     import os
     import time
     from pathlib import Path
@@ -306,6 +311,7 @@ TOOLS = """
     @resource
     def tool():
         note("opened")
+        atexit.register(note, "left")
         yield "tool"
         note("closed")
 
@@ -328,16 +334,19 @@ def test_a_resource_is_opened_once_a_worker_and_closed_at_the_end(empty: Workpla
     noted = [line.split() for line in (empty.root.parent / "opened").read_text().splitlines()]
     opened = [pid for word, pid in noted if word == "opened"]
     assert len(opened) == len(set(opened)) == 2
-    assert sorted(pid for word, pid in noted if word == "closed") == sorted(opened)
+    for end in ("closed", "left"):
+        assert sorted(pid for word, pid in noted if word == end) == sorted(opened)
 
 
 # ----------------------------------------------------------------------------------- what it says
 
 LOUD = """
     import logging
+    import multiprocessing
     import os
     import subprocess
     import sys
+    import time
 
     from lineal import asset
 
@@ -356,7 +365,14 @@ LOUD = """
     @asset
     def other():
         print("another")
-        return 2
+        # Signals that a worker does not hear reach what it starts.
+        child = subprocess.Popen(["sleep", "1000"])
+        child.terminate()
+        forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
+        forked.start()
+        forked.terminate()
+        forked.join(60)
+        return [child.wait(60), forked.exitcode]
     """
 SAID = ["printed", "complained", "WARNING there: logged", "one", "two", "three", "four"]
 
@@ -371,6 +387,7 @@ def test_all_that_a_step_in_a_worker_says_is_shown_with_its_name_and_kept(empty:
     assert not [word for word in ("printed", "three", "another") if word in said.out]
     assert empty.lineal("logs", "loud").out.splitlines() == SAID
     assert empty.lineal("logs", "other").out == "another\n"
+    assert "-15, -15" in empty.lineal("show", "other").out
 
 
 # ------------------------------------------------------------------------------------ bad input
@@ -392,8 +409,8 @@ def test_a_number_of_jobs_that_is_none_is_refused(plain: Workplace, words: tuple
 
 WRONG = {
     "retry=-1": "`retry=` is -1",
-    "retry=Retry(1, delay=-5)": "`delay=` is -5",
-    "retry=Retry(1, on=(int,))": "`on=` is",
+    "retry=Retry(1, delay=-5)": "`retry delay=` is -5",
+    "retry=Retry(1, on=(int,))": "`retry on=` is",
     "timeout='0s'": "`timeout=` is '0s'",
     "timeout='soon'": "`timeout=` is 'soon'",
     "pools={'database': 0}": "places from 1",

@@ -18,7 +18,7 @@ from typing import Annotated
 import pandas as pd
 
 from lineal import Partition, Result, asset, every, last, only, previous, source, sql_asset
-from lineal import sql_assets, static
+from lineal import grid, sql_assets, static
 
 source("raw/orders", "data/orders-{month}.csv")
 
@@ -67,6 +67,7 @@ sql_asset(
     partitions="clean",
 )
 sql_assets("sql")
+sql_asset("scaled", "select 2 * $factor as twice, $partition key", partitions=grid(factor=[2, 3]))
 """
 READERS_OF_ALL = {("total", None), ("by_key", None), ("sized", "small"), ("sized", "large")}
 OF_A_MONTH = {"clean", "trend", "before", "span", "recent"}
@@ -107,7 +108,7 @@ def values(place: Workplace, *names: str, partition: str | None = None) -> list[
 
 def test_each_reader_gets_the_months_it_asks_for(shop: Workplace) -> None:
     run = shop.make()
-    assert run.json["counts"] == run.json["counts"] | {"made": 3 + 3 * 5 + 5, "failed": 0}
+    assert run.json["counts"] == run.json["counts"] | {"made": 3 + 3 * 5 + 5 + 2, "failed": 0}
     assert values(shop, "total", "first") == [[10, 11, 20, 21, 30, 31], [10, 11]]
     files = [f"orders-2013-0{n}.csv" for n in (1, 2, 3)]
     assert values(shop, "by_key") == [
@@ -124,11 +125,26 @@ def test_each_reader_gets_the_months_it_asks_for(shop: Workplace) -> None:
         {"month": "2013-02", "orders": 2, "days": 28},
         {"month": "2013-03", "orders": 2, "days": 31},
     ]
+    scaled = shop.lineal("sql", "select twice, key from scaled", "--json").json
+    assert [tuple(row.values()) for row in scaled] == [(4, "factor=2"), (6, "factor=3")]
     windows = shop.lineal("sql", "from recent order by since, amount", "--json").json
     assert [row["amount"] for row in windows] == [21, 62, 102]
     rows = shop.lineal("sql", "select count(*) as n, bool_and(inside) as i from clean", "--json")
     assert rows.json == [{"n": 6, "i": True}]
-    assert shop.make().json["counts"]["fresh"] == 23
+    assert shop.make().json["counts"]["fresh"] == 25
+
+
+def test_accepting_a_change_makes_every_partition_fresh_whatever_code_made_it(
+    shop: Workplace,
+) -> None:
+    assert "never made" in shop.lineal("accept", "clean", "--reason", "none").err
+    shop.make("trend")
+    shop.edit("pipeline.py", "month=str(partition)", "month=partition[:]")
+    shop.make("clean", "--partition", "2013-01")
+    shop.edit("pipeline.py", "month=partition[:]", "month=f'{partition}'")
+    assert len(shop.plan("clean").steps("stale")) == 1
+    assert shop.lineal("accept", "clean", "--reason", "columns alike").code == 0
+    assert {s["verdict"] for s in shop.plan("clean").json["steps"]} == {"fresh"}
 
 
 def test_what_happens_to_a_month_happens_to_what_reads_it_and_nothing_else(
@@ -311,6 +327,8 @@ def test_a_grid_is_made_point_by_point_and_its_best_is_one_of_them(empty: Workpl
     run = empty.lineal("materialize", "--json", "--exclude", "values_of")
     assert units(run) == {("best_candidate", None), ("leanest", None), ("use", None)}
     assert "order" not in run.out
+    retired = empty.lineal("sql", "select partition from lineage.retirement order by all", "--json")
+    assert [row["partition"] for row in retired.json] == ["rate=0.3,depth=2", "rate=0.3,depth=3"]
 
 
 def test_the_best_is_handed_on_without_being_opened(empty: Workplace) -> None:

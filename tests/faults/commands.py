@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 from tests.faults import crowd_proofs as proofs
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 15.0  # seconds, on a busy machine
+PATIENCE = 60.0  # seconds, on a busy machine
 
 # In front of every pipeline: `gate` says where its process is, and waits until it may go on.
 _GATES = '''

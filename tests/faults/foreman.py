@@ -44,9 +44,7 @@ def main() -> None:
         print(f"seed {seed}: {words.assets} assets")
         with tempfile.TemporaryDirectory() as name:
             failed = compared(Path(name), words.assets, seed, lineal)
-        print(
-            f"  {len(failed)} assets failed, {sum(failed.values())} times in all; the same in the end"
-        )
+        print(f"  {len(failed)} assets failed, {sum(failed.values())} times; the same in the end")
 
 
 if __name__ == "__main__":

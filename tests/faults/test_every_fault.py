@@ -46,7 +46,7 @@ LEAST = {
         create=10, copy=2, complete=9, sync=38, link=16, unlink=18, mkdir=15, replace=1
     ),
     "second": Counter(create=8, copy=2, complete=4, sync=22, link=7, unlink=10, mkdir=3, replace=2),
-    "back": Counter(create=6, sync=8, link=3, unlink=4, replace=2),
+    "back": Counter(create=5, sync=8, link=3, unlink=4, replace=2),
     "compact": Counter(create=4, sync=12, link=4, unlink=12, mkdir=1),
 }
 NEXT_ENTRY = 24  # operations by which a run has written its first entry

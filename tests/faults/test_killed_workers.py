@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.commands import Ended, Place, place_in, wait_until
+from tests.faults.commands import Command, Ended, Place, place_in, wait_until
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_worker_killed_in_any_phase_loses_nothing(place: Place) -> None:
     first = place.run("materialize", "--jobs", "3", "--json")
     assert first.code == 1, first
     told = outcomes(first)
-    assert {name for name in told if told[name] == "failed"} == set(DIE)
+    assert {name for name in told if told[name] == "failed"} == set(DIE), place.run("runs", "r1")
     assert {name for name in told if told[name] == "skipped"} == {"after_once"}
     story = json.loads(place.run("runs", "r1", "--json").out)
     errors = {s["asset"]: s["error"] for s in story["steps"]}
@@ -268,6 +268,14 @@ def children(pid: int) -> list[int]:
 # --------------------------------------------------------------------------------------- asked to
 
 
+def signal_group(run: Command, number: signal.Signals) -> None:
+    """As a terminal does: to the command, and to what it started that is of its group."""
+    group = os.getpgid(run.process.pid)
+    for pid in (run.process.pid, *children(run.process.pid)):
+        if os.getpgid(pid) == group:
+            os.kill(pid, number)
+
+
 def test_the_first_signal_lets_running_steps_end_and_the_next_run_carries_on(place: Place) -> None:
     place.pipeline(IDLE)
     run = place.start("materialize", "--jobs", "3")
@@ -276,7 +284,7 @@ def test_the_first_signal_lets_running_steps_end_and_the_next_run_carries_on(pla
     place.at("right")
     for told in ("early", "long"):
         run.says(told)
-    run.signal(signal.SIGTERM)
+    signal_group(run, signal.SIGTERM)
     run.hears("2 steps run to their end (left, right)")
     place.open("left")
     place.open("right")
@@ -298,7 +306,7 @@ def test_the_second_signal_kills_the_workers_at_once(place: Place) -> None:
     for told in ("early", "long"):
         run.says(told)
     family = [*pids(place).values(), *children(run.process.pid)]
-    run.signal(signal.SIGINT)
+    signal_group(run, signal.SIGINT)
     run.hears("again to stop them at once")
     run.signal(signal.SIGTERM)
     ended = run.end()

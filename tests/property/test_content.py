@@ -358,7 +358,13 @@ def test_in_any_batches_a_table_is_the_same(value, cuts):
     pieces = [value[a:b] for a, b in itertools.pairwise(edges)]
     with tempfile.TemporaryDirectory() as folder:
         whole, table = held(value, folder)
-        streamed, same_table = held(iter(pieces), folder)
+        try:
+            streamed, same_table = held(iter(pieces), folder)
+        except ContentError as error:
+            # Of empty lists in a first batch of pandas nobody knows what they hold.
+            assert isinstance(value, pd.DataFrame)
+            assert "`lists`" in error.message
+            return
     assert streamed == whole
     assert column_digests(same_table) == column_digests(table)
 

@@ -59,13 +59,23 @@ def test_an_asset_without_partitions_leaves_nothing_to_choose_from() -> None:
     assert "`model` has no partitions, so `best_model` has nothing to choose" in error.message
 
 
+def test_a_check_of_a_version_gets_its_value_and_no_result() -> None:
+    @lineal.check("model")
+    def good(model: Result) -> bool:
+        return True
+
+    with pytest.raises(DefinitionErrors) as caught:
+        Graph.build([made("model", lambda: 1), good])
+    assert "`model` of check `good` is the very version" in caught.value.errors[0].message
+
+
 def test_the_greatest_or_the_least_wins_and_no_value_is_loaded() -> None:
     given = candidates(a=0.2, b=0.9, c=0.5)
     best = choose(given, metric="auc", direction="max")
     assert best.value is given["b"]
     assert best.metrics == {"auc": 0.9, "size": 1.0}
     assert best.metadata["partition"] == "b"
-    assert best.metadata["candidates"][1] == {"partition": "b", "auc": 0.9}
+    assert best.metadata["candidates"][1] == {"partition": "b", "value": 0.9}
     assert choose(given, metric="auc", direction="min").value is given["a"]
 
 
@@ -74,7 +84,7 @@ def test_of_equals_the_first_wins_and_nan_never_does() -> None:
         given = candidates(a=math.nan, b=1.0, c=1.0)
         best = choose(given, metric="auc", direction=direction)
         assert best.value is given["b"]
-        assert best.metadata["candidates"][0] == {"partition": "a", "auc": "nan"}
+        assert best.metadata["candidates"][0] == {"partition": "a", "value": "nan"}
     infinite = choose(candidates(a=1.0, b=math.inf), metric="auc", direction="max")
     assert infinite.metadata["partition"] == "b"
 

@@ -163,3 +163,16 @@ def test_however_often_some_are_put_off_each_is_done_once_and_after_its_inputs(
 
     list(_one_by_one(worklist, work))
     assert sorted(done) == sorted(STEPS)
+
+
+def test_what_is_done_from_the_start_is_handed_out_when_it_is_to_be_done_again() -> None:
+    a, b, c = Step("a"), Step("b"), Step("c")
+    worklist = Worklist([a, b, c], lambda step: {b: [a], c: [b]}.get(step, []), done={a, b})
+    assert worklist.next() == c
+    worklist.done(c)
+    assert not worklist.left
+    worklist.again([a, b])
+    assert worklist.next() == a
+    assert worklist.next() is None
+    worklist.done(a)
+    assert worklist.next() == b

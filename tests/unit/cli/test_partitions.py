@@ -11,16 +11,25 @@ from lineal.answers import Explanation, InputNow, Status
 from lineal.assets.errors import UserCodeError
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, PlannedStep
-from lineal.assets.records import Column, Content, EnvironmentFacts, Reason, Recipe, Used
+from lineal.assets.records import (
+    Column,
+    Content,
+    EnvironmentFacts,
+    Reason,
+    Recipe,
+    Retirement,
+    Used,
+)
 from lineal.assets.run import Run, StepReport
 from lineal.assets.verdicts import Decision, Fresh, Pending, Stale, Verdict
 from lineal.cli import outcomes
 from lineal.cli.describe import why_lines
-from lineal.cli.documents import dumps, plan_document
+from lineal.cli.documents import dumps, plan_document, run_document
 from lineal.cli.planned import plan_lines
 from lineal.cli.render import Style, joint_name, step_names
 from lineal.cli.standing import _every_step
 
+PLAIN = Style(80, ascii=False)
 MONTHS = [f"2013-{month:02}" for month in range(1, 13)]
 NEVER = Stale((Reason("never_made"),))
 
@@ -216,3 +225,31 @@ def test_a_partition_of_an_asset_is_named_before_the_version() -> None:
     assert in_partition("flights", None) == "flights"
     assert in_partition("flights", "2013-12") == "flights 2013-12"
     assert in_partition("flights@9f3a2c", "2013-12") == "flights 2013-12@9f3a2c"
+
+
+def gone(asset: str, *months: str, why: str = "its file is gone") -> tuple[Retirement, ...]:
+    return tuple(Retirement("default", asset, month, "r1.1", why, "") for month in months)
+
+
+def test_partitions_that_are_no_more_are_told_with_the_reason() -> None:
+    steps = (planned("flights", "2013-01", Fresh()), planned("model", None, NEVER))
+    retired = (*gone("raw/flights", "2013-02"), *gone("flights", *MONTHS[1:], why="no more"))
+    rows = [click.unstyle(r) for r in plan_lines(PLAIN, Plan(steps, {}, (), retired=retired))]
+    assert "  · retired  raw/flights  2013-02   its file is gone" in rows
+    assert "  · retired  flights  11 partitions, 2013-02 … 2013-12   no more" in rows
+
+
+def test_a_plan_that_only_retires_has_something_to_do() -> None:
+    steps = (planned("flights", "2013-01", Fresh()),)
+    plan = Plan(steps, {}, (), retired=gone("flights", "2013-02"))
+    assert plan.has_work
+    rows = [click.unstyle(row) for row in plan_lines(PLAIN, plan)]
+    assert rows[0] == "Nothing to make: 1 step, all fresh; 1 partition to retire."
+    assert rows[-1] == "  · retired  flights  2013-02   its file is gone"
+
+
+def test_a_run_counts_what_it_retired() -> None:
+    made = StepReport(Step("model"), "model", "made")
+    run = Run("r2", "done", (made,), 1.0, gone("flights", "2013-02", "2013-03"))
+    assert outcomes.run_summary(PLAIN, run)[0].startswith("1 made, 2 retired in ")
+    assert [each["partition"] for each in run_document(run)["retired"]] == ["2013-02", "2013-03"]

@@ -80,6 +80,18 @@ def test_a_publication_of_a_run_planned_earlier_brings_nothing_back(journal: Jou
     assert opened(journal).current("a", "1") is None
 
 
+def test_partitions_that_were_tried_since_are_told(journal: Journal) -> None:
+    run = Run(journal)
+    for key in ("1", "2", "3"):
+        run.make("a", table(key), partition=key)
+    run.make("a", None, partition="2", outcome="failed")
+    run.make("a", None, partition="4", outcome="failed")
+    for _ in range(2):
+        assert opened(journal).tried("a") == {"2", "4"}
+    run.make("a", table("2"), partition="2")
+    assert opened(journal).tried("a") == {"4"}
+
+
 def test_partitions_are_told_in_brief(journal: Journal) -> None:
     run = Run(journal)
     objects = (StoredObject(digest("x"), "json", 3, "x.json"), StoredObject(digest("y"), "", 4))
@@ -100,7 +112,7 @@ def test_partitions_are_told_in_brief(journal: Journal) -> None:
         assert found == {
             m.partition: Brief(
                 m.id, m.fingerprint, m.content.digest, m.content.objects, m.seconds,
-                m.partition not in ("4", "5", "6"), m.content.format,
+                m.partition not in ("4", "5", "6"), m.content.format, m.outcome, m.content.summary,
             )
             for m in made if m.content
         }  # fmt: skip
@@ -202,7 +214,7 @@ def test_a_checkpoint_that_was_carried_on_equals_one_from_scratch(
     run = Run(journal)
     run.make("big", table("big"), metadata={"text": "x" * size})
     cache = journal.root / "cache"
-    path = cache / "facts-2.jsonl"
+    path = cache / "facts-3.jsonl"
     check = CheckResult(digest("c"), "rows", "a", "2", digest("2"), "error", True, digest("rule"))
     for turn in range(4 if size < 1000 else 2):
         for partition in ("1", "2", "3"):
@@ -225,7 +237,7 @@ def test_a_large_checkpoint_with_a_flipped_bit_is_folded_again(journal: Journal)
     run.make("a", table("1"), partition="1")
     expected = told(opened(journal))
     cache = journal.root / "cache"
-    path = cache / "facts-2.jsonl"
+    path = cache / "facts-3.jsonl"
     whole = path.read_bytes()
     for place in (3, 70, len(whole) // 2, len(whole) - 1):
         path.chmod(0o644)
@@ -245,7 +257,7 @@ def test_who_reads_a_checkpoint_goes_on_with_it_when_a_later_one_takes_its_place
     opened(journal)
     early = opened(journal)
     run.make("a", table("2"), partition="1")
-    (journal.root / "cache" / "facts-2.jsonl").unlink()
+    (journal.root / "cache" / "facts-3.jsonl").unlink()
     opened(journal)
     assert early.current("a", "1") == first
     assert early.last("a", "1") == first
@@ -274,7 +286,7 @@ def test_few_lines_that_nobody_needs_may_stay_in_a_large_checkpoint(journal: Jou
     run.make("big", table("big"), metadata={"text": "x" * 17_000_000})
     made = {n: run.make("a", table(f"a{n}"), partition=f"{n:02}") for n in range(40)}
     opened(journal).close()
-    path = journal.root / "cache" / "facts-2.jsonl"
+    path = journal.root / "cache" / "facts-3.jsonl"
     for n in (3, 7, 41):
         text = "y" * (300_000 if n == 41 else 1)
         made[n] = run.make("a", table(f"again{n}"), partition=f"{n:02}", metadata={"text": text})

@@ -1,0 +1,325 @@
+"""Answers what a project is asked: values, verdicts, versions, lineage, runs, logs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineal.answers import (
+    Answer,
+    Explanation,
+    InputNow,
+    Overview,
+    RunStory,
+    Shown,
+    Standing,
+    Status,
+)
+from lineal.assets.asset import Arrival, CustomFormat
+from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
+from lineal.assets.facts import Facts, parameter_texts, parameters_of
+from lineal.assets.graph import Graph
+from lineal.assets.keys import Keys, unknown
+from lineal.assets.names import Step, in_partition
+from lineal.assets.plan import Plan, plan
+from lineal.assets.records import SLICES, Content, Materialization
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision
+from lineal.disk import Disk
+from lineal.lineage.facts import History
+from lineal.lineage.journal import Journal
+from lineal.planning import chosen
+from lineal.shown import is_in_partitions, keys_of, overview, shown
+from lineal.snapshot import Snapshot
+from lineal.step_logs import StepLog, find_log, follow, told_by
+from lineal.storage.objects import Objects
+from lineal.storage.sources import Observer
+
+if TYPE_CHECKING:
+    from lineal.lineage.tree import Derivation
+    from lineal.storage.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The asking half of a `Project`, whose methods of the same names say what these do.
+
+    Args:
+        look: opens the project's code and its past.
+    """
+
+    root: Path
+    store: Path
+    disk: Disk
+    journal: Journal
+    look: Callable[[], AbstractContextManager[Snapshot]]
+
+    @contextmanager
+    def _past(self) -> Iterator[History]:
+        history = self._history()
+        try:
+            yield history
+        finally:
+            history.close()
+
+    def _history(self) -> History:
+        return History.open(self.journal, self.store / "cache")
+
+    # ------------------------------------------------------------------------------------- values
+
+    def load(self, name: str, arrival: Arrival, partition: str | None) -> Any:
+        parts = self._contents(name, partition)
+        if parts:
+            if all(content.format == "parquet" for content in parts.values()):
+                return self._vault().load(list(parts.values()), arrival)
+            return {key: self.load(name, arrival, key) for key in parts}
+        name = in_partition(name, partition)
+        made = self.version(name)
+        if made.content is None:
+            raise UsageError(f"`{name}` has no content")
+        if made.content.format == "files":
+            paths = self._paths_of(made)
+            return paths if len(paths) != 1 else paths[0]
+        form = made.content.format
+        if form not in ("joblib", "pickle") and not form.startswith("custom:"):
+            return self._vault().load(made.content, arrival)
+        with self.look() as seen:  # a class of the project is found through its own finder
+            return self._vault(seen.formats).load(made.content, arrival)
+
+    def path(self, name: str, partition: str | None) -> list[Path]:
+        parts = self._partitions(name, partition)
+        if parts:
+            return [path for made in parts.values() for path in self._paths_of(made)]
+        return self._paths_of(self.version(in_partition(name, partition)))
+
+    def version(self, name: str) -> Materialization:
+        from lineal.lineage.questions import resolve_version
+
+        with self._past() as history:
+            return resolve_version(history, name)
+
+    def _partitions(self, name: str, partition: str | None) -> dict[str, Materialization]:
+        """What is current of each partition of an asset; of none if one of them is meant."""
+        if partition is not None or "@" in name:
+            return {}
+        with self._past() as history:
+            found = {key: history.current(name, key) for key in keys_of(history.partitions(name))}
+        return {key: made for key, made in found.items() if made is not None}
+
+    def _contents(self, name: str, partition: str | None) -> dict[str, Content]:
+        parts = self._partitions(name, partition)
+        return {key: made.content for key, made in parts.items() if made.content is not None}
+
+    def _paths_of(self, made: Materialization) -> list[Path]:
+        content = made.content
+        if content is None:
+            return []
+        if content.format == "files":
+            return self._files_of(made)
+        objects = Objects(self.store, self.disk)
+        return [objects.intact(o).resolve() for o in content.objects]
+
+    def _files_of(self, made: Materialization) -> list[Path]:
+        """The files of a version that the store only refers to.
+
+        Raises:
+            IntegrityError: one no longer holds what this version was made of.
+        """
+        observer = Observer(self.root, self.store / "cache" / "stat.json", self.disk)
+        for file in made.files:
+            if observer.digest(file.path) != file.digest:
+                raise IntegrityError(
+                    f"`{file.path}` no longer holds what `{made.asset}` was made of",
+                    where=str(self.root / file.path),
+                    advice=f"take in what it holds now with `lineal materialize {made.asset}`; "
+                    "of files that are read as paths, older versions are not kept",
+                )
+        return [self.root / file.path for file in made.files]
+
+    def _readable(self, content: Content | None) -> Any:
+        """A table or plain value to describe; None for what must not be opened just to be shown."""
+        if content is None or content.format not in ("parquet", "json"):
+            return None
+        return self._vault().load(content, "auto")
+
+    def _vault(self, formats: Sequence[CustomFormat] = ()) -> Vault:
+        from lineal.storage.vault import Vault
+
+        return Vault(Objects(self.store, self.disk), customs=formats)
+
+    # ------------------------------------------------------------------------------------ verdicts
+
+    def status(self) -> Status:
+        with self.look() as seen:
+            facts = seen.facts(seen.graph.order)
+            found = plan(seen.graph, facts, seen.graph.order)
+            past = seen.history
+            # Of very many partitions only what is told of is looked at.
+            lasts = {s.step: past.last(*s.step) for s in found.steps if s.last == "failed"}
+            failed = {step: last for step, last in lasts.items() if last is not None}
+            wholes = {s.step: past.current(*s.step) for s in found.steps if not s.step.partition}
+            currents = {step: made for step, made in wholes.items() if made is not None}
+            failing = frozenset(
+                step for step, last in failed.items() if _is_as_it_was(last, seen.graph, facts)
+            )
+            return Status(found, failed, currents, self._usage(), failing)
+
+    def _usage(self) -> tuple[int, int]:
+        """(objects, bytes) in the store."""
+        count = size = 0
+        for folder in (self.store / "objects").glob("*"):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    count += 1
+                    size += entry.stat().st_size
+        return count, size
+
+    def why(self, name: str, partition: str | None) -> Explanation | Standing:
+        with self.look() as seen:
+            (asset,) = chosen(seen, [name])
+            output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
+            facts = seen.facts(seen.graph.needed_by([asset]))
+            keys = facts.slices.keys(asset)
+            if partition is not None and not isinstance(keys, Keys):
+                raise UsageError(f"`{output}` has no partitions", advice="leave the partition out")
+            if isinstance(keys, Keys) and partition is not None and partition not in keys:
+                raise unknown(partition, keys, output)
+            unit = facts.slices.unit(asset, partition)
+            if unit is None and isinstance(facts.slices.units(asset), Keys):
+                return self._standing(seen, facts, asset, output)
+            found = plan(seen.graph, facts, [asset], (), {asset: [unit]})
+            return self._explained(seen, facts, found, Step(output, unit), partition)
+
+    def _standing(self, seen: Snapshot, facts: Facts, asset: str, output: str) -> Standing:
+        found = plan(seen.graph, facts, [asset])
+        return Standing(
+            asset=output,
+            steps=tuple(s for s in found.steps if s.step.asset == output),
+            retired=tuple(r for r in found.retired if r.asset == output),
+        )
+
+    def _explained(
+        self, seen: Snapshot, facts: Facts, found: Plan, step: Step, partition: str | None
+    ) -> Explanation:
+        asset = seen.graph.maker[step.asset]
+        decision = found.decisions[Step(asset, step.partition)]
+        if decision is PLAINLY_FRESH:  # seen with many others: one alone is told in full
+            alone = plan(seen.graph, facts, [asset], partitions={asset: [step.partition]})
+            decision = alone.decisions[Step(asset, step.partition)]
+        current = seen.history.current(*step)
+        last = seen.history.last(*step)
+        made = current or (last if last is not None and last.content is not None else None)
+        return Explanation(
+            step=next(s for s in found.steps if s.step == step),
+            decision=decision,
+            recipe=facts.recipes[asset],
+            environment=facts.environments[asset],
+            parameters=parameter_texts(
+                parameters_of(seen.graph.assets[asset], facts, step.partition)
+            ),
+            made=made,
+            last=last,
+            inputs=tuple(_inputs(decision, seen, made)),
+            upstream=tuple(s for s in found.steps if s.maker != asset),
+            part=partition if step.partition is None else None,
+        )
+
+    # -------------------------------------------------------------------------------- descriptions
+
+    def show(self, name: str, partition: str | None, whole: bool) -> Shown | Overview:
+        with self._past() as history:
+            if partition is None and "@" not in name and is_in_partitions(history, name):
+                return overview(history, name, self._readable, whole)
+            return shown(history, in_partition(name, partition), self._readable)
+
+    # ------------------------------------------------------------------------------ lineage, runs
+
+    def lineage(
+        self, name: str, partition: str | None, *, down: bool, columns: bool, form: str
+    ) -> str:
+        from lineal.lineage import tree
+
+        with self._past() as history:
+            found = _derivation(history, in_partition(name, partition), down=down)
+        if form == "json":
+            return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
+        if form == "tree":
+            return tree.to_tree(found, columns=columns)
+        return {"mermaid": tree.to_mermaid, "dot": tree.to_dot}[form](found)
+
+    def runs(self) -> list[RunStory]:
+        with self._past() as history:
+            return [RunStory(started, ended) for started, ended in history.runs()]
+
+    def run(self, name: str) -> RunStory:
+        with self._past() as history:
+            runs = {started.run: (started, ended) for started, ended in history.runs()}
+            if name not in runs:
+                raise UsageError(f"no run `{name}`{did_you_mean(name, runs)}")
+            return RunStory(*runs[name], tuple(history.run_materializations(name)))
+
+    # ------------------------------------------------------------------------------------ logs, SQL
+
+    def log(self, name: str, run: str | None, partition: str | None) -> str:
+        return told_by(self.attempt(name, run, partition))
+
+    def follow_log(
+        self, name: str, wait: Callable[[float], bool], run: str | None, partition: str | None
+    ) -> Iterator[str]:
+        return follow(self.attempt(name, run, partition), self.journal, self._history, wait)
+
+    def attempt(self, name: str, run: str | None, partition: str | None) -> StepLog:
+        with self._past() as history:
+            return find_log(self.store, history, name, partition, run)
+
+    def sql(self, query: str) -> Answer:
+        from lineal.lineage.catalog import Catalog
+        from lineal.lineage.questions import ask
+
+        objects = Objects(self.store, self.disk)
+        with self._past() as history:
+            catalog = Catalog(self.store, self.journal)
+            columns, rows, note = ask(catalog, history, objects.intact, query, objects.path)
+        return Answer(tuple(columns), tuple(rows), note)
+
+
+def _derivation(history: History, name: str, *, down: bool) -> Derivation:
+    from lineal.lineage import tree
+    from lineal.lineage.questions import resolve_version
+
+    briefs = history.partitions(name)  # of none for a version, or for a single partition
+    keys: list[str | None] = [*keys_of(briefs)]
+    if not down and None in briefs and briefs[None].format == SLICES:
+        keys = [None]  # all its slices were made at once
+    roots = [history.current(name, key) for key in keys]
+    known = [m for m in roots if m is not None] or [resolve_version(history, name)]
+    if not down:
+        return tree.upstream(history, *known)
+    return (tree.downstream if "@" in name else tree.resting_on)(history, *known)
+
+
+def _inputs(decision: Decision, seen: Snapshot, made: Materialization | None) -> Iterator[InputNow]:
+    before = {(u.parameter, u.partition): u for u in made.inputs} if made else {}
+    for used in decision.used:
+        source = seen.history.materialization(used.materialization)
+        old = before.get((used.parameter, used.partition))
+        past = seen.history.materialization(old.materialization) if old is not None else None
+        yield InputNow(
+            used,
+            source.content if source is not None else None,
+            past.content if past is not None else None,
+        )
+
+
+def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:
+    """Would the same code run again with the same parameters?"""
+    maker = graph.maker.get(last.asset)
+    if maker is None or last.recipe != facts.recipes[maker].digest:
+        return False
+    return last.parameters == parameter_texts(
+        parameters_of(graph.assets[maker], facts, last.partition)
+    )

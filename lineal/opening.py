@@ -1,0 +1,59 @@
+"""Opens a project for a look: its code bound into a graph, its past and its objects at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lineal.assets.asset import CustomFormat
+from lineal.definitions import Definitions
+from lineal.lineage.facts import History
+from lineal.lineage.journal import Journal
+from lineal.packages import Packages
+from lineal.settings import Settings
+from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
+from lineal.storage.objects import Objects
+from lineal.storage.sources import Observer
+from lineal.storage.sql import Queries
+
+
+@contextmanager
+def opened(
+    root: Path,
+    settings: Settings,
+    definitions: Definitions,
+    journal: Journal,
+    overrides: Iterable[str],
+) -> Iterator[Snapshot]:
+    """A snapshot of a project whose code is loaded; its past and its modules are let go at the end.
+
+    Args:
+        overrides: `"asset.name=value"`, as people write parameters.
+    """
+    store, disk, cache = journal.root, journal.disk, journal.root / "cache"
+    try:
+        packages = Packages.look(cache)
+        duckdb = dict(packages.facts(["duckdb"], [], "exact").packages)["duckdb"]
+        queries = Queries(cache / "queries.json", duckdb)
+        graph = bind(definitions.declared, queries)
+        check_settings(settings, graph)
+        history = History.open(journal, cache)
+        try:
+            yield Snapshot(
+                root=root,
+                settings=settings,
+                definitions=definitions,
+                graph=graph,
+                queries=queries,
+                history=history,
+                objects=Objects(store, disk),
+                observer=Observer(root, cache / "stat.json", disk),
+                packages=packages,
+                overrides=overrides_of(overrides, graph),
+                formats=tuple(d for d in definitions.declared if isinstance(d, CustomFormat)),
+            )
+        finally:
+            history.close()
+    finally:
+        definitions.close()

@@ -298,6 +298,8 @@ def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) ->
     """The outputs whose content is settled by the decision alone, before anything runs."""
     asset = graph.assets[step.asset]
     seen = facts.observations.get(step)
+    if asset.sliced_by is not None and decision.action != "none":
+        return {}  # published otherwise, it has other slices: its readers are decided in the run
     if decision.kept is not None and decision.action in ("none", "reuse"):
         # What is reused may have been made as another asset: here it is this one's.
         found = {

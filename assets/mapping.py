@@ -186,7 +186,7 @@ def _before(key: str, source_keys: Keys) -> Sequence[str]:
 def _existing(keys: tuple[str, ...], source_keys: Keys, who: str) -> Sequence[str]:
     lost = next((key for key in keys if key not in source_keys), None)
     if lost is not None:
-        error = unknown(lost, source_keys, who)
+        error = unknown(lost, source_keys, who.strip("`"))  # it is put between such
         raise DefinitionError(f"only(…): {error.message}", advice=error.advice)
     return keys
 

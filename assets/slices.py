@@ -99,6 +99,9 @@ class Sliced:
     def _reading(
         self, reader: str, ours: Partitions | None, key: str | None, given: Input, source: Asset
     ) -> Reading:
+        if given.marker is not None and given.marker.word == "only" and self.behind(source.name):
+            # A run finds out whether there are these: until then, and if not, they are waited for.
+            return Reading(given.marker.keys, many=True)
         known = self._partitions(source) or Listed(())
         who = f"`{given.parameter}` of `{reader}`"
         keys = reads(ours, key, source.partitions, known, given.marker, who)

@@ -483,7 +483,7 @@ def column(b: Builder) -> None:
         f"@asset(HOWpartitions=static({keys}))\ndef wanted(sliced: pd.DataFrame) -> list:REMARK\n"
         "    return told(sliced)\n",
     )
-    way = b.markers("gathered", ("", "last(1)"), (FRAME, MANY))
+    way = b.markers("gathered", ("", "last(1)", 'only("eu")'), (FRAME, MANY))
     b.asset(
         "gathered",
         ("sliced",),

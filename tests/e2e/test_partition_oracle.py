@@ -18,9 +18,9 @@ def warm() -> Iterator[Warm]:
         yield one
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_no_edit_of_partitions_is_missed(seed: int, tmp_path: Path, warm: Warm) -> None:
-    campaign = run(seed, 5, tmp_path, warm, size=3)
+    campaign = run(seed, 8, tmp_path, warm, size=3)
     assert not campaign.faults, "\n".join(
         f"{f.kind} after {f.after}: {f.what}" for f in campaign.faults
     )

@@ -507,7 +507,7 @@ def test_nothing_to_read_arrives_in_different_ways(empty: Workplace) -> None:
             return raw_rows
 
         @asset(partitions=monthly("2013-01", "2013-01"))
-        def late(none: Annotated[dict[str, pd.DataFrame], previous()]) -> str:
+        def late(none: Annotated[pd.DataFrame, previous()]) -> str:
             return str(none)
         """,
     )
@@ -515,5 +515,6 @@ def test_nothing_to_read_arrives_in_different_ways(empty: Workplace) -> None:
     assert values(empty, "late", partition="2013-01") == ["None"]
     (empty.root / "data/2013-02.csv").rename(empty.root / "data/2012-02.csv")
     empty.make()
-    assert remade(empty, "previous()", "every()") == {("late", "2013-01")}
+    one, many = "pd.DataFrame, previous()", "dict[str, pd.DataFrame], every()"
+    assert remade(empty, one, many) == {("late", "2013-01")}
     assert values(empty, "late", partition="2013-01") == ["{}"]

@@ -169,3 +169,28 @@ def test_slices_that_another_check_accepts_are_read_in_that_run(shop: Shop) -> N
     shop.limit(99)
     assert shop.make() == {"sales": "reused"}
     assert shop.make() == {}
+
+
+def test_certain_slices_are_waited_for_until_a_run_finds_them(shop: Shop) -> None:
+    only = PIPELINE.replace("last", "only").replace("only(2)", 'only("2013-02")')
+    (shop.root / "pipeline.py").write_text(only.replace("LIMIT", "100"))
+    assert shop.make("2013-01,1", "2013-02,2")["trend 2013-01"] == "made"
+    made = shop.make("2013-01,1")
+    assert (made["sales"], made["trend 2013-01"]) == ("made", "skipped")
+    assert shop.make() == {"trend 2013-01": "skipped"}
+    made = shop.make("2013-01,1", "2013-02,3")
+    assert (made["trend 2013-01"], made["trend 2013-02"]) == ("made", "made")
+    assert shop.make() == {}
+
+
+def test_slices_that_come_back_are_read_by_who_reads_the_last(shop: Shop) -> None:
+    text = (shop.root / "pipeline.py").read_text()
+    reader = "\n\n@asset\ndef latest(sales: Annotated[pd.DataFrame, last(1)]) -> str:\n"
+    (shop.root / "pipeline.py").write_text(text + reader + '    return sales["month"][0]\n')
+    both, one = ("2013-01,1", "2013-02,2"), ("2013-01,1",)
+    shop.make(*both)
+    shop.make(*one)
+    assert shop.load("latest") == "2013-01"
+    assert shop.make(*both)["sales"] == "reused"
+    assert shop.load("latest") == "2013-02"
+    assert shop.make() == {}

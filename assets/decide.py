@@ -68,7 +68,7 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
                 why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
             return _judge(graph, step, kept, current, why, known, facts, used, prints)
     why = (*never_reuse, *own, *reasons.inputs(step.partition, current, used, known, facts))
-    told = reasons.distinct((*why, *reasons.lost(current, facts))) or reasons.UNEXPLAINED
+    told = reasons.distinct((*why, *reasons.lost(current, facts))) or _unexplained(step, asset)
     return Decision(Stale(told), "compute", used, prints)
 
 
@@ -84,6 +84,13 @@ def kind_of(graph: Graph, asset: Asset) -> str:
     if asset.kind == "files" and not graph.reads_as_table(asset.name):
         return "files in place"
     return asset.kind
+
+
+def _unexplained(step: Step, asset: Asset) -> tuple[Reason, ...]:
+    """The only part of a fingerprint that no predicate compares is what a partition stands for."""
+    if seen_of(asset, step.partition) == step.partition:
+        return reasons.UNEXPLAINED
+    return reasons.OTHER_SLICE
 
 
 # --------------------------------------------------------------------------------- what is read
@@ -509,7 +516,9 @@ def _judge(
         return replace(found, verdict=Stale(told), action="recheck")
     if _is_current(kept, current):
         return found
-    return replace(found, verdict=Stale(why or reasons.UNEXPLAINED), action="reuse")
+    return replace(
+        found, verdict=Stale(why or _unexplained(step, graph.assets[step.asset])), action="reuse"
+    )
 
 
 # -------------------------------------------------------------------------------------- fetch

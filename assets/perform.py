@@ -55,12 +55,12 @@ class UserCode(Protocol):
     """How user code is run: seeded, its output captured, its reads noticed, its errors located."""
 
     def running(
-        self, recipe: Recipe, log: str, declared: Sequence[str]
+        self, recipe: Recipe, step: str, log: str, declared: Sequence[str]
     ) -> AbstractContextManager[Trace]:
         """A block in which user code runs, its random generators seeded from the recipe.
 
-        Exceptions of user code leave it as UserCodeError. `log` names the log of the step;
-        `declared` are the files that it may read.
+        Exceptions of user code leave it as UserCodeError. `log` names the log of the step, `step`
+        what it prints live; `declared` are the files that it may read.
         """
         ...
 
@@ -261,7 +261,10 @@ def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
         arguments["partition"] = asset.partitions.partition(task.step.partition)
     declared = [path for paths in task.paths.values() for path in paths]
     limit = workshop.limited(task.timeout, str(task.step))
-    with workshop.user_code.running(task.recipe, task.log, declared) as trace, limit:
+    with (
+        workshop.user_code.running(task.recipe, str(task.step), task.log, declared) as trace,
+        limit,
+    ):
         arguments.update(_from_outside(asset, task.parameters, task, workshop))
         values = _by_output(asset, call_by_name(asset.function, arguments))
         values = {o: _taken_in(asset, o, value, workshop) for o, value in values.items()}
@@ -545,7 +548,7 @@ def _in_user_code(
 ) -> Any:
     if one.check.function is None:
         raise StepError(f"the check `{one.check.name}` has no function")
-    with workshop.user_code.running(one.recipe, task.log, ()) as trace:
+    with workshop.user_code.running(one.recipe, str(task.step), task.log, ()) as trace:
         traces.append(trace)
         outside = _from_outside(one.check, one.check.parameters, task, workshop)
         return call_by_name(one.check.function, {**arguments, **outside})

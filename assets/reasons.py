@@ -26,6 +26,9 @@ UNEXPLAINED = (Reason("unproved", "its fingerprint differs, and no part of it ex
 
 _TOLD = 12  # reasons about inputs that are told one by one
 
+# Likewise, of a partition that code is told more of than its key.
+OTHER_SLICE = (Reason("contract_changed", "what its partition stands for: times, names, values"),)
+
 CONTRACT = "format, key, order, schema or outputs"
 Currents = Mapping[str, Materialization | None]
 

@@ -53,10 +53,17 @@ class Log:
     """The log file of a step, created when there is something to keep; closed it proves itself.
 
     Threads may write at once. What a thread that outlived its step writes is sealed as it comes.
+
+    Args:
+        hide: takes out of a text what must not be told. What comes through Python is expected
+            without it; what comes below Python loses it when the log is closed.
     """
 
-    def __init__(self, path: Path, step: str) -> None:
+    def __init__(
+        self, path: Path, step: str, hide: Callable[[str], str] = lambda text: text
+    ) -> None:
         self._path = path
+        self._hide = hide
         self._file: io.FileIO | None = None
         self._follows_damage = False
         self._ended = False
@@ -85,6 +92,14 @@ class Log:
             self._ended = True
             self._seal()
 
+    def _clean(self, file: io.FileIO, data: bytes) -> None:
+        """Write it again, if something in it must not be told."""
+        text = data.decode("utf-8", "surrogateescape")
+        told = self._hide(text)
+        if told != text:
+            file.truncate(0)
+            file.write(told.encode("utf-8", "surrogateescape"))
+
     def _open(self) -> io.FileIO:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +121,8 @@ class Log:
                     return
                 if self._follows_damage or _state(data) == "whole":  # an end would vouch for damage
                     return
+                self._clean(file, data)
+                data = self._path.read_bytes()
                 if data.endswith(b"\n"):
                     file.write(_end(len(data), blake3(data).hexdigest()))
                 else:

@@ -253,14 +253,16 @@ class UserCode:
         self._descriptors = descriptors
 
     @contextlib.contextmanager
-    def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
+    def running(
+        self, recipe: Recipe, step: str, log: str, declared: Sequence[str]
+    ) -> Iterator[Trace]:
         """Steps run in the project's folder, so that a relative path means one thing."""
         _listen()
         trace = Trace(str(self._root), str(self._own), declared, self._digest)
         for literal, place in recipe.watched:
             for named in self._files_named(literal):
                 trace.named(named, place)
-        kept = Log(self._own / "logs" / f"{log}.log", log.rpartition("/")[2])
+        kept = Log(self._own / "logs" / f"{log}.log", step, hide=scrubbed)
         tee = _Tee(kept, self._echo)
         try:
             with (
@@ -268,6 +270,7 @@ class UserCode:
                 if self._descriptors
                 else contextlib.nullcontext(),
                 seeded(recipe.digest),
+                _with_its_own_variables(),
                 _in_folder(self._root),
                 _logging_to(tee),
                 contextlib.redirect_stdout(tee),
@@ -388,6 +391,18 @@ def seeded(digest: str) -> Iterator[None]:
     finally:
         random.setstate(before)
         np.random.set_state(before_numpy)
+
+
+@contextlib.contextmanager
+def _with_its_own_variables() -> Iterator[None]:
+    """What a step sets in the environment is not there for the next, whichever that is."""
+    before = os.environ.copy()
+    try:
+        yield
+    finally:
+        if os.environ != before:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @contextlib.contextmanager

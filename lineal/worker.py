@@ -78,6 +78,7 @@ class Reply(NamedTuple):
 
     done: Done | None
     raised: LinealError | None = None
+    interrupted: bool = False  # the step itself raised KeyboardInterrupt: the run ends
 
 
 def serve(connection: Connection, setup: Setup) -> None:
@@ -278,6 +279,8 @@ class _Bench(NamedTuple):
             return Reply(self._written(done) if done.error is None else done)
         except LinealError as error:
             return Reply(None, error)
+        except KeyboardInterrupt:  # no signal raises it here: the step did
+            return Reply(None, interrupted=True)
 
     def _written(self, done: Done) -> Done:
         """Its objects are durable when the parent hears of them."""

@@ -24,6 +24,7 @@ from typing import Any
 from lineal.assets.errors import InputsChanged, LinealError, StepTimeout, UsageError, WorkerDied
 from lineal.assets.executors import Finished
 from lineal.assets.perform import Done, Outcome, Task
+from lineal.assets.secrets import scrubbed
 from lineal.crossing import Crossing
 from lineal.forkserver import Server
 from lineal.logs import Echoing, Log
@@ -67,7 +68,10 @@ class Processes:
         self._server = Server(seen.definitions.finder)
         self._doubt = seen.observer.doubt
         self._logs = seen.objects.root / "logs"
-        self._echoing = None if echo is None else Echoing(echo)
+        # What is written below Python comes as it is.
+        self._echoing = (
+            None if echo is None else Echoing(lambda step, text: echo(step, scrubbed(text)))
+        )
         self._workers: list[_Worker] = []
         self._finished: list[Finished] = []
         self._waking, self._wake = multiprocessing.Pipe(duplex=False)
@@ -237,6 +241,9 @@ class _Worker:
             return None
         reply: Reply = pickle.loads(said)
         self.was_idle = True
+        if reply.interrupted:
+            self.task = None
+            raise KeyboardInterrupt
         if reply.raised is not None:
             self.task = None
             raise reply.raised

@@ -308,7 +308,9 @@ class PlainCalls(UserCode):
     """User code run as it is; what it raises becomes a UserCodeError."""
 
     @contextlib.contextmanager
-    def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
+    def running(
+        self, recipe: Recipe, step: str, log: str, declared: Sequence[str]
+    ) -> Iterator[Trace]:
         try:
             yield Unwatched()
         except (ValueError, KeyError) as error:

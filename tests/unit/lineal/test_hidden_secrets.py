@@ -31,7 +31,7 @@ class Step:
         self.shown += text
 
     def running(self):  # type: ignore[no-untyped-def]  # a context manager of UserCode
-        return self.code.running(Recipe("0" * 64), "1/orders", ())
+        return self.code.running(Recipe("0" * 64), "orders", "1/orders", ())
 
     def log(self) -> str:
         return (self.root / ".lineal" / "logs" / "1" / "orders.log").read_text().partition("--")[0]

@@ -102,7 +102,7 @@ def test_what_opening_raises_is_located_and_logged_like_any_user_code(tmp_path: 
     opened = Opened(code.locate)
     with (
         pytest.raises(UserCodeError, match="no route") as caught,
-        code.running(Recipe("0" * 64), "1/orders", ()),
+        code.running(Recipe("0" * 64), "orders", "1/orders", ()),
     ):
         opened.get(db, {})
     assert caught.value.where == "pipeline.py:3 in db"

@@ -22,14 +22,14 @@ code = UserCode(
     descriptors="worker" in sys.argv,
 )
 recipe = Recipe("0" * 64)
-with code.running(recipe, "r1/speaks", ()):
+with code.running(recipe, "speaks", "r1/speaks", ()):
     theirs.speaks()
 try:
-    with code.running(recipe, "r1/hangs", ()), limited(0.05, "hangs"):
+    with code.running(recipe, "hangs", "r1/hangs", ()), limited(0.05, "hangs"):
         theirs.hangs()
 except StepTimeout as error:
     print(error.where, error.excerpt, sep=": ")
-with code.running(recipe, "r1/silent", ()):
+with code.running(recipe, "silent", "r1/silent", ()):
     pass
 """
 THEIRS = """

@@ -10,8 +10,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Iterator
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +28,8 @@ _ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lin
            "lineal.storage.content", "lineal.storage.arrivals")  # fmt: skip
 # OpenMP has as many threads as in one process, for their number shows in the last bits of results;
 # but those of several workers share the cores, so that one that waits must not spin.
+_LONG = 60  # characters of the folder for temporary files, from which on another one is taken
+_SHORT = ("/tmp", "/var/tmp")
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
@@ -71,7 +75,8 @@ class Server:
         # It inherits that: what stops a run, or a whole process group, must not reach it first.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            ensure_running()
+            with _room_for_a_socket():
+                ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             for name, value in before.items():
@@ -92,6 +97,23 @@ class Server:
         }
         wanted = [*_ALWAYS, *sorted(said)]
         return [name for name in wanted if not self._finder.is_project(name)]
+
+
+@contextlib.contextmanager
+def _room_for_a_socket() -> Iterator[None]:
+    """The name of a socket has some hundred characters at most: a long TMPDIR leaves too few.
+
+    Python makes the folder that it lies in once a process.
+    """
+    before = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > _LONG:
+        short = (folder for folder in _SHORT if os.access(folder, os.W_OK | os.X_OK))
+        tempfile.tempdir = next(short, before)
+    try:
+        util.get_temp_dir()
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextlib.contextmanager

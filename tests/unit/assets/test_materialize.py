@@ -487,7 +487,9 @@ class Reading(PlainCalls):
         self.seen = ((path, digest, "pipeline.py:4"),)
 
     @contextlib.contextmanager
-    def running(self, recipe: Recipe, log: str, declared: Sequence[str]) -> Iterator[Trace]:
+    def running(
+        self, recipe: Recipe, step: str, log: str, declared: Sequence[str]
+    ) -> Iterator[Trace]:
         yield Unwatched(self.seen)
 
 

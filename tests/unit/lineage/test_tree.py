@@ -57,7 +57,7 @@ def test_a_reused_version_is_followed_to_what_made_its_bytes_and_to_its_readers(
     history = opened(journal)
     assert set(upstream(history, m).nodes) == {m.id, a.id, raw.id}
     assert set(downstream(history, raw).nodes) == {m.id, a.id, raw.id}
-    assert upstream(history, reused).root == a.id
+    assert upstream(history, reused).roots == (a.id,)
 
 
 def test_what_failed_is_not_downstream(journal):

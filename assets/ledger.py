@@ -67,7 +67,7 @@ class Ledger:
     published: set[Step] = field(default_factory=set)  # outputs this run made current
     # The keys in which a table was published by a column, until somebody takes notice.
     new_slices: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    retired: list[Retirement] = field(default_factory=list)  # slices that the data have no more
+    retired: list[Retirement] = field(default_factory=list)  # partitions that are no more
     _readers_left: dict[Step, int] = field(default_factory=dict)
     _slices_held: dict[Step, list[Step]] = field(default_factory=dict)
 
@@ -286,7 +286,8 @@ class Ledger:
             if key is not None
         }
         before |= {s: k.materialization for s, k in self._own_slices(step)}
-        retired = [recorder.retirement(gone, m) for gone, m in before.items() if gone not in now]
+        why = "no row has this value any more"
+        retired = [recorder.retirement(s, m, why) for s, m in before.items() if s not in now]
         self.retired.extend(retired)
         facts.extend(retired)
         for gone in before.keys() - now.keys():
@@ -485,8 +486,9 @@ class Ledger:
         facts = [*recorder.named(self.facts, self.graph.assets[step.asset], ()), *failed]
         self._post({}, lambda _: facts, reports)
 
-    def retire(self, gone: Sequence[Fact]) -> None:
+    def retire(self, gone: Sequence[Retirement]) -> None:
         """Partitions that are no more."""
+        self.retired.extend(gone)
         self._post({}, lambda _: gone, ())
 
     # ---------------------------------------------------------------------------------- machinery

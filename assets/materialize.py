@@ -34,11 +34,9 @@ from lineal.assets.plan import Plan
 from lineal.assets.ports import Clock, Journal, Locks, Observer
 from lineal.assets.recorder import Recorder, content_in_place, error_facts
 from lineal.assets.records import (
-    DEFAULT_ENVIRONMENT,
     Attempt,
     Content,
     Observation,
-    Retirement,
     RunEnded,
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
@@ -160,7 +158,6 @@ class _Loop:
         self.decisions = dict(plan.decisions)  # those of the plan, and of steps found since
         self.reads: dict[Step, tuple[Step, ...]] = {}
         self.expecting: dict[Step, tuple[Step, ...]] = {}  # whose values it will read
-        self.retired: tuple[Retirement, ...] = ()  # partitions that are no more
 
     @property
     def facts(self) -> Facts:
@@ -172,7 +169,7 @@ class _Loop:
         around, ledger = self.around, self.ledger
         run_id = around.start()
         self.run_id = run_id
-        ledger.recorder = Recorder(self.graph, run_id)
+        self.recorder = ledger.recorder = Recorder(self.graph, run_id)
         self.executor = around.executor(replace(around.workshop, known_result=ledger.known_result))
         outcome: Literal["done", "failed", "cancelled"] = "cancelled"
         try:
@@ -196,7 +193,7 @@ class _Loop:
             for step in list(self.taken):
                 self._let_go(step)
         seconds = time.perf_counter() - began
-        run = Run(run_id, outcome, tuple(self._ordered()), seconds, self.retired)
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, tuple(ledger.retired))
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -240,8 +237,7 @@ class _Loop:
     def _retire(self) -> None:
         """Partitions that are no more go before anything else is told."""
         if self.plan.retired:
-            self.retired = tuple(f._replace(run=self.run_id) for f in self.plan.retired)
-            self.ledger.retire(self.retired)
+            self.ledger.retire([f._replace(run=self.run_id) for f in self.plan.retired])
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:
@@ -358,8 +354,6 @@ class _Loop:
         self.ledger.release(self.expecting.pop(step, ()))
         keys = self.ledger.new_slices.pop(step.asset, None)
         if keys is not None:
-            self.retired += tuple(self.ledger.retired)
-            self.ledger.retired.clear()
             self._slice(step.asset, keys)
 
     def _take(self, step: Step) -> bool:
@@ -600,16 +594,11 @@ class _Loop:
 
     def _retire_now(self, gone: Iterable[Step]) -> None:
         """Partitions that are no more since what they were made of is published otherwise."""
+        outputs = (output for step in gone for output in self.ledger.outputs(step))
+        currents = {output: self.facts.past.current(*output) for output in outputs}
         why = "its input has it no more"
-        found: list[Retirement] = []
-        for step in gone:
-            for output in self.ledger.outputs(step):
-                current = self.facts.past.current(*output)
-                if current is not None:
-                    told = (DEFAULT_ENVIRONMENT, *output, current.id, why, self.run_id)
-                    found.append(Retirement(*told))
+        found = [self.recorder.retirement(o, m.id, why) for o, m in currents.items() if m]
         if found:
-            self.retired += tuple(found)
             self.ledger.retire(found)
 
     # ------------------------------------------------------------------------------------- tasks
@@ -628,7 +617,7 @@ class _Loop:
 
     def _task(self, step: Step, decision: Decision) -> Task:
         asset, facts = self.graph.assets[step.asset], self.facts
-        inputs = {g.parameter: self._handed(step, g.parameter) for g in asset.inputs}
+        inputs = {given.parameter: self._handed(step, given) for given in asset.inputs}
         kept = _contents(decision) if decision.action == "recheck" else None
         outputs = self.ledger.outputs(step)
         currents = {o.asset: facts.past.current(*o) for o in outputs}
@@ -649,14 +638,10 @@ class _Loop:
             resources=facts.resources,
         )
 
-    def _handed(self, step: Step, parameter: str) -> Handed:
-        asset = self.graph.assets[step.asset]
-        given = next(g for g in asset.inputs if g.parameter == parameter)
-        found = handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+    def _handed(self, step: Step, given: Input) -> Handed:
+        found = handed(step.asset, step.partition, given, self.ledger.known, self.facts)
         way = given.alone if found.many else given
-        for version in found.versions:
-            self._put_down(Step(version.asset, version.partition), version, way)
-        return handed(asset.name, step.partition, given, self.ledger.known, self.facts)
+        return found._replace(versions=tuple(self._put_down(v, way) for v in found.versions))
 
     def _bound_checks(self, asset: Asset, output: Step) -> tuple[BoundCheck, ...]:
         bound, pending = bound_checks(self.graph, output, self.ledger.known, self.facts)
@@ -667,18 +652,22 @@ class _Loop:
             )
         return bound
 
-    def _put_down(self, output: Step, version: Known, given: Input) -> None:
-        """Who wants the file itself, or is too late for the value in memory, waits for the file."""
-        known, held = self.ledger.known, self.ledger.held
+    def _put_down(self, version: Known, given: Input) -> Known:
+        """The version as it can be read: who wants the file itself, or is too late for the value in
+        memory, waits for the file.
+        """
+        output, held = Step(version.asset, version.partition), self.ledger.held
         in_memory = output in held and given.arrival not in ("path", "paths")
         content = version.content
         if in_memory or content is None or content.objects or content.format == "files":
-            return
+            return version
         self.scribe.finish()
         written = self.scribe.written(output)
-        if written is not None:
-            known[output] = replace(version, content=written)
-            held.pop(output, None)
+        if written is None:
+            return version
+        held.pop(output, None)
+        self.ledger.known[output] = replace(version, content=written)
+        return self.ledger.known[output]
 
 
 def _contents(decision: Decision) -> dict[str, Content]:

@@ -107,9 +107,8 @@ class Recorder:
             )
         return found
 
-    def retirement(self, gone: Step, materialization: str) -> Retirement:
-        """A slice that the data have no more."""
-        why = "no row has this value any more"
+    def retirement(self, gone: Step, materialization: str, why: str) -> Retirement:
+        """A partition that is no more."""
         return Retirement(
             DEFAULT_ENVIRONMENT, gone.asset, gone.partition, materialization, why, self.run
         )

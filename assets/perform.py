@@ -5,7 +5,6 @@ Nothing here records anything: effects come back as an `Outcome`, and only the l
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -228,24 +227,11 @@ def version_of(task: Task, known: Known) -> Content | Canonical:
     return known.content
 
 
-@contextlib.contextmanager
-def _named_by_key(handed: Handed) -> Iterator[None]:
-    """The vault knows versions by their digests only: to people they are partitions."""
-    try:
-        yield
-    except ContentError as error:
-        for known in handed.versions:
-            if known.content is not None and known.partition is not None:
-                short = f"`{known.content.digest[:8]}`"
-                error.message = error.message.replace(short, f"`{known.partition}`")
-        error.args = (error.message,)
-        raise
-
-
 def versions_of(task: Task, handed: Handed) -> Versions:
-    """What is handed over for an input: one version, or a list of those of several partitions."""
-    found = [version_of(task, known) for known in handed.versions]
-    return found if handed.many else found[0]
+    """What is handed over for an input: one version, or those of several partitions by key."""
+    if not handed.many:
+        return version_of(task, handed.versions[0])
+    return {str(known.partition): version_of(task, known) for known in handed.versions}
 
 
 def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
@@ -331,8 +317,7 @@ def _arrived(task: Task, given: Input, handed: Handed, workshop: Workshop) -> An
             where=str(task.asset.where),
             advice=f"annotate it {given.parameter}: dict[str, Result]",
         )
-    with _named_by_key(handed):
-        return workshop.vault.load(versions_of(task, handed), given.arrival, given.columns)
+    return workshop.vault.load(versions_of(task, handed), given.arrival, given.columns)
 
 
 def _one_version(task: Task, given: Input, known: Known, workshop: Workshop) -> Any:

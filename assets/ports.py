@@ -33,8 +33,8 @@ class Canonical(Protocol):
         ...
 
 
-# What is read of one input: one version, or those of several partitions in order.
-Versions = Content | Canonical | Sequence[Content | Canonical]
+# What is read of one input: one version, or those of several partitions by key, in order.
+Versions = Content | Canonical | Mapping[str, Content | Canonical]
 
 
 class Vault(Protocol):

@@ -75,7 +75,7 @@ class Asking:
         parts = self._contents(name, partition)
         if parts:
             if all(content.format == "parquet" for content in parts.values()):
-                return self._vault().load(list(parts.values()), arrival)
+                return self._vault().load(parts, arrival)
             return {key: self.load(name, arrival, key) for key in parts}
         name = in_partition(name, partition)
         made = self.version(name)

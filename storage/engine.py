@@ -112,7 +112,7 @@ class Engine:
 
     def _shown(self, held: Versions) -> Shown:
         """A version as queries see it: its files, where it is too large to be held."""
-        parts = held if isinstance(held, Sequence) else (held,)
+        parts = tuple(held.values()) if isinstance(held, Mapping) else (held,)
         known = [self._known(each) for each in parts]
         if known and are_large(known, self._large):
             return StoredTable.of(known, [self._vault.load(each, "path") for each in parts])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import GeneratorType
@@ -253,7 +253,7 @@ class Vault:
             ContentError: a version of this format can't arrive so.
             IntegrityError: an object is gone or damaged.
         """
-        if isinstance(content, Sequence):
+        if isinstance(content, Mapping):
             return self._load_several(content, arrival, columns)
         known = content if isinstance(content, Content) else content.content
         if arrival in ("path", "paths"):
@@ -270,16 +270,19 @@ class Vault:
         value = self._value(content, known)
         return _as_array(value, known) if arrival == "array" else value
 
-    def _parts(self, content: Content | Canonical, known: Content) -> list[Content | Canonical]:
+    def _parts(
+        self, content: Content | Canonical, known: Content
+    ) -> dict[str, Content | Canonical]:
         """The slices of a table, each as a table."""
         if isinstance(content, HeldSlices):
-            return [part for _, part in content.parts]
+            return dict(content.parts)
         whole = replace(known, format=TABLE)
-        return [replace(whole, objects=(stored,)) for stored in self._stored(content)]
+        found = self._stored(content)
+        return {str(i): replace(whole, objects=(each,)) for i, each in enumerate(found)}
 
     def _load_several(
         self,
-        contents: Sequence[Content | Canonical],
+        contents: Mapping[str, Content | Canonical],
         arrival: Arrival,
         columns: Sequence[str] | None,
     ) -> Any:
@@ -288,8 +291,8 @@ class Vault:
         from lineal.storage.slices import together
 
         if arrival in ("path", "paths"):
-            return [path for each in contents for path in self.load(each, "paths")]
-        known = [c if isinstance(c, Content) else c.content for c in contents]
+            return [path for each in contents.values() for path in self.load(each, "paths")]
+        known = [c if isinstance(c, Content) else c.content for c in contents.values()]
         if any(c.format != TABLE for c in known):
             raise ContentError(
                 f"partitions of format `{known[0].format}` don't make one table",
@@ -297,12 +300,12 @@ class Vault:
             )
         shapes = {tuple((column.name, column.type) for column in c.columns) for c in known}
         if arrival == "batches" and len(shapes) == 1:
-            return batches_of(self._pieces(contents, columns))
-        tables = [self.load(each, "arrow", columns) for each in contents]
-        return hand_over(together(tables, [c.digest[:8] for c in known]), arrival)
+            return batches_of(self._pieces(contents.values(), columns))
+        tables = [self.load(each, "arrow", columns) for each in contents.values()]
+        return hand_over(together(tables, list(contents)), arrival)
 
     def _pieces(
-        self, contents: Sequence[Content | Canonical], columns: Sequence[str] | None
+        self, contents: Iterable[Content | Canonical], columns: Sequence[str] | None
     ) -> Iterator[pa.Table]:
         """The rows of one partition after the other, none before they are wanted."""
         import pyarrow as pa

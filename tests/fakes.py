@@ -116,8 +116,8 @@ class MemoryVault(Vault):
         arrival: Arrival,
         columns: Sequence[str] | None = None,
     ) -> Any:
-        if isinstance(content, Sequence):
-            return [self.load(each, arrival, columns) for each in content]
+        if isinstance(content, Mapping):
+            return [self.load(each, arrival, columns) for each in content.values()]
         if isinstance(content, Held):
             value = content.value
         else:

@@ -22,11 +22,11 @@ from lineal.storage.vault import Vault
 QUERY = Query("select n, t from parts where n % 2 = 1", Where("q.sql", 1))
 
 
-def stored(vault: Vault, *tables: pa.Table) -> list[Content]:
+def stored(vault: Vault, *tables: pa.Table) -> dict[str, Content]:
     held = [vault.canonical(table, Contract(), rows=False, name="parts") for table in tables]
     written = [vault.write(each) for each in held]
     vault.sync()
-    return written
+    return {str(key): each for key, each in enumerate(written)}
 
 
 def numbers(first: int, last: int) -> pa.Table:

@@ -37,6 +37,7 @@ from lineal.assets.records import (
     Attempt,
     Content,
     Observation,
+    Retirement,
     RunEnded,
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
@@ -193,7 +194,7 @@ class _Loop:
             for step in list(self.taken):
                 self._let_go(step)
         seconds = time.perf_counter() - began
-        run = Run(run_id, outcome, tuple(self._ordered()), seconds, tuple(ledger.retired))
+        run = Run(run_id, outcome, tuple(self._ordered()), seconds, tuple(self._retired()))
         ended = RunEnded(run_id, outcome, run.counts, around.clock())
         around.journal.append([ended])
         return run
@@ -266,6 +267,12 @@ class _Loop:
         outputs = (output for step in self.selected for output in self.ledger.outputs(step))
         place = {output: i for i, output in enumerate(outputs)}
         return sorted(self.ledger.reports, key=lambda r: place[r.step])
+
+    def _retired(self) -> list[Retirement]:
+        """By asset in the order of the graph, whichever of the steps ended first."""
+        place = {name: i for i, name in enumerate(self.graph.order)}
+        maker = self.graph.maker
+        return sorted(self.ledger.retired, key=lambda r: place.get(maker.get(r.asset, ""), -1))
 
     # --------------------------------------------------------------------------- who may start
 

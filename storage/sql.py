@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,9 @@ from lineal.assets.asset import Query
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import DefinitionError, QueryError
 from lineal.assets.names import identifier
+from lineal.assets.ports import Shape, Sight
 from lineal.disk import Disk, keep, kept
+from lineal.storage.kinds import kind_of
 from lineal.storage.sql_order import OrderFacts, order_facts
 from lineal.storage.sql_text import query_error, tokens, without_comments
 from lineal.storage.sql_walk import (
@@ -44,6 +46,8 @@ __all__ = [
 ]
 
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
+_SIGHTS = "sights/1"
+_MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
 
 
 class SqlFacts(NamedTuple):
@@ -138,23 +142,52 @@ class Queries:
     def __init__(self, cache_path: Path | None = None, duckdb_version: str = ""):
         self._path = cache_path
         self._version = duckdb_version
-        self._new: dict[str, SqlFacts] = {}
-        self._lock = threading.Lock()
+        self._known: dict[str, SqlFacts] = {}
+        self._sights: dict[str, dict[str, Sight]] = {}
+        self._lock = threading.RLock()
 
     def describe(self, query: Query) -> SqlFacts:
         """The facts of one query; raises QueryError at its own line if it can't be an asset."""
         key = digest_of((SCHEME, self._version, query.text))
         with self._lock:
-            known = self._new.get(key) or _from_json(self._kept.get(key))
+            known = self._known.get(key) or _from_json(self._kept.get(key))
             if known is None:
-                known = self._new[key] = self._describe(query)
+                known = self._describe(query)
+            self._known[key] = known
+        return known
+
+    def sights(
+        self, query: Query, shapes: Mapping[str, Shape], parameters: Mapping[str, Any]
+    ) -> Mapping[str, Sight]:
+        """Which columns of its inputs a query reads: `lineal.assets.ports.Sights`."""
+        facts = self.describe(query)
+        kinds = {name: kind_of(parameters.get(name)) for name in facts.parameters}
+        asked = (_SIGHTS, self._version, query.text, sorted(shapes.items()), sorted(kinds.items()))
+        key = digest_of(asked)
+        with self._lock:
+            known = self._sights.get(key) or _sights_from_json(self._kept.get(key))
+            if known is None:
+                from lineal.storage.sql_columns import sights
+
+                known = sights(self._scratch, facts, shapes, kinds)
+            self._sights[key] = known
         return known
 
     def save(self) -> None:
-        """Write what is new, by replacement; a lost or torn cache only costs time."""
-        if self._path is None or not self._new:
+        """Write what is new, by replacement; a lost or torn cache only costs time.
+
+        What was asked for last is kept longest.
+        """
+        asked: dict[str, Any] = {**self._known, **self._sights_as_rows()}
+        if self._path is None or asked.keys() <= self._kept.keys():
             return
-        keep(self._path, json.dumps({**self._kept, **self._new}).encode(), Disk())
+        others = [item for item in self._kept.items() if item[0] not in asked]
+        room = max(0, _MOST_KEPT - len(asked))
+        kept_ones = dict(others[len(others) - room :] if room else ())
+        keep(self._path, json.dumps({**kept_ones, **asked}).encode(), Disk())
+
+    def _sights_as_rows(self) -> dict[str, Any]:
+        return {key: list(known.items()) for key, known in self._sights.items()}
 
     @cached_property
     def _kept(self) -> dict[str, Any]:
@@ -194,6 +227,12 @@ class Queries:
         return duckdb.connect(
             ":memory:", config={"threads": 1, "python_enable_replacements": False}
         )
+
+    @cached_property
+    def _scratch(self) -> Any:
+        from lineal.storage.sql_columns import open_scratch
+
+        return open_scratch()
 
     def _statement(self, query: Query) -> Any:
         """The one SELECT that the text is."""
@@ -302,5 +341,16 @@ def _from_json(row: Any) -> SqlFacts | None:
             tuple(opaque),
             bool(volatile),
         )
+    except (TypeError, ValueError):
+        return None
+
+
+def _sights_from_json(rows: Any) -> dict[str, Sight] | None:
+    """Sights from a row of the cache; None when there is none or it is not one."""
+    try:
+        return {
+            name: Sight(None if columns is None else tuple(columns), bool(shape), str(doubt))
+            for name, (columns, shape, doubt) in rows
+        }
     except (TypeError, ValueError):
         return None

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from lineal.assets.records import Content
 from lineal.disk import Disk, refusals
@@ -104,9 +104,7 @@ class Sandbox:
     def showing(self, tables: Mapping[str, Shown], facts: SqlFacts | None) -> Iterator[Any]:
         """A connection that shows these tables, as the query spells them, and nothing else."""
         with self.reading(tables.values()) as connection:
-            for name, table in tables.items():
-                show(connection, name, table)
-            undo = spell(connection, tables, written(facts))
+            undo = _show_all(connection, tables, facts)
             yield connection
             for statement in reversed(undo):
                 connection.execute(statement)
@@ -177,6 +175,26 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def numbers_rows(facts: SqlFacts | None) -> bool:
+    """Does a query name the numbers of rows, which only DuckDB's own tables have?"""
+    return facts is not None and "rowid" in facts.normalised.casefold().replace('"', " ").split()
+
+
+def _show_all(connection: Any, tables: Mapping[str, Shown], facts: SqlFacts | None) -> list[str]:
+    """Show tables in all the spellings that a query uses; the statements that undo it."""
+    if not numbers_rows(facts):
+        for name, table in tables.items():
+            show(connection, name, table)
+        return spell(connection, tables, written(facts))
+    undo: list[str] = []
+    for name, table in tables.items():
+        show(connection, _below(name), table)
+        connection.execute(f"create table {quoted(name)} as from {quoted(_below(name))}")
+        undo.append(f"drop table {quoted(name)}")
+        hide(connection, _below(name), table)
+    return undo + spell(connection, tables, written(facts), "table")
+
+
 def show(connection: Any, name: str, table: Shown) -> None:
     """Show a table under a name, with the same types from memory and from its file."""
     if isinstance(table, Shaped):
@@ -239,7 +257,12 @@ def written(facts: SqlFacts | None) -> frozenset[str] | None:
     return frozenset(".".join(p[-n:]).casefold() for p in parts for n in (1, 2))
 
 
-def spell(connection: Any, names: Collection[str], written: frozenset[str] | None) -> list[str]:
+def spell(
+    connection: Any,
+    names: Collection[str],
+    written: frozenset[str] | None,
+    kind: Literal["view", "table"] = "view",
+) -> list[str]:
     """Show what is shown by name in the other spellings that are written; what takes it back."""
     taken = {name.casefold() for name in names}
     schemas: set[str] = set()
@@ -256,6 +279,6 @@ def spell(connection: Any, names: Collection[str], written: frozenset[str] | Non
                 connection.execute(f"create schema {quoted(schema)}")
                 drops.append(f"drop schema {quoted(schema)}")
             spelt = f"{quoted(schema)}.{quoted(leaf)}" if dot else quoted(spelling)
-            connection.execute(f"create view {spelt} as from main.{quoted(name)}")
-            drops.append(f"drop view {spelt}")
+            connection.execute(f"create {kind} {spelt} as from main.{quoted(name)}")
+            drops.append(f"drop {kind} {spelt}")
     return drops

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from lineal.assets.ports import Shape, Sight
-from lineal.storage.sandbox import NOTHING, quoted, spell, written
+from lineal.storage.sandbox import NOTHING, numbers_rows, quoted, spell, written
 from lineal.storage.sql import SqlFacts
 from lineal.storage.type_texts import UnknownType, empty_table
 
@@ -94,6 +94,8 @@ def sights(
 def _look_for_doubt(facts: SqlFacts, shapes: Mapping[str, Shape]) -> None:
     if facts.opaque:
         raise _Unseen(facts.opaque[0])
+    if numbers_rows(facts):
+        raise _Unseen("it numbers the rows of its tables: `rowid`")
     words = frozenset(facts.normalised.casefold().replace('"', " ").split())
     for seeing in sorted(words & _SEEING):
         raise _Unseen(f"`{seeing}` may see more of a table than the columns it is given")

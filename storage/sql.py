@@ -230,9 +230,9 @@ class Queries:
 
     @cached_property
     def _scratch(self) -> Any:
-        from lineal.storage.sql_columns import open_scratch
+        from lineal.storage.sql_plans import Scratch
 
-        return open_scratch()
+        return Scratch()
 
     def _statement(self, query: Query) -> Any:
         """The one SELECT that the text is."""

@@ -17,8 +17,10 @@ from lineal.assets.records import (
     ErrorFacts,
     Fact,
     Materialization,
+    Promotion,
     Publication,
     Recipe,
+    Registered,
     Retirement,
     RunEnded,
     RunStarted,
@@ -226,6 +228,21 @@ def _acceptance(rows: Rows, f: Acceptance, entry: int, position: int) -> None:
     )
 
 
+def _registered(rows: Rows, f: Registered, entry: int, position: int) -> None:
+    rows["registered_version"].append((
+        f.registry, f.version, f.asset, f.partition, f.materialization, f.content, f.run, f.who,
+        _time(f.at), f.tags, entry, position,
+    ))  # fmt: skip
+
+
+def _promotion(rows: Rows, f: Promotion, entry: int, position: int) -> None:
+    scores = [{"name": name, "value": str(value)} for name, value in f.scores]  # NaN is a text
+    rows["promotion"].append((
+        f.id, f.registry, f.alias, f.version, f.previous, f.environment, f.run, f.who, f.how,
+        f.reason, scores, _time(f.at), entry, position,
+    ))  # fmt: skip
+
+
 _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
     RunStarted: _run_started,
     RunEnded: _run_ended,
@@ -237,4 +254,6 @@ _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
     Publication: _publication,
     Retirement: _retirement,
     Acceptance: _acceptance,
+    Registered: _registered,
+    Promotion: _promotion,
 }

@@ -233,10 +233,13 @@ create table registered_version (
     registry varchar not null,
     version integer not null,
     asset varchar not null,
+    partition varchar,
     materialization varchar not null,
     content varchar not null,
     run varchar not null,
+    who varchar,
     registered_at timestamp,
+    tags varchar[],
     entry bigint not null,
     position integer not null
 );
@@ -250,7 +253,9 @@ create table promotion (
     environment varchar not null,
     run varchar not null,
     who varchar,
+    how varchar not null,
     reason varchar,
+    scores struct(name varchar, value double)[],
     promoted_at timestamp,
     entry bigint not null,
     position integer not null

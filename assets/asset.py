@@ -83,6 +83,7 @@ class Input:
     marker: Marker | None = None  # last(7), every(), …: which partitions are read
     each: bool = False  # annotated `dict[str, …]`: partitions by key, if the asset has any
     each_arrival: Arrival = "auto"  # how each of them arrives then; `arrival`: if it has none
+    shape: bool = False  # of the other columns the names and types are seen, not the values
 
     @property
     def alone(self) -> Input:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.records import Column
@@ -11,6 +11,12 @@ from lineal.assets.records import Column
 def content_digest(rows: int, columns: Sequence[Column]) -> str:
     """The content digest of a table: row count and (name, type, digest) of its columns in order."""
     return digest_of((SCHEME, "table", rows, [tuple(column) for column in columns]))
+
+
+def shape_digest(rows: int, columns: Sequence[Column], read: Collection[str]) -> str:
+    """The digest of some columns of a table, and of the shape of the others."""
+    seen = [tuple(c) if c.name in read else (c.name, c.type, None) for c in columns]
+    return digest_of((SCHEME, "shape", rows, seen))
 
 
 def used_digest(rows: int, columns: Sequence[Column]) -> str:

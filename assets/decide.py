@@ -7,11 +7,18 @@ from dataclasses import replace
 
 from lineal.assets import reasons
 from lineal.assets.asset import Asset, Check, Input
-from lineal.assets.content import used_digest
+from lineal.assets.content import shape_digest, used_digest
 from lineal.assets.digest import SCHEME, digest_of
-from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
+from lineal.assets.facts import (
+    CheckId,
+    Facts,
+    contract_digest,
+    parameters_of,
+    query_parameters,
+)
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
+from lineal.assets.ports import Shape, Sight
 from lineal.assets.records import (
     Brief,
     CheckResult,
@@ -106,11 +113,46 @@ def inputs_used(
         return (Used("files", asset.name, step.partition, "files", digest, digest, ""),), ()
     used: list[Used] = []
     pending: dict[str, None] = {}
-    for given in asset.inputs:
+    for given in _sighted(asset, step.partition, known, facts):
         found, waits = one_input(asset.name, step.partition, given, known, facts)
         used.extend(found)
         pending.update(dict.fromkeys(waits))
     return tuple(used), tuple(pending)
+
+
+def _sighted(asset: Asset, key: str | None, known: KnownSteps, facts: Facts) -> tuple[Input, ...]:
+    """The inputs of a step, those of a query with the columns that it reads.
+
+    Which these are follows from what all of its inputs look like: of one that is pending, as it was
+    last. So it is a guess as long as one is, and settled with the last of them.
+    """
+    if asset.query is None:
+        return asset.inputs
+    shapes: dict[str, Shape] = {}
+    for given in asset.inputs:
+        shape = _shape_of(asset.name, key, given, known, facts)
+        if shape is not None:
+            shapes[given.asset or given.parameter] = shape
+    sights: Mapping[str, Sight] = {}
+    if len(shapes) == len(asset.inputs):
+        sights = facts.sights(asset.query, shapes, query_parameters(asset, facts, key))
+    seen = [(given, sights.get(given.asset or given.parameter, Sight())) for given in asset.inputs]
+    return tuple(replace(given, columns=s.columns, shape=s.shape) for given, s in seen)
+
+
+def _shape_of(
+    reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
+) -> Shape | None:
+    """The columns of an input; None if they are unknown, or not the same in all its partitions."""
+    name = given.asset or given.parameter
+    found: set[Shape] = set()
+    for each in facts.slices.read(reader, key, given).keys:
+        version = known.get(Step(name, each)) or facts.past.current(name, each)
+        content = None if version is None else version.content
+        if content is None or content.rows is None:
+            return None
+        found.add(tuple((column.name, column.type) for column in content.columns))
+    return found.pop() if len(found) == 1 else None
 
 
 def one_input(
@@ -185,8 +227,12 @@ def one_used(given: Input, version: Known, arrival: str) -> Used | None:
         by_name = {c.name: c for c in content.columns}
         # A missing column has a digest of its own, so that the step is stale, runs, and says so.
         read = [by_name.get(n, Column(n, "missing", "")) for n in given.columns]
-        digest = used_digest(content.rows or 0, read)
-        return Used(*place, "columns", digest, *origin, given.columns, arrival)
+        if given.shape:
+            digest = shape_digest(content.rows or 0, content.columns, given.columns)
+        else:
+            digest = used_digest(content.rows or 0, read)
+        mode = "shape" if given.shape else "columns"
+        return Used(*place, mode, digest, *origin, given.columns, arrival)
     return Used(*place, "all", content.digest, *origin, arrival=arrival)
 
 

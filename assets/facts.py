@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from lineal.assets.asset import Asset, Contract, Input
+from lineal.assets.asset import Asset, Contract, Input, Query
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.names import Step
-from lineal.assets.ports import Archive, History, Slices
+from lineal.assets.ports import Archive, History, Shape, Sight, Sights, Slices
 from lineal.assets.records import (
     Content,
     EnvironmentFacts,
@@ -96,6 +96,13 @@ class Whole:
         return self
 
 
+def everything(
+    query: Query, shapes: Mapping[str, Shape], parameters: Mapping[str, Any]
+) -> Mapping[str, Sight]:
+    """Sights of one who knows nothing of SQL."""
+    return {}
+
+
 def _nothing(_: object) -> None:
     """One may ask for each by itself."""
 
@@ -119,6 +126,7 @@ class Facts:
         slices: which partitions there are.
         resources: resolved parameters of each resource, by name.
         look: told of the objects of many contents for which `present` will be asked.
+        sights: which columns a query reads.
     """
 
     past: Past
@@ -135,6 +143,7 @@ class Facts:
     slices: Slicing = field(default_factory=Whole)
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     look: Callable[[Iterable[tuple[StoredObject, ...]]], None] = _nothing
+    sights: Sights = everything
 
 
 class Presence:
@@ -216,3 +225,20 @@ def parameters_of(asset: Asset, facts: Facts, partition: str | None = None) -> M
     if partition is None or asset.partitions is None:
         return values
     return {**values, **asset.partitions.parameters(partition)}
+
+
+def partition_parameters(asset: Asset, partition: str | None) -> dict[str, Any]:
+    """`$partition`, and of a time `$start` and `$end`, as SQL may use them."""
+    definition = asset.partitions
+    if definition is None or partition is None:
+        return {}
+    told = definition.partition(partition)
+    found: dict[str, Any] = {"partition": str(told)}
+    if definition.period is not None:
+        found.update(start=told.start, end=told.end)
+    return found
+
+
+def query_parameters(asset: Asset, facts: Facts, partition: str | None) -> dict[str, Any]:
+    """All that SQL may use as `$name`; secrets are not revealed."""
+    return {**parameters_of(asset, facts, partition), **partition_parameters(asset, partition)}

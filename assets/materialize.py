@@ -31,7 +31,7 @@ from lineal.assets.ledger import Ledger, failing
 from lineal.assets.names import Step
 from lineal.assets.perform import Done, Outcome, Task, Workshop
 from lineal.assets.plan import Plan
-from lineal.assets.ports import Clock, Journal, Locks, Observer
+from lineal.assets.ports import Clock, Journal, Locks, Observer, Sight
 from lineal.assets.recorder import Recorder, content_in_place, error_facts
 from lineal.assets.records import (
     Attempt,
@@ -39,6 +39,7 @@ from lineal.assets.records import (
     Observation,
     Retirement,
     RunEnded,
+    Used,
 )
 from lineal.assets.run import Announcer, Run, StepReport, is_told
 from lineal.assets.scribe import Scribe
@@ -643,6 +644,7 @@ class _Loop:
             previous={o: m.content for o, m in currents.items() if m and m.content},
             timeout=asset.timeout,
             resources=facts.resources,
+            sights=_sights(decision.used) if asset.query is not None else {},
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:
@@ -675,6 +677,12 @@ class _Loop:
         held.pop(output, None)
         self.ledger.known[output] = replace(version, content=written)
         return self.ledger.known[output]
+
+
+def _sights(used: Iterable[Used]) -> dict[str, Sight]:
+    """What a query is to see: what the fingerprint says that it sees."""
+    of_columns = (each for each in used if each.mode in ("columns", "shape"))
+    return {each.asset: Sight(each.columns, each.mode == "shape") for each in of_columns}
 
 
 def _contents(decision: Decision) -> dict[str, Content]:

@@ -29,8 +29,9 @@ from lineal.assets.errors import (
     SourceMissing,
     StepError,
 )
+from lineal.assets.facts import partition_parameters
 from lineal.assets.names import Step
-from lineal.assets.ports import Canonical, Engine, Vault, Versions
+from lineal.assets.ports import Canonical, Engine, Sight, Vault, Versions
 from lineal.assets.records import CheckResult, Content, Observation, Recipe
 from lineal.assets.secrets import reveal
 from lineal.assets.verdicts import BoundCheck, Handed, Known, PlannedCheck
@@ -103,6 +104,7 @@ class Task:
         checks: by output, to be run on what is made; previous: the current content by output.
         timeout: seconds for this attempt.
         resources: the values of the parameters of each resource it takes, by resource.
+        sights: of a query what it is to see of its inputs, by asset: what its fingerprint holds.
     """
 
     step: Step
@@ -119,6 +121,7 @@ class Task:
     previous: Mapping[str, Content] = field(default_factory=dict)
     timeout: float | None = None
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sights: Mapping[str, Sight] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,20 +204,9 @@ def _query(task: Task, workshop: Workshop) -> Any:
         for given in task.asset.inputs
     }
     parameters = reveal(task.parameters, f"`{task.asset.name}`", str(task.asset.where))
-    parameters.update(_partition_parameters(task))
-    return workshop.engine.query(task.asset.query, inputs, parameters, task.asset.contract)
-
-
-def _partition_parameters(task: Task) -> dict[str, Any]:
-    """`$partition`, and of a time `$start` and `$end`, as SQL may use them."""
-    definition, key = task.asset.partitions, task.step.partition
-    if definition is None or key is None:
-        return {}
-    partition = definition.partition(key)
-    found: dict[str, Any] = {"partition": str(partition)}
-    if definition.period is not None:
-        found.update(start=partition.start, end=partition.end)
-    return found
+    parameters.update(partition_parameters(task.asset, task.step.partition))
+    query, contract = task.asset.query, task.asset.contract
+    return workshop.engine.query(query, inputs, parameters, contract, task.sights)
 
 
 def version_of(task: Task, known: Known) -> Content | Canonical:

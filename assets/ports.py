@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lineal.assets.asset import Arrival, Check, Contract, Files, Query
 from lineal.assets.records import (
@@ -77,6 +77,37 @@ class Vault(Protocol):
         ...
 
 
+class Sight(NamedTuple):
+    """What a query sees of an input.
+
+    Attributes:
+        columns: those whose values it reads, in the order of the table; None: all there are.
+        shape: of the others the names and types are seen too; the query runs as if they held null.
+        doubt: a sentence: why all are read.
+    """
+
+    columns: tuple[str, ...] | None = None
+    shape: bool = False
+    doubt: str = ""
+
+
+# The columns of a table: (name, canonical type), in order.
+Shape = tuple[tuple[str, str], ...]
+
+
+class Sights(Protocol):
+    """What a query reads, by its text and the shapes of its inputs. Implemented by storage.sql."""
+
+    def __call__(
+        self, query: Query, shapes: Mapping[str, Shape], parameters: Mapping[str, Any]
+    ) -> Mapping[str, Sight]:
+        """What is seen of each of these inputs, by asset; of one that is left out, everything.
+
+        `parameters`: only their types count, as no fingerprint holds the value of a secret.
+        """
+        ...
+
+
 class Engine(Protocol):
     """Work done by DuckDB and the readers of files. Implemented by storage.engine.Engine."""
 
@@ -86,8 +117,12 @@ class Engine(Protocol):
         inputs: Mapping[str, Versions],
         parameters: Mapping[str, Any],
         contract: Contract,
+        sights: Mapping[str, Sight],
     ) -> Any:
-        """Run a SQL asset over its inputs (asset name → versions); an Arrow table, ordered."""
+        """Run a SQL asset over its inputs (asset name → versions); an Arrow table, ordered.
+
+        Of an input that `sights` tells of, it sees no more than that.
+        """
         ...
 
     def ingest(self, files: Files, observation: Observation) -> Any:

@@ -76,12 +76,14 @@ class RecipePart:
     """One piece of the code a step reaches: a function, class, constant, package, SQL text."""
 
     name: str  # `helpers.RATE`, `features.add_rush_hour`
-    # function | class | constant | module | builtin | external | sql | version | opaque | resource
+    # function | class | constant | module | builtin | external | sql | macro | version | opaque |
+    # resource
     kind: str
     digest: str
     value: str = ""  # short value of a constant; first line of code otherwise
     where: str = ""  # `features.py:14`
     via: str = ""  # the part that uses it: `add_rush_hour`
+    text: str = ""  # of `sql` and `macro` the whole text, without comments and line breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,13 @@ class Used(NamedTuple):
     parameter: str
     asset: str
     partition: str | None
-    mode: str  # all | columns | files
+    # all | columns | shape (columns, and the names and types of the others) | files | result |
+    # none (of no partition)
+    mode: str
     digest: str  # used digest
     content: str  # content digest of the version it comes from
     materialization: str  # id of the source materialization
-    columns: tuple[str, ...] = ()  # read columns, when mode is columns
+    columns: tuple[str, ...] = ()  # read columns, when mode is columns or shape
     arrival: str = "auto"  # as a frame, a list of rows, …: another arrival is another input
 
 

@@ -88,7 +88,7 @@ def _recipe(rows: Rows, f: Recipe, entry: int, position: int) -> None:
     watched = [{"path": path, "place": place} for path, place in f.watched]
     rows["code"].append((f.digest, f.opaque, f.imports, f.variables, f.impure, watched))
     rows["code_part"] += [
-        (f.digest, n, p.name, p.kind, p.digest, p.value, p.where, p.via)
+        (f.digest, n, p.name, p.kind, p.digest, p.value, p.where, p.via, p.text)
         for n, p in enumerate(f.parts)
     ]
 

@@ -243,7 +243,8 @@ class Snapshot:
         facts = self.queries.describe(asset.query)
         where = str(asset.query.where)
         shown = " ".join(str(facts.normalised).split())
-        parts = [RecipePart(asset.name, "sql", facts.tokens_digest, _cut(shown), _inside(where))]
+        value, place, text = _cut(shown), _inside(where), facts.text
+        parts = [RecipePart(asset.name, "sql", facts.tokens_digest, value, place, text=text)]
         if asset.version is not None:
             parts.append(RecipePart("version", "version", digest_of(asset.version), asset.version))
         digest = digest_of((SCHEME, "sql", [p.digest for p in parts]))

@@ -21,7 +21,7 @@ from lineal.assets.errors import (
     UserCodeError,
     did_you_mean,
 )
-from lineal.assets.ports import Canonical, Versions
+from lineal.assets.ports import Canonical, Sight, Versions
 from lineal.assets.records import Content, Observation
 from lineal.storage.audit import audit, judge_value
 from lineal.storage.finding import Finding, no_table
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_EVERYTHING: Mapping[str, Sight] = {}
 _THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 
 
@@ -81,6 +82,7 @@ class Engine:
         inputs: Mapping[str, Versions],
         parameters: Mapping[str, Any],
         contract: Contract,
+        sights: Mapping[str, Sight] = _EVERYTHING,
     ) -> pa.Table | Iterator[pa.Table]:
         """The result of a SQL asset over its inputs, in the order that DESIGN section 7 gives it.
 

@@ -21,7 +21,7 @@ from lineal.assets.errors import DefinitionError, QueryError
 from lineal.assets.names import identifier
 from lineal.disk import Disk, keep, kept
 from lineal.storage.sql_order import OrderFacts, order_facts
-from lineal.storage.sql_text import query_error, tokens
+from lineal.storage.sql_text import query_error, tokens, without_comments
 from lineal.storage.sql_walk import (
     BARE_CLOCKS,
     NOT_SELECT,
@@ -53,6 +53,7 @@ class SqlFacts(NamedTuple):
     parameters: tuple[str, ...]
     tokens_digest: str  # the recipe: nothing but comments and form leaves it as it is
     normalised: str
+    text: str  # as it was written, without comments
     order: OrderFacts
     opaque: tuple[str, ...]  # sentences: what could not be seen
     volatile: bool  # reads a clock, randomness or the state of DuckDB
@@ -178,6 +179,7 @@ class Queries:
             parameters=_parameters(query, statement.named_parameters),
             tokens_digest=digest_of([SCHEME, words]),
             normalised=" ".join(words),
+            text=without_comments(query.text),
             order=order,
             opaque=tuple(dict.fromkeys(seen.opaque)),
             volatile=bool(seen.clocks),
@@ -288,14 +290,14 @@ def _advice_for(verb: str) -> str:
 def _from_json(row: Any) -> SqlFacts | None:
     """Facts from a row of the cache; None when there is none or it is not one."""
     try:
-        tables, parameters, tokens_digest, normalised, (kind, keys, extended), opaque, volatile = (
-            row
-        )
+        tables, parameters, tokens_digest, normalised, text, order, opaque, volatile = row
+        kind, keys, extended = order
         return SqlFacts(
             tuple(TableReference(text, tuple(parts)) for text, parts in tables),
             tuple(parameters),
             tokens_digest,
             normalised,
+            text,
             OrderFacts(kind, tuple(keys), extended),
             tuple(opaque),
             bool(volatile),

@@ -71,6 +71,19 @@ def _characters(text: str, width: int) -> int:
     return len(text)
 
 
+def without_comments(text: str) -> str:
+    """A query as it is written, but for its comments and the final `;`."""
+    import duckdb
+
+    data = text.encode()
+    marks = duckdb.tokenize(text)
+    ends = [start for start, _ in marks[1:]] + [len(data)]
+    kept = [data[: marks[0][0]] if marks else data]
+    for (start, kind), end in zip(marks, ends, strict=True):
+        kept.append(b" " if kind.name == "comment" else data[start:end])
+    return b"".join(kept).decode().strip().rstrip(";").rstrip()
+
+
 def tokens(text: str, names: Collection[str] | None) -> Iterator[str]:
     """DuckDB's tokens without comments, white space and the final `;`, keywords in small letters.
 

@@ -63,7 +63,8 @@ create table code_part (
     digest varchar not null,
     value varchar,
     place varchar,
-    via varchar
+    via varchar,
+    text varchar
 );
 
 create table package (

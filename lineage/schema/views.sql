@@ -5,7 +5,7 @@ select i.materialization, i.position as input_position, i.parameter, i.asset, i.
     i.source_version, c.position, c.name, c.type, c.digest
 from lineage.input i
 join lineage.version_column c on c.version = i.source_version
-where i.mode = 'all' or (i.mode = 'columns' and list_contains(i.columns, c.name));
+where i.mode = 'all' or (i.mode in ('columns', 'shape') and list_contains(i.columns, c.name));
 
 -- A retirement that counts has no version: nothing is current.
 create view current as

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from lineal.assets.asset import Macro
+from lineal.assets.errors import QueryError
 from lineal.assets.records import Content
 from lineal.disk import Disk, refusals
 from lineal.storage.sql import SqlFacts, query_error, spellings
@@ -188,8 +189,12 @@ def create(connection: Any, macro: Macro) -> None:
         connection.execute(macro.text)
     except duckdb.Error as error:
         told = query_error(named(macro), error)
-        told.message = f"in the macro `{macro.name}`: {told.message}"
-        raise told from error
+        raise QueryError(
+            f"in the macro `{macro.name}`: {told.message}",
+            where=told.where,
+            advice=told.advice,
+            excerpt=told.excerpt,
+        ) from error
 
 
 def hide(connection: Any, name: str) -> None:

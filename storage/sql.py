@@ -105,16 +105,13 @@ class Queries:
 
     def macros(self, file: MacroFile) -> list[Macro]:
         """The macros of a file; raises QueryError at the line of what is none."""
-        query = Query(file.text, file.where)
+        path, first = file.where
 
         def made() -> list[tuple[str, str, int, bool]]:
-            return [
-                (macro.name, macro.text, macro.where.line - file.where.line, macro.table)
-                for macro in self._cut(query)
-            ]
+            found = self._cut(Query(file.text, file.where))
+            return [(name, text, where.line - first, table) for name, text, where, table in found]
 
         rows = self._remembered("macros", file.text, _macro_rows, made)
-        path, first = file.where
         return [Macro(name, text, Where(path, first + n), table) for name, text, n, table in rows]
 
     def _remembered(
@@ -355,6 +352,8 @@ def _advice_for(verb: str) -> str:
         return "files come in by `source(name, path)`; `lineal path ASSET` says where results are"
     if verb in ("set", "pragma", "reset", "install", "load", "use", "call"):
         return "lineal runs every query with the same fixed settings"
+    if verb == "create":
+        return f"{NOT_SELECT}; macros are in `macros.sql` at the top of the folder of SQL files"
     return NOT_SELECT
 
 

@@ -24,6 +24,7 @@ from lineal.assets.ports import (
     Journal,
     Locks,
     Observer,
+    Sight,
     Vault,
     Verdict,
     Versions,
@@ -168,6 +169,7 @@ class MemoryFiles(Engine, Observer):
         inputs: Mapping[str, Versions],
         parameters: Mapping[str, Any],
         contract: Contract,
+        sights: Mapping[str, Sight],
     ) -> Any:
         raise AssertionError("the graphs of these tests hold no SQL")
 

@@ -275,16 +275,16 @@ def _input_difference(
 
 def _read_otherwise(was: Used, now: Used, before: Content | None, after: Content | None) -> str:
     """Other columns are read, or more is seen of them: what became of the input, or of the text."""
-    if was.mode != now.mode:
-        return f"reads {_read(now)} now, before {_read(was)}"
     there = {c.name for c in before.columns} if before is not None else set(was.columns)
     here = {c.name for c in after.columns} if after is not None else set(now.columns)
-    more = [name for name in now.columns if name not in was.columns]
-    less = [name for name in was.columns if name not in now.columns]
-    came, gone = [n for n in more if n in here - there], [n for n in less if n in there - here]
-    told = [f"has {_few(came)} now, and reads it"] if came else []
+    came = [name for name in now.columns if name not in was.columns and name in here - there]
+    gone = [name for name in was.columns if name not in now.columns and name in there - here]
+    told = [f"has {_few(came)} now, which is read"] if came else []
     told += [f"has no {_few(gone)} any more"] if gone else []
-    more, less = [n for n in more if n not in came], [n for n in less if n not in gone]
+    if was.mode != now.mode:
+        return " and ".join(told) or f"reads {_read(now)} now, before {_read(was)}"
+    more = [name for name in now.columns if name not in (*was.columns, *came)]
+    less = [name for name in was.columns if name not in (*now.columns, *gone)]
     told += [f"reads {_few(more)} too"] if more else []
     told += [f"no longer reads {_few(less)}"] if less else []
     return " and ".join(told) or "its columns in another order"

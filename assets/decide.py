@@ -37,6 +37,7 @@ from lineal.assets.verdicts import (
 # Arrivals that give the same value whenever they give one: nothing is recomputed for them.
 _AS_IT_IS = frozenset({"auto", "pandas", "object"})
 KnownSteps = Mapping[Step, Known]
+_NOTHING: Mapping[tuple[str, str | None], Used] = {}
 _NO_BRIEFS: Mapping[str | None, Brief] = {}
 
 
@@ -130,8 +131,10 @@ def inputs_used(
         return (Used("files", asset.name, step.partition, "files", digest, digest, ""),), ()
     used: list[Used] = []
     pending: dict[str, None] = {}
+    made = facts.past.current(asset.outputs[0], step.partition)
+    before = {(u.parameter, u.partition): u for u in made.inputs} if made is not None else {}
     for given in sighted(asset, step.partition, known, facts):
-        found, waits = one_input(asset.name, step.partition, given, known, facts)
+        found, waits = one_input(asset.name, step.partition, given, known, facts, before)
         used.extend(found)
         pending.update(dict.fromkeys(waits))
     return tuple(used), tuple(pending)
@@ -148,8 +151,19 @@ def _used_as_recorded(
 
 
 def one_input(
-    reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
+    reader: str,
+    key: str | None,
+    given: Input,
+    known: KnownSteps,
+    facts: Facts,
+    before: Mapping[tuple[str, str | None], Used] = _NOTHING,
 ) -> tuple[list[Used], list[str]]:
+    """What a step reads of one input, or what it waits for.
+
+    Args:
+        before: by parameter and partition what its current version read: of many partitions those
+            of the same content need no look at their columns.
+    """
     name = given.asset or given.parameter
     waits = [name for step in facts.slices.behind(name) if step not in known]
     if waits:  # which slices there are is known only once it is made
@@ -158,11 +172,14 @@ def one_input(
     arrival = arrival_of(given, many=read.many)
     way = given.alone if read.many else given
     used: list[Used] = []
-    briefs = known.briefs(name) if isinstance(known, Settled) and by_digest(way) else _NO_BRIEFS
+    briefs = known.briefs(name) if isinstance(known, Settled) else _NO_BRIEFS
     for each in read.keys:
         if each in briefs:
-            used.append(_brief_used(given, Step(name, each), briefs[each], arrival))
-            continue
+            was = before.get((given.parameter, each))
+            told = _brief_used(way, Step(name, each), briefs[each], arrival, was)
+            if told is not None:
+                used.append(told)
+                continue
         version = known.get(Step(name, each))
         found = None if version is None else one_used(way, version, arrival)
         if found is None:
@@ -179,10 +196,18 @@ def by_digest(given: Input) -> bool:
     return given.columns is None and given.arrival not in ("path", "paths", "result")
 
 
-def _brief_used(given: Input, step: Step, brief: Brief, arrival: str) -> Used:
-    """As `one_used`, of a version whose digest is enough."""
-    digest, origin = brief.content, brief.materialization
-    return Used(given.parameter, *step, "all", digest, digest, origin, arrival=arrival)
+def _brief_used(
+    given: Input, step: Step, brief: Brief, arrival: str, was: Used | None
+) -> Used | None:
+    """As `one_used`, of a version whose digest is enough; or that was read so, being the same."""
+    content, origin = brief.content, brief.materialization
+    if by_digest(given):
+        return Used(given.parameter, *step, "all", content, content, origin, arrival=arrival)
+    if was is None or given.columns is None or was.content != content:
+        return None
+    if (was.mode, was.columns) != ("shape" if given.shape else "columns", given.columns):
+        return None
+    return Used(given.parameter, *step, was.mode, was.digest, content, origin, was.columns, arrival)
 
 
 def arrival_of(given: Input, *, many: bool) -> str:

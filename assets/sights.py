@@ -10,6 +10,7 @@ from lineal.assets.facts import Facts, query_parameters
 from lineal.assets.names import Step
 from lineal.assets.ports import Shape, Sight
 from lineal.assets.records import Content, Materialization
+from lineal.assets.settled import Settled
 from lineal.assets.verdicts import Known
 
 _EVERYTHING = Sight()
@@ -50,7 +51,7 @@ def seen(
         return {}
     shapes: dict[str, Shape] = {}
     for given in asset.inputs:
-        found = _shapes(asset.name, key, given, known, facts)
+        found = _shapes(asset, key, given, known, facts)
         if found is None:
             return {}
         if len(found) > 1:
@@ -73,16 +74,43 @@ def _with(given: Input, sight: Sight) -> Input:
 
 
 def _shapes(
-    reader: str, key: str | None, given: Input, known: Mapping[Step, Known], facts: Facts
+    asset: Asset, key: str | None, given: Input, known: Mapping[Step, Known], facts: Facts
 ) -> set[Shape] | None:
     """The columns of an input, those of each of its partitions; None if they aren't known."""
     found: set[Shape] = set()
-    for each in facts.slices.read(reader, key, given).keys:
-        content = _content(Step(_name(given), each), known, facts)
-        if content is None or content.rows is None:
-            return None
-        found.add(tuple((column.name, column.type) for column in content.columns))
+    alike = _like_another(asset, key, given, known, facts)
+    for each in facts.slices.read(asset.name, key, given).keys:
+        if each not in alike:
+            content = _content(Step(_name(given), each), known, facts)
+            if content is None or content.rows is None:
+                return None
+            found.add(tuple((column.name, column.type) for column in content.columns))
     return found
+
+
+def _like_another(
+    asset: Asset, key: str | None, given: Input, known: Mapping[Step, Known], facts: Facts
+) -> set[str | None]:
+    """The partitions that have the columns of another one, without a look at them.
+
+    A query reads by columns only where all partitions that it reads have the same. Those that are
+    what the version at hand read so still do.
+    """
+    briefs = known.briefs(_name(given)) if isinstance(known, Settled) else {}
+    made = facts.past.current(asset.outputs[0], key) if len(briefs) > 1 else None
+    if made is None or made.kind != "sql":
+        return set()
+    there = facts.slices.read(asset.name, key, given).keys
+    same = [
+        used.partition
+        for used in made.inputs
+        if used.parameter == given.parameter
+        and used.mode in ("columns", "shape")
+        and used.partition in briefs
+        and used.content == briefs[used.partition].content
+        and used.partition in there
+    ]
+    return set(same[1:])
 
 
 def _content(step: Step, known: Mapping[Step, Known], facts: Facts) -> Content | None:

@@ -46,6 +46,7 @@ from lineal.assets.records import (
     RunStarted,
     SourceFile,
     StoredObject,
+    Used,
 )
 from lineal.assets.run import Announcer, StepReport
 from lineal.assets.verdicts import Decision
@@ -288,6 +289,10 @@ class MemoryPast(Past):
             assert told is not None
             found[key] = told
         return found
+
+    def used(self, asset: str, partition: str | None) -> tuple[Used, ...]:
+        made = self.current(asset, partition)
+        return () if made is None else made.inputs
 
     def tried(self, asset: str) -> set[str]:
         keys = {m.partition for m in self.made.values() if m.asset == asset}

@@ -17,7 +17,6 @@ from tests.object_motifs import (
     scaler,
     series_and_arrays,
 )
-
 from tests.readers import AllBut
 
 if TYPE_CHECKING:

@@ -163,7 +163,7 @@ def overlapping(b: Builder) -> None:
         f'sql_asset("{name}", """\n'
         f"    with r as (select * from {right_spelt}), unread as (from {left_spelt})\n"
         f"    select l.id, r.k, l.x, r.y + {n} as y\n"
-        f'    from {left_spelt} l inner join r on l.id = r.id where k is not null\n""")\n',
+        f'    from {left_spelt} l inner join r on l.id = r.id where r.k is not null\n""")\n',
     )
     b.tables.append(name)
 
@@ -421,7 +421,7 @@ def inputs_by_mapping(b: Builder) -> None:
 
 
 MOTIFS: tuple[Callable[[Builder], None], ...] = (
-    filter, group, join, overlapping, starred, looked_up, split, categorical, index, model, scaler, metric, rows,
-    settings, kinds_of_columns, arrivals_and_returns, series_and_arrays, paths_of_a_source,
+    filter, group, join, overlapping, starred, looked_up, split, categorical, index, model, scaler,
+    metric, rows, settings, kinds_of_columns, arrivals_and_returns, series_and_arrays, paths_of_a_source,
     file_read_without_saying, inputs_by_mapping, comes_and_goes,
 )  # fmt: skip

@@ -154,15 +154,18 @@ def lineage(
     type=click.Choice(["table", "csv", "json", "markdown"]),
     help="Default: a table on a terminal, CSV when piped.",
 )
+@click.option("--at", metavar="WHEN", help="Tables as they were current at a date or time (UTC).")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def sql(query: str | None, form: str | None, as_json: bool) -> None:
+def sql(query: str | None, form: str | None, at: str | None, as_json: bool) -> None:
     """Ask tables and lineage in SQL, read-only; a shell without QUERY.
 
     Every table asset is a view: raw/orders is raw.orders, raw_orders or "raw/orders"; an old or
-    refused version is "orders@e41c77". `lineage.*` has the history (docs/lineage-schema.md).
+    refused version is "orders@e41c77", or "orders@2026-11-01": as it was at the end of that day.
+    `lineage.*` has the history (docs/lineage-schema.md).
 
     \b
     Examples:
+      lineal sql --at 2026-11-01 "select count(*) from flights"
       lineal sql "select origin, count(*) from flights group by all"
       lineal sql "select asset, outcome, seconds from lineage.materialization" --format csv
     """
@@ -174,9 +177,9 @@ def sql(query: str | None, form: str | None, as_json: bool) -> None:
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
     if query is None:
-        shell(project)
+        shell(project, at)
         return
-    answer = project.sql(query)
+    answer = project.sql(query, at)
     if answer.note:
         click.echo(answer.note, err=True)
     if chosen == "json":

@@ -29,6 +29,7 @@ from lineal.assets.records import (
     Materialization,
 )
 from lineal.assets.run import Announcer, Run
+from lineal.assets.versions import When
 from lineal.definitions import load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
@@ -220,16 +221,26 @@ class Project:
     def _asking(self) -> Asking:
         return Asking(self.root, self.store, self._disk, self.journal, self.look)
 
-    def load(self, name: str, arrival: Arrival = "auto", partition: str | None = None) -> Any:
+    def load(
+        self,
+        name: str,
+        arrival: Arrival = "auto",
+        partition: str | None = None,
+        at: When | None = None,
+    ) -> Any:
         """The current value of an asset or a partition, or of a version of it (`flights@9f3a2c`).
 
         Of an asset with partitions: all, in the order of their keys, as one table; what is no table
         by partition.
 
+        Args:
+            at: as it was current then: a date, its end in UTC, or a time, as text or from datetime.
+                `flights@2026-11-01` says the same.
+
         Raises:
-            UsageError: no such asset or version.
+            UsageError: no such asset or version, or nothing was current then.
         """
-        return self._asking.load(name, arrival, partition)
+        return self._asking.load(name, arrival, partition, at)
 
     def version(self, name: str) -> Materialization:
         """The materialization behind the current version of an asset, or behind `name@prefix`."""
@@ -328,13 +339,17 @@ class Project:
         """
         return self._asking.follow_log(name, wait, run, partition)
 
-    def sql(self, query: str) -> Answer:
+    def sql(self, query: str, at: When | None = None) -> Answer:
         """Ask lineage and tables in SQL, read-only. Every table asset is a view.
+
+        Args:
+            at: the tables as they were current then; lineage tables are always as they are now.
 
         Raises:
             QueryError: the query can't run.
+            UsageError: nothing was current then.
         """
-        return self._asking.sql(query)
+        return self._asking.sql(query, at)
 
     # ----------------------------------------------------------------------------------- upkeep
 

@@ -1,4 +1,4 @@
-"""The verbs that ask: status, why, show, path, lineage, sql, runs, logs. Nothing runs, ever."""
+"""The verbs that ask: status, why, show, diff, path, lineage, sql, runs, logs. Nothing runs."""
 
 from __future__ import annotations
 
@@ -89,6 +89,46 @@ def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> Non
     else:
         document, rows = show_document(found), show_lines(style, found, verbose)
     click.echo(dumps(document) if as_json else "\n".join(rows))
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", required=False)
+@PARTITION
+@click.option("--key", multiple=True, metavar="COLUMN", help="Tells rows apart (may be repeated).")
+@click.option("--rows", type=click.IntRange(0), default=5, help="How many rows of each kind.")
+@click.option("-v", "--verbose", is_flag=True, help="All columns, partitions and reasons.")
+@JSON
+def diff(
+    before: str,
+    after: str | None,
+    partition: str | None,
+    key: tuple[str, ...],
+    rows: int,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Compare two versions (ASSET@DIGEST, ASSET@DATE, ASSET), or two runs.
+
+    Tables: columns, then rows added, removed and changed, by the primary key that the asset declares
+    or by --key. Without B: a version with what is current now; what is current with what was before
+    the last change; a run with the one before. The exit code is 0 whether they differ or not.
+
+    \b
+    Examples:
+      lineal diff flights
+      lineal diff flights@2026-11-01 flights
+      lineal diff orders@9f3a2c orders@e41c77 --key id
+      lineal diff r12 r15
+    """
+    import lineal.project
+    from lineal.cli.differences import diff_document, diff_lines
+
+    found = lineal.project.open().diff(before, after, partition, key=key, rows=rows)
+    if as_json:
+        click.echo(dumps(diff_document(found)))
+        return
+    click.echo("\n".join(diff_lines(render.Style.of_terminal(), found, verbose)))
 
 
 @click.command()

@@ -49,6 +49,7 @@ _THEN = f"""
     where ($moment is null or moment is null or moment <= $moment::timestamp)
         and ($run is null or run_number <= $run)
     group by asset, partition
+    order by min(row(entry, position))
 """
 
 _FIRST = f"select min(moment) from ({_ACTS}) where $asset is null or asset = $asset"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -42,8 +43,13 @@ from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 
 if TYPE_CHECKING:
+    from lineal.comparing import Compared
+    from lineal.lineage.compare import RunsDifference
     from lineal.lineage.tree import Derivation
     from lineal.storage.vault import Vault
+
+
+_RUN = re.compile(r"r[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,34 @@ class Asking:
             if partition is None and "@" not in plain and is_in_partitions(history, plain):
                 return overview(history, plain, self._readable, whole)
             return shown(history, in_partition(plain, partition), self._readable)
+
+    # --------------------------------------------------------------------------------- comparing
+
+    def diff(
+        self,
+        first: str,
+        second: str | None,
+        partition: str | None,
+        key: Sequence[str],
+        most: int,
+    ) -> Compared | RunsDifference:
+        from lineal.comparing import Comparer
+
+        words = [word for word in (first, second) if word is not None]
+        with self._past() as history:
+            comparer = Comparer(history, Objects(self.store, self.disk), self._key_of)
+            known = {step.asset for step in history.steps()}
+            if all(_RUN.match(word) and word not in known for word in words):
+                if partition or key:
+                    raise UsageError("two runs have no partition and no key")
+                return comparer.runs(first, second)
+            return comparer.compare(first, second, partition, key, most)
+
+    def _key_of(self, asset: str) -> Sequence[str]:
+        """The primary key that an asset declares now; of one that is no more, none."""
+        with self.look() as seen:
+            maker = seen.graph.maker.get(asset)
+            return () if maker is None else seen.graph.assets[maker].contract.primary_key
 
     # ------------------------------------------------------------------------------ lineage, runs
 

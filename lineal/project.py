@@ -43,8 +43,10 @@ from lineal.step_logs import StepLog
 from lineal.user_code import Echo
 
 if TYPE_CHECKING:
+    from lineal.comparing import Compared
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
+    from lineal.lineage.compare import RunsDifference
 
 
 def _nothing(made: Plan) -> None:
@@ -279,6 +281,30 @@ class Project:
         `whole`.
         """
         return self._asking.show(name, partition, whole)
+
+    def diff(
+        self,
+        first: str,
+        second: str | None = None,
+        partition: str | None = None,
+        *,
+        key: Sequence[str] = (),
+        rows: int = 5,
+    ) -> Compared | RunsDifference:
+        """How two versions differ (`flights@9f3a2c`, `flights@2026-11-01`), or two runs.
+
+        Without the second: a version with what is current; what is current with what was before the
+        newest run that changed it; a run with the one before.
+
+        Args:
+            partition: of both.
+            key: columns that tell rows apart; else the declared primary key.
+            rows: how many added, removed and changed rows to show, of each at most.
+
+        Raises:
+            UsageError: there is no such version or run, or the two can't be compared.
+        """
+        return self._asking.diff(first, second, partition, key, rows)
 
     def lineage(
         self,

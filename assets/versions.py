@@ -1,6 +1,6 @@
 """Which version of an asset a name means: what may stand after its `@`.  PURE
 
-`flights@2026-11-01` · `flights@2026-11-01T12:00` · `flights@9f3a2c` · `delays@v3` · `delays@production`
+`flights@2026-11-01`, `flights@2026-11-01T12:00`, `flights@9f3a2c`; `delays@v3`, `delays@production`
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
 
 
 class Meant(NamedTuple):
-    """A name taken apart: `flights 2013-12@9f3a2c` is an asset, its partition and what follows @."""
+    """A name taken apart, `flights 2013-12@9f3a2c`: an asset, its partition, what follows @."""
 
     asset: str
     partition: str | None
@@ -110,7 +110,9 @@ def _parsed(text: str) -> tuple[dt.datetime, dt.datetime]:
             instant = dt.datetime.fromisoformat(f"{parts['day']}T{parts['time']}{zone}")
             return instant, instant
     except ValueError as error:
-        raise UsageError(f"`{text}` is no date or time: {error}", advice=f"write {_FORMS}") from error
+        raise UsageError(
+            f"`{text}` is no date or time: {error}", advice=f"write {_FORMS}"
+        ) from error
     raise UsageError(f"`{text}` is no date or time", advice=f"write {_FORMS}")
 
 

@@ -110,9 +110,10 @@ def diff(
 ) -> None:
     """Compare two versions (ASSET@DIGEST, ASSET@DATE, ASSET), or two runs.
 
-    Tables: columns, then rows added, removed and changed, by the primary key that the asset declares
-    or by --key. Without B: a version with what is current now; what is current with what was before
-    the last change; a run with the one before. The exit code is 0 whether they differ or not.
+    Tables: columns, then rows added, removed and changed, by the primary key that the asset
+    declares, or by --key. Without B: a version with what is current now; what is current with what
+    was before the last change; a run with the one before. The exit code is 0 whether they differ
+    or not.
 
     \b
     Examples:
@@ -122,13 +123,19 @@ def diff(
       lineal diff r12 r15
     """
     import lineal.project
-    from lineal.cli.differences import diff_document, diff_lines
+    from lineal.cli.difference_documents import diff_document
+    from lineal.cli.differences import diff_lines
+    from lineal.cli.run_differences import run_diff_lines
+    from lineal.lineage.compare import RunsDifference
 
     found = lineal.project.open().diff(before, after, partition, key=key, rows=rows)
+    style = render.Style.of_terminal()
     if as_json:
         click.echo(dumps(diff_document(found)))
-        return
-    click.echo("\n".join(diff_lines(render.Style.of_terminal(), found, verbose)))
+    elif isinstance(found, RunsDifference):
+        click.echo("\n".join(run_diff_lines(style, found, verbose)))
+    else:
+        click.echo("\n".join(diff_lines(style, found, verbose)))
 
 
 @click.command()

@@ -1,41 +1,28 @@
-"""What `diff` says of two versions, of an asset's partitions at two times, and of two runs."""
+"""What `diff` says of two versions, and of the partitions of an asset at two times; as lines."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from lineal.assets.keys import in_order
 from lineal.assets.notebook import size_text
-from lineal.assets.records import Materialization, Reason, RunEnded, RunStarted
-from lineal.cli.planned import partitions_text, reason_lines
-from lineal.cli.render import (
-    Style,
-    cell,
-    duration,
-    moment,
-    name_column,
-    padded,
-    plural,
-    shorten,
-    span,
-)
+from lineal.assets.records import Materialization, Reason
+from lineal.cli.planned import reason_lines
+from lineal.cli.render import Style, cell, moment, name_column, padded, plural, shorten, span
 from lineal.comparing import Compared, States, ValueChange, Versions
-from lineal.lineage.compare import RunsDifference, SchemaDifference, StepChange
+from lineal.lineage.compare import SchemaDifference
 from lineal.storage.compare import ColumnChange, RowsDifference, Statistics
 
 _COLUMNS = 12  # with statistics, if not all are wanted
 _VALUES = 20  # places of a JSON value
 _REASONS = 8  # why they were made otherwise
 _CELL = 24  # the widest a value of a row gets
-_STEPS = 40
+_PARTITIONS = 40
 
 
-def diff_lines(style: Style, found: Compared | RunsDifference, verbose: bool) -> list[str]:
-    if isinstance(found, RunsDifference):
-        rows = _Runs(style, found, verbose).rows()
-    elif isinstance(found, States):
+def diff_lines(style: Style, found: Compared, verbose: bool) -> list[str]:
+    if isinstance(found, States):
         rows = _states(style, found, verbose)
     else:
         rows = _versions(style, found, verbose)
@@ -175,8 +162,8 @@ def _columns(style: Style, found: Versions, verbose: bool) -> list[str]:
     if rest:
         rows.append(f"  … {plural(len(rest), 'more column')} (-v)")
     if found.rows.not_compared:
-        names = ", ".join(found.rows.not_compared)
-        rows += style.folded(names, "  not compared, their types differ   ")
+        others = ", ".join(found.rows.not_compared)
+        rows += style.folded(others, "  not compared, their types differ   ")
     key = f"by {', '.join(found.rows.key)}" if found.rows.key else "of whole tables"
     return [f"values, {key}", *rows] if rows else []
 
@@ -224,7 +211,9 @@ def _sample(style: Style, found: RowsDifference | None) -> list[str]:
     for sign, colour, several in kinds:
         for values in several:
             pairs = zip(found.names, values, strict=True)
-            rows += _row(style, style.coloured(sign, colour), [f"{n} {_short(v)}" for n, v in pairs])
+            rows += _row(
+                style, style.coloured(sign, colour), [f"{n} {_short(v)}" for n, v in pairs]
+            )
     for changed in found.changed_rows:
         told = [f"{n} {_short(v)}" for n, v in zip(found.key, changed.key, strict=True)]
         told += [f"{n} {_short(old)} → {_short(new)}" for n, old, new in changed.values]
@@ -261,9 +250,9 @@ def _values(style: Style, found: Sequence[ValueChange], verbose: bool) -> list[s
     rows = []
     for change in shown:
         old, new = _short(change.before), _short(change.after)
-        told = {"added": f"added: {new}", "removed": f"removed: {old}"}
-        what = told.get(change.kind, f"{old} → {new}")
-        rows += style.folded(what, f"  {style.name(change.place or 'value', width)}   ")
+        words = {"added": f"added: {new}", "removed": f"removed: {old}"}
+        told = words.get(change.kind, f"{old} → {new}")
+        rows += style.folded(told, f"  {style.name(change.place or 'value', width)}   ")
     if len(found) > len(shown):
         rows.append(f"  … {len(found) - len(shown):,} more (-v)")
     return ["values", *rows] if rows else []
@@ -284,22 +273,22 @@ def _metrics(style: Style, before: Materialization, after: Materialization) -> l
 
 
 def _both_nan(old: float | None, new: float | None) -> bool:
-    return old is not None and new is not None and old != old and new != new  # noqa: PLR0124
+    return old is not None and new is not None and old != old and new != new
 
 
 def _metric(value: float | None) -> str:
     return "none" if value is None else f"{value:.6g}"
 
 
-def _made(style: Style, reasons: Sequence[Reason], verbose: bool) -> list[str]:
-    rows = _reasons(style, reasons, verbose, "  ")
+def _made(style: Style, found: Sequence[Reason], verbose: bool) -> list[str]:
+    rows = reasons_told(style, found, verbose, "  ")
     return ["made otherwise", *rows] if rows else []
 
 
-def _reasons(style: Style, reasons: Sequence[Reason], verbose: bool, pad: str) -> list[str]:
-    if not reasons:
+def reasons_told(style: Style, found: Sequence[Reason], verbose: bool, pad: str) -> list[str]:
+    if not found:
         return []
-    told = reason_lines(reasons, len(reasons) if verbose else _REASONS)
+    told = reason_lines(found, len(found) if verbose else _REASONS)
     return [row for line in told for row in style.folded(line, pad, f"{pad}    ")]
 
 
@@ -323,7 +312,7 @@ def _states(style: Style, found: States, verbose: bool) -> list[str]:
     listed += [("~", "yellow", key, what) for key, what in facts.changed]
     order = {key: i for i, key in enumerate(in_order([key for _, _, key, _ in listed]))}
     listed.sort(key=lambda one: order[one[2]])
-    shown = listed if verbose else listed[:_STEPS]
+    shown = listed if verbose else listed[:_PARTITIONS]
     width = name_column(key for _, _, key, _ in shown)
     if shown:
         rows.append("")
@@ -347,271 +336,3 @@ def _digests(before: Materialization | None, after: Materialization | None) -> s
 
 def _digest(made: Materialization) -> str:
     return made.content.digest[:6] if made.content is not None else ""
-
-
-# -------------------------------------------------------------------------------------------- runs
-
-
-class _Group(NamedTuple):
-    """Steps of one asset of which the same is to be said."""
-
-    asset: str
-    changes: list[StepChange]
-
-    @property
-    def name(self) -> str:
-        keys = [c.step.partition for c in self.changes if c.step.partition is not None]
-        if not keys:
-            return self.asset
-        return f"{self.asset} {keys[0]}" if len(keys) == 1 else self.asset
-
-
-class _Runs:
-    """Two runs side by side."""
-
-    def __init__(self, style: Style, found: RunsDifference, verbose: bool) -> None:
-        self.style, self.found, self.verbose = style, found, verbose
-
-    def rows(self) -> list[str]:
-        style, found = self.style, self.found
-        before, after = found.before[0].run, found.after[0].run
-        rows = style.folded(f"{before} → {after}: {self._sentence()}.", "", "  ")
-        rows += ["", _run_line("before", found.before), _run_line("after", found.after), ""]
-        groups = _groups(found.steps)
-        shown = groups if self.verbose else groups[:_STEPS]
-        width = name_column(group.name for group in shown)
-        for group in shown:
-            rows += self._group(group, width)
-        if len(groups) > len(shown):
-            rows.append(f"  … {len(groups) - len(shown):,} more (-v)")
-        changed = [(asset, made) for asset, made in found.made.items() if made]
-        if changed:
-            rows += ["", "made otherwise"]
-        for asset, reasons in changed[: None if self.verbose else _STEPS]:
-            told = _reasons(style, reasons, self.verbose, "      ")
-            rows += [f"  {asset}", *told]
-        return rows
-
-    def _sentence(self) -> str:
-        steps = self.found.steps
-        moved = [s for s in steps if s.versions[0] != s.versions[1]]
-        fates = [s for s in steps if None not in s.outcomes and s.outcomes[0] != s.outcomes[1]]
-        told = [f"{plural(len(moved), 'step')} with another version" if moved else ""]
-        told += [f"{plural(len(fates), 'step')} ended otherwise" if fates else ""]
-        told += [_times(steps)]
-        return ", ".join(filter(None, told)) or "nothing differs"
-
-    def _group(self, group: _Group, width: int) -> list[str]:
-        first = group.changes[0]
-        told = [_fate(first)]
-        keys = [c.step.partition for c in group.changes if c.step.partition is not None]
-        if len(keys) > 1:
-            told.append(partitions_text(keys))
-        elif first.versions[0] != first.versions[1]:
-            told.append(" → ".join(f"@{v[:6]}" if v else "none" for v in first.versions))
-            told.append(first.what)
-        elif first.versions[0]:
-            told.append("the same version")
-        told.append(_times(group.changes))
-        name = self.style.name(group.name, width)
-        return self.style.folded("   ".join(filter(None, told)), f"  {name}   ")
-
-
-def _groups(steps: Sequence[StepChange]) -> list[_Group]:
-    """More than three partitions of an asset with the same fate share a line."""
-    found: dict[tuple[object, ...], _Group] = {}
-    for step in steps:
-        changed = step.versions[0] != step.versions[1]
-        key = (step.step.asset, step.outcomes, changed, step.step.partition is None)
-        found.setdefault(key, _Group(step.step.asset, [])).changes.append(step)
-    rows = []
-    for group in found.values():
-        few = len(group.changes) <= 3
-        rows += [_Group(group.asset, [c]) for c in group.changes] if few else [group]
-    return rows
-
-
-def _fate(change: StepChange) -> str:
-    """`made`, `made → failed`, `fresh → made`: a step that a run did not make was fresh or left."""
-    before, after = (outcome or "not made" for outcome in change.outcomes)
-    return before if before == after else f"{before} → {after}"
-
-
-def _times(steps: Iterable[StepChange]) -> str:
-    """How long it took in each, where both made it."""
-    both = [s.seconds for s in steps if None not in s.seconds]
-    if not both:
-        return ""
-    old, new = (sum(pair[i] or 0.0 for pair in both) for i in (0, 1))
-    told = duration(old), duration(new)
-    return told[0] if told[0] == told[1] else f"{told[0]} → {told[1]}"
-
-
-def _run_line(word: str, run: tuple[RunStarted, RunEnded | None]) -> str:
-    started, ended = run
-    end = "not ended" if ended is None else ended.outcome
-    took = "" if ended is None else duration(ended.ended_at - started.started_at)
-    commit = f"git {started.git_commit[:7]}" if started.git_commit else ""
-    changed = " (with changes)" if started.git_dirty else ""
-    command = shorten(" ".join(started.command), 30)
-    told = [f"{started.run:<6} {moment(started.started_at):<13} {end:<9} {took:>8}", command]
-    return "  " + f"{word:<8} " + "   ".join(filter(None, [*told, commit + changed]))
-
-
-# -------------------------------------------------------------------------------------------- JSON
-
-
-def diff_document(found: Compared | RunsDifference) -> dict[str, Any]:
-    if isinstance(found, RunsDifference):
-        return _runs_document(found)
-    if isinstance(found, States):
-        return _states_document(found)
-    return _versions_document(found)
-
-
-def _versions_document(found: Versions) -> dict[str, Any]:
-    facts, schema = found.facts, found.facts.schema
-    return {
-        "kind": "versions",
-        "before": _side(facts.before),
-        "after": _side(facts.after),
-        "same": facts.same,
-        "schema": {
-            "added": [{"name": c.name, "type": c.type} for c in schema.added],
-            "removed": [{"name": c.name, "type": c.type} for c in schema.removed],
-            "retyped": [
-                {"name": a.name, "before": a.type, "after": b.type} for a, b in schema.retyped
-            ],
-            "renamed": [{"before": a.name, "after": b.name} for a, b in schema.renamed],
-            "reordered": schema.moved,
-            "changed": list(schema.changed),
-        },
-        "rows": None if found.rows is None else _rows_document(found.rows),
-        "values": [
-            {"place": v.place, "change": v.kind, "before": v.before, "after": v.after}
-            for v in found.values
-        ],
-        "made": _reasons_document(facts.made),
-        "notes": list(found.notes),
-    }
-
-
-def _side(made: Materialization) -> dict[str, Any]:
-    content = made.content
-    return {
-        "asset": made.asset,
-        "partition": made.partition,
-        "version": content.digest if content is not None else None,
-        "format": content.format if content is not None else None,
-        "rows": content.rows if content is not None else None,
-        "bytes": content.bytes if content is not None else 0,
-        "materialization": made.id,
-        "run": made.run,
-        "outcome": made.outcome,
-        "made_at": _instant(made.started_at),
-        "metrics": dict(made.metrics),
-        "parameters": dict(made.parameters),
-    }
-
-
-def _rows_document(found: RowsDifference) -> dict[str, Any]:
-    names = list(found.names)
-    return {
-        "key": list(found.key),
-        "compared": list(found.shared),
-        "not_compared": list(found.not_compared),
-        "added": found.added,
-        "removed": found.removed,
-        "changed": found.changed,
-        "same_order": found.in_order,
-        "columns": [
-            {
-                "name": c.name,
-                "rows": c.rows,
-                "before": c.before._asdict(),
-                "after": c.after._asdict(),
-            }
-            for c in found.columns
-        ],
-        "sample": {
-            "added": [dict(zip(names, row, strict=True)) for row in found.added_rows],
-            "removed": [dict(zip(names, row, strict=True)) for row in found.removed_rows],
-            "changed": [
-                {
-                    "key": dict(zip(found.key, row.key, strict=True)),
-                    "columns": [
-                        {"name": n, "before": old, "after": new} for n, old, new in row.values
-                    ],
-                }
-                for row in found.changed_rows
-            ],
-        },
-    }
-
-
-def _states_document(found: States) -> dict[str, Any]:
-    facts = found.facts
-    keys = in_order({**facts.before, **facts.after})
-    changed = {key for key, _ in facts.changed}
-    words = {**dict.fromkeys(facts.added, "added"), **dict.fromkeys(facts.removed, "removed")}
-    words |= dict.fromkeys(changed, "changed")
-    return {
-        "kind": "partitions",
-        "asset": found.asset,
-        "before": found.names[0],
-        "after": found.names[1],
-        "partitions": [
-            {
-                "partition": key,
-                "change": words.get(key, "same"),
-                "before": _version(facts.before.get(key)),
-                "after": _version(facts.after.get(key)),
-            }
-            for key in keys
-        ],
-    }
-
-
-def _version(made: Materialization | None) -> str | None:
-    return made.content.digest if made is not None and made.content is not None else None
-
-
-def _runs_document(found: RunsDifference) -> dict[str, Any]:
-    return {
-        "kind": "runs",
-        "before": _run(found.before),
-        "after": _run(found.after),
-        "steps": [
-            {
-                "asset": s.step.asset,
-                "partition": s.step.partition,
-                "outcomes": list(s.outcomes),
-                "versions": list(s.versions),
-                "seconds": list(s.seconds),
-                "changed": s.what,
-            }
-            for s in found.steps
-        ],
-        "made": {asset: _reasons_document(reasons) for asset, reasons in found.made.items()},
-    }
-
-
-def _run(run: tuple[RunStarted, RunEnded | None]) -> dict[str, Any]:
-    started, ended = run
-    return {
-        "run": started.run,
-        "started_at": _instant(started.started_at),
-        "ended_at": _instant(ended.ended_at) if ended is not None else None,
-        "outcome": ended.outcome if ended is not None else None,
-        "git_commit": started.git_commit or None,
-        "python": started.python,
-        "lineal": started.lineal,
-    }
-
-
-def _reasons_document(found: Iterable[Reason]) -> list[dict[str, str]]:
-    return [r._asdict() for r in found]
-
-
-def _instant(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()

@@ -105,9 +105,7 @@ def digest_of(made: Materialization | None) -> str | None:
     return made.content.digest if made is not None and made.content is not None else None
 
 
-def schema_difference(
-    before: Iterable[Column], after: Iterable[Column]
-) -> SchemaDifference:
+def schema_difference(before: Iterable[Column], after: Iterable[Column]) -> SchemaDifference:
     """How the columns of two tables differ."""
     old, new = {c.name: c for c in before}, {c.name: c for c in after}
     removed = [c for name, c in old.items() if name not in new]
@@ -166,17 +164,20 @@ def _what(before: Materialization | None, after: Materialization | None) -> str:
     """`+3 rows`, `columns a, b`, or what is recorded of values that are no tables."""
     old = before.content if before is not None else None
     new = after.content if after is not None else None
-    if old is None or new is None or old.digest == new.digest:
+    if before is None or after is None or old is None or new is None or old.digest == new.digest:
         return ""
     if old.columns and new.columns:
         return columns_difference(old, new)
-    return f"{old.summary} → {new.summary}" if old.summary != new.summary else "content"
+    if old.summary != new.summary:
+        return f"{old.summary} → {new.summary}"
+    metrics = [n for n, v in after.metrics if dict(before.metrics).get(n) != v]
+    return f"metrics {', '.join(metrics[:4])}" if metrics else "content"
 
 
 def making_difference(
     history: History, before: Materialization, after: Materialization
 ) -> Iterator[Reason]:
-    """What differs in code, parameters, packages, contract and inputs; kind · culprit · old → new."""
+    """What differs in code, parameters, packages, contract and inputs."""
     if before.recipe != after.recipe:
         old, new = history.recipe(before.recipe), history.recipe(after.recipe)
         if old is None or new is None:
@@ -202,9 +203,7 @@ def making_difference(
         yield from _inputs(history, before, after)
 
 
-def _inputs(
-    history: History, before: Materialization, after: Materialization
-) -> Iterator[Reason]:
+def _inputs(history: History, before: Materialization, after: Materialization) -> Iterator[Reason]:
     old = {(u.parameter, u.partition): u for u in before.inputs}
     new = {(u.parameter, u.partition): u for u in after.inputs}
     for place, used in new.items():

@@ -98,9 +98,7 @@ class Then(History):
     def retired(self, asset: str) -> Mapping[str | None, Retirement]:
         acts = self._acts.get(asset, {}).items()
         return {
-            key: Retirement(
-                self.environment, asset, key, act.materialization, act.reason, act.run
-            )
+            key: Retirement(self.environment, asset, key, act.materialization, act.reason, act.run)
             for key, act in acts
             if act.reason is not None
         }

@@ -129,9 +129,9 @@ class Comparer:
         before = self._side(first, partition)
         second = before.asset if second is None else second
         other = meant(second, partition)
-        if before.version is not None and other.partition is None and other.asset == before.asset:
-            if not other.is_digest:
-                second = in_partition(second, before.version.partition)
+        alike = other.asset == before.asset and other.partition is None and not other.is_digest
+        if before.version is not None and alike:
+            second = in_partition(second, before.version.partition)
         return before, self._side(second, partition if " " not in second else None)
 
     def _side(self, text: str, partition: str | None) -> _Side:
@@ -198,7 +198,9 @@ class Comparer:
         declared = self.key_of(after.asset)
         if not declared:
             told = f"`{after.asset}` declares no primary key: rows are counted as they are"
-            return compare(tables[0], tables[1], (), most), (f"{told} (--key NAME compares by one)",)
+            return compare(tables[0], tables[1], (), most), (
+                f"{told} (--key NAME compares by one)",
+            )
         try:
             return compare(tables[0], tables[1], declared, most), ()
         except UsageError as error:  # declared later than one of the two was made
@@ -237,7 +239,10 @@ class Comparer:
                 raise UsageError(f"`{first}` is the first run: there is none before it")
             first, second = names[place - 1], first
         pair = runs[first], runs[second]
-        states = after_run(self.history, _number(pair[0])), after_run(self.history, _number(pair[1]))
+        states = (
+            after_run(self.history, _number(pair[0])),
+            after_run(self.history, _number(pair[1])),
+        )
         return runs_difference(self.history, pair, states)
 
 
@@ -291,4 +296,4 @@ def _differing(before: Any, after: Any, place: str) -> Iterator[ValueChange]:
 
 
 def _equal(before: Any, after: Any) -> bool:
-    return bool(before == after) or (before != before and after != after)  # noqa: PLR0124  (NaN)
+    return bool(before == after) or (before != before and after != after)  # NaN

@@ -78,7 +78,7 @@ class RowsDifference:
     Attributes:
         key: by which rows were told apart; without one they are counted as they are, and none is
             said to be changed.
-        shared: the columns that were compared; not_compared: those that both have and that were not.
+        shared: the columns that were compared; not_compared: others that both have.
         in_order: do the rows that both have stand in the same order? None if that is not known.
         names: of the columns of `added_rows` and `removed_rows`, a few of them each.
     """

@@ -135,6 +135,11 @@ class History:
                 self._news.take_in(entry)
 
     @property
+    def journal(self) -> Journal:
+        """What it was read from."""
+        return self._journal
+
+    @property
     def through(self) -> int:
         """The number of the last journal entry that is in it."""
         return self._state.entry

@@ -126,12 +126,26 @@ class Fetch:
     refetch: float | None = None
 
 
+class Macro(NamedTuple):
+    """A macro of the project: its name, its `create macro …` as written, and where it begins."""
+
+    name: str
+    text: str
+    where: Where
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The text of a SQL asset and where it is written."""
+    """The text of a SQL asset and where it is written.
+
+    `macros` are those of the project that it reaches, each after those that it calls. They are
+    created in this order, once the tables that the query reads are there: DuckDB binds a macro's
+    body when it is created.
+    """
 
     text: str
     where: Where
+    macros: tuple[Macro, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -75,11 +75,11 @@ def _pairs_in(value: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
     return tuple(map(tuple, value))
 
 
-def _metrics_out(value: tuple[tuple[str, float], ...]) -> list[Any]:
+def _numbers_out(value: tuple[tuple[str, float], ...]) -> list[Any]:
     return [[name, _float_out(number)] for name, number in value]
 
 
-def _metrics_in(value: list[list[Any]]) -> tuple[tuple[str, float], ...]:
+def _numbers_in(value: list[list[Any]]) -> tuple[tuple[str, float], ...]:
     return tuple((name, _float_in(number)) for name, number in value)
 
 
@@ -202,7 +202,7 @@ _SHAPES: Mapping[str, _Shape] = {
         files=_many(_shape(records.SourceFile, identity=_TEXTS)),
         checks=_TEXTS,
         unwatched=_PAIRS,
-        metrics=(_metrics_out, _metrics_in),
+        metrics=(_numbers_out, _numbers_in),
         metadata=(_plain_out, _plain_in),
         reasons=_many(_shape(records.Reason)),
         error=_one(_ERROR),
@@ -215,6 +215,8 @@ _SHAPES: Mapping[str, _Shape] = {
     "publication": _shape(records.Publication),
     "retirement": _shape(records.Retirement),
     "acceptance": _shape(records.Acceptance, at=_NUMBER),
+    "registered": _shape(records.Registered, at=_NUMBER, tags=_TEXTS),
+    "promotion": _shape(records.Promotion, scores=(_numbers_out, _numbers_in), at=_NUMBER),
     "run_ended": _shape(records.RunEnded, counts=(dict, dict), ended_at=_NUMBER),
 }
 _KINDS: Mapping[Any, str] = {shape.make: kind for kind, shape in _SHAPES.items()}

@@ -143,7 +143,8 @@ class Queries:
 
     def describe(self, query: Query) -> SqlFacts:
         """The facts of one query; raises QueryError at its own line if it can't be an asset."""
-        key = digest_of((SCHEME, self._version, query.text))
+        macros = [macro.text for macro in query.macros]
+        key = digest_of((SCHEME, self._version, query.text, macros))
         with self._lock:
             known = self._new.get(key) or _from_json(self._kept.get(key))
             if known is None:

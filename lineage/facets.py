@@ -216,7 +216,8 @@ def _parts(recipe: Recipe) -> str:
     rows = ["# The parts of the code that was run, each with its first line or its value."]
     for part in recipe.parts:
         about = (part.where, f"{part.kind} {part.name}", part.digest[:12])
-        rows += ["# " + "  ".join(filter(None, about)), *filter(None, [part.value])]
+        text = f"{part.name} = {part.value}" if part.kind == "constant" else part.value
+        rows += ["# " + "  ".join(filter(None, about)), *([text] if part.value else [])]
     return "\n".join(rows)
 
 

@@ -148,6 +148,10 @@ class History:
         """Let go of the index; asking again opens it again."""
         self._index.close()
 
+    def forget(self) -> None:
+        """Let go of facts looked at so far: who goes through a long past keeps only where it is."""
+        self._decoded.clear()
+
     # ------------------------------------------------------------ the port, assets.ports.History
 
     def current(self, asset: str, partition: str | None) -> Materialization | None:

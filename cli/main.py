@@ -41,6 +41,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Keep",
         (
             ("accept", "keep", "Record that a code change is equivalent."),
+            ("export", "export", "Tell the lineage to other programs."),
             ("settings", "keep", "Show every setting and where it comes from."),
             ("fsck", "keep", "Look the whole store over; repair it."),
             ("rebuild", "keep", "Make the catalog anew from the journal."),

@@ -22,7 +22,7 @@ from lineal.answers import (
     Standing,
     Status,
 )
-from lineal.assets.asset import Arrival, CustomFormat
+from lineal.assets.asset import Arrival, Asset, CustomFormat
 from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
@@ -30,6 +30,7 @@ from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, plan
 from lineal.assets.records import SLICES, Content, Materialization
+from lineal.assets.sights import seen as seen_by
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision
 from lineal.assets.versions import Moment, When, meant, moment
 from lineal.disk import Disk
@@ -242,7 +243,9 @@ class Asking:
             ),
             made=made,
             last=last,
-            inputs=tuple(_inputs(decision, seen, made)),
+            inputs=tuple(
+                _inputs(seen.graph.assets[asset], step.partition, decision, seen, made, facts)
+            ),
             upstream=tuple(s for s in found.steps if s.maker != asset),
             part=partition if step.partition is None else None,
         )
@@ -369,7 +372,15 @@ def _derivation(history: History, name: str, *, down: bool) -> Derivation:
     return (tree.downstream if "@" in name else tree.resting_on)(history, *known)
 
 
-def _inputs(decision: Decision, seen: Snapshot, made: Materialization | None) -> Iterator[InputNow]:
+def _inputs(
+    asset: Asset,
+    key: str | None,
+    decision: Decision,
+    seen: Snapshot,
+    made: Materialization | None,
+    facts: Facts,
+) -> Iterator[InputNow]:
+    sights = seen_by(asset, key, {}, facts)
     before = {(u.parameter, u.partition): u for u in made.inputs} if made else {}
     for used in decision.used:
         source = seen.history.materialization(used.materialization)
@@ -379,6 +390,7 @@ def _inputs(decision: Decision, seen: Snapshot, made: Materialization | None) ->
             used,
             source.content if source is not None else None,
             past.content if past is not None else None,
+            sights[used.asset].doubt if used.mode == "all" and used.asset in sights else "",
         )
 
 

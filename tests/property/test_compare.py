@@ -144,7 +144,7 @@ def test_a_key_that_is_no_key_is_refused_with_a_row_that_proves_it() -> None:
         compared(one, two, ["id"])
     with pytest.raises(UsageError, match="the first table has 2 rows with id = 1"):
         compared(two, one, ["id"])
-    with pytest.raises(UsageError, match="no column `idd`.*did you mean `id`"):
+    with pytest.raises(UsageError, match=r"no column `idd`.*did you mean `id`"):
         compared(one, two, ["idd"])
 
 

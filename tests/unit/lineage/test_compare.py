@@ -87,5 +87,5 @@ def test_two_runs_differ_by_step_and_by_what_had_changed(tmp_path):
     assert steps["clean"].what == "column delay"
     assert steps["delay_model"].outcomes == ("made", "made")
     assert steps["delay_model"].what == "metrics auc"
-    assert [r.culprit for r in found.made["delay_model"]][0] == "helpers.DEPTH"
+    assert found.made["delay_model"][0].culprit == "helpers.DEPTH"
     assert "features" in found.made  # its input differs, what it reads of it too

@@ -249,7 +249,7 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     made = found.made
     content = made.content
     told = found.told
-    head = [str(made.step), *declared(told)]
+    head = [version_text(made) if found.asked else str(made.step), *declared(told)]
     if content is not None:
         head.append(content.summary)
         if content.bytes:
@@ -276,6 +276,11 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
     lines.extend(style.folded("   ".join(_versions(found, verbose)), "versions "))
     return [style.text(row) for row in lines]
+
+
+def version_text(made: Materialization) -> str:
+    """`flights 2013-12@9f3a2c`."""
+    return f"{made.step}@{made.content.digest[:6]}" if made.content is not None else str(made.step)
 
 
 def _reads(inputs: Sequence[Used]) -> list[str]:

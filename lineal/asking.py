@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,6 +194,11 @@ class Asking:
         return count, size
 
     def why(self, name: str, partition: str | None) -> Explanation | Standing:
+        if "@" in name:
+            raise UsageError(
+                f"`{name}` is a version: `why` is about what is current now",
+                advice=f"lineal diff {name}    what differs from what is current, and why",
+            )
         with self.look() as seen:
             (asset,) = chosen(seen, [name])
             output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
@@ -251,7 +256,8 @@ class Asking:
         with self._meant(name) as (history, plain):
             if partition is None and "@" not in plain and is_in_partitions(history, plain):
                 return overview(history, plain, self._readable, whole)
-            return shown(history, in_partition(plain, partition), self._readable)
+            found = shown(history, in_partition(plain, partition), self._readable)
+            return replace(found, asked="@" in name)
 
     # --------------------------------------------------------------------------------- comparing
 

@@ -64,7 +64,14 @@ _OF_JOBS = MappingProxyType(
 )
 _SUBSETS = MappingProxyType({"Input": "InputSubsetInput", "Output": "OutputSubsetOutput"})
 _TYPES = MappingProxyType(
-    {"parquet": "TABLE", SLICES: "TABLE", "joblib": "MODEL", "files": "FILE", "file": "FILE"}
+    {
+        "parquet": "TABLE",
+        SLICES: "TABLE",
+        "joblib": "MODEL",
+        "pickle": "MODEL",
+        "files": "FILE",
+        "file": "FILE",
+    }
 )
 # How the partitions of an asset are described: `monthly from 2013-01 in Europe/Oslo, 2 h later`.
 _CALENDAR = re.compile(

@@ -25,6 +25,8 @@ from lineal.cli.render import (
     step_names,
 )
 
+_COLUMNS = 6  # of the columns read, those that are named
+
 # ------------------------------------------------------------------------------------------- why
 
 
@@ -112,7 +114,7 @@ def _upstream(style: Style, found: Explanation) -> list[str]:
 def _unread_changes(style: Style, found: Explanation) -> list[str]:
     """What changed on the way here without being read."""
     rows = []
-    for used, now, before in found.inputs:
+    for used, now, before, _ in found.inputs:
         if now is not None and before is not None and now.digest != before.digest:
             what = columns_difference(before, now)
             told = f"{Step(used.asset, used.partition)} got new content, {what}; "
@@ -158,20 +160,22 @@ def _inputs(found: Explanation) -> list[str]:
         groups.setdefault(one.used.parameter, []).append(one)
     rows = []
     for group in groups.values():
-        (used, content, _), count = group[0], len(group)
+        (used, content, _, doubt), count = group[0], len(group)
         if count > SEVERAL:
             rows.append(_input(used, content, f"{used.asset} [{count:,} partitions]", ""))
-            continue
-        for used, content, before in group:
-            name = str(Step(used.asset, used.partition))
-            read = _input(used, content, name, f"@{used.content[:6]}")
-            rows.append(read + _unread(used, content, before))
+        else:
+            for one in group:
+                name = str(Step(one.used.asset, one.used.partition))
+                read = _input(one.used, one.content, name, f"@{one.used.content[:6]}")
+                rows.append(read + _unread(one.used, one.content, one.before))
+        which = f"all columns: {doubt}" if doubt else _which(used, content)
+        rows += [f"  {which}"] if which else []
     return rows
 
 
 def _input(used: Used, content: Content | None, name: str, version: str) -> str:
     whole = len(content.columns) if content is not None and content.columns else 0
-    if used.mode == "columns":
+    if used.mode in ("columns", "shape"):
         read = f"{len(used.columns)} of {plural(whole, 'column')} read"
     elif used.mode == "files":
         read = "its files, by their bytes"
@@ -180,11 +184,22 @@ def _input(used: Used, content: Content | None, name: str, version: str) -> str:
     return f"{name:<17} {read:<26} {version}".rstrip()
 
 
+def _which(used: Used, content: Content | None) -> str:
+    """`origin, dep_delay`: the columns read, unless those are all."""
+    if used.mode not in ("columns", "shape"):
+        return ""
+    if content is not None and len(used.columns) == len(content.columns):
+        return ""
+    shown = ", ".join(used.columns[:_COLUMNS]) + (", …" if len(used.columns) > _COLUMNS else "")
+    told = shown or "how many rows it has"
+    return f"{told}; and the names of the others" if used.mode == "shape" else told
+
+
 def _unread(used: Used, now: Content | None, before: Content | None) -> str:
-    """`   wind_gust changed, not read`, for an input that changed elsewhere."""
+    """`   column wind_gust changed, not read`, for an input that changed elsewhere."""
     if used.mode != "columns" or now is None or before is None or now.digest == before.digest:
         return ""
-    return f"   {columns_difference(before, now)} changed"
+    return f"   not read: {columns_difference(before, now)}"
 
 
 def why_document(found: Explanation) -> dict[str, Any]:
@@ -205,8 +220,9 @@ def why_document(found: Explanation) -> dict[str, Any]:
                 "columns": list(used.columns),
                 "version": used.content,
                 "used": used.digest,
+                "doubt": doubt,
             }
-            for used, _, _ in found.inputs
+            for used, _, _, doubt in found.inputs
         ],
         "recipe": {
             "digest": found.recipe.digest,
@@ -255,10 +271,21 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(style.folded(results, "checks   "))
         for check in found.checks:
             lines.extend(f"         {row}" for row in sample_table(check))
+    if made.inputs:
+        lines.extend(style.folded("   ".join(_reads(made.inputs)), "reads    "))
     if found.feeds:
         lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
     lines.extend(style.folded("   ".join(_versions(found, verbose)), "versions "))
     return [style.text(row) for row in lines]
+
+
+def _reads(inputs: Sequence[Used]) -> list[str]:
+    """`flights (origin, dep_delay)`, `weather`: each input, with the columns read of it."""
+    each: dict[str, str] = {}
+    for used in inputs:
+        which = _which(used, None)
+        each.setdefault(used.parameter, f"{used.asset} ({which})" if which else used.asset)
+    return list(each.values())
 
 
 def declared(told: AssetFacts | None) -> list[str]:

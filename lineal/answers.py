@@ -47,11 +47,15 @@ class Status:
 
 
 class InputNow(NamedTuple):
-    """An input as it is read now: what is read, its content, and the content read last time."""
+    """An input as it is read now: what is read, its content, and the content read last time.
+
+    `doubt`: why a query reads all columns of it.
+    """
 
     used: Used
     content: Content | None
     before: Content | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,7 @@ def time_text(seconds: float) -> str:
 
 
 def _time(moment: dt.datetime) -> str:
-    told = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    return told.isoformat(timespec="microseconds") + "Z"
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # --------------------------------------------------------------------------------------- of a run

@@ -292,7 +292,7 @@ class Asking:
     def lineage(
         self, name: str, partition: str | None, *, down: bool, columns: bool, form: str
     ) -> str:
-        from lineal.lineage import tree
+        from lineal.lineage import drawing, tree
 
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
@@ -300,7 +300,7 @@ class Asking:
             return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
         if form == "tree":
             return tree.to_tree(found, columns=columns)
-        return {"mermaid": tree.to_mermaid, "dot": tree.to_dot}[form](found)
+        return {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form](drawing.drawn(found))
 
     def runs(self) -> list[RunStory]:
         with self._past() as history:

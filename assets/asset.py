@@ -132,6 +132,14 @@ class Macro(NamedTuple):
     name: str
     text: str
     where: Where
+    table: bool = False  # a macro that is read like a table
+
+
+class MacroFile(NamedTuple):
+    """A file of macros, which serve every SQL asset of the project."""
+
+    text: str
+    where: Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,8 +374,8 @@ class Texts(Protocol):
         ...
 
 
-Declaration = Asset | Check | CustomFormat | Resource | DefinitionError
-_D = TypeVar("_D", Asset, Check, CustomFormat, Resource)
+Declaration = Asset | Check | CustomFormat | Resource | MacroFile | DefinitionError
+_D = TypeVar("_D", Asset, Check, CustomFormat, Resource, MacroFile)
 
 
 class _Gathering(NamedTuple):

@@ -165,10 +165,10 @@ def environment(asset: Asset, past: Materialization, facts: Facts) -> Iterable[R
     if before is None:
         yield Reason("environment_changed", "what it was is no longer known")
         return
-    yield from _environment_difference(before, now)
+    yield from environment_difference(before, now)
 
 
-def _environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> Iterable[Reason]:
+def environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> Iterable[Reason]:
     old = {"python": before.python, **dict(before.packages)}
     new = {"python": now.python, **dict(now.packages)}
     for name in sorted({*old, *new}):
@@ -348,10 +348,10 @@ def _files_difference(was: Used, now: Used, past: Materialization, facts: Facts)
         before = made.files if made is not None else ()
     if seen is None or not before:
         return Reason("input_changed", now.asset, "", _short(was.digest), _short(now.digest))
-    return Reason("input_changed", _changed_files(before, seen.files), "", "", "")
+    return Reason("input_changed", changed_files(before, seen.files), "", "", "")
 
 
-def _changed_files(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> str:
+def changed_files(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> str:
     old, new = {f.path: f.digest for f in before}, {f.path: f.digest for f in after}
     told = [f"{p} is new" for p in new if p not in old]
     told += [f"{p} is gone" for p in old if p not in new]

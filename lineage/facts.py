@@ -135,6 +135,11 @@ class History:
                 self._news.take_in(entry)
 
     @property
+    def journal(self) -> Journal:
+        """What it was read from."""
+        return self._journal
+
+    @property
     def through(self) -> int:
         """The number of the last journal entry that is in it."""
         return self._state.entry
@@ -142,6 +147,10 @@ class History:
     def close(self) -> None:
         """Let go of the index; asking again opens it again."""
         self._index.close()
+
+    def forget(self) -> None:
+        """Let go of facts looked at so far: who goes through a long past keeps only where it is."""
+        self._decoded.clear()
 
     # ------------------------------------------------------------ the port, assets.ports.History
 

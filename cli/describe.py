@@ -8,9 +8,10 @@ from typing import Any
 from lineal.answers import Explanation, InputNow, Shown
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
+from lineal.assets.plan import condition
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import AssetFacts, CheckResult, Content, Materialization, Reason, Used
-from lineal.assets.verdicts import Stale
+from lineal.assets.verdicts import Pending, Stale
 from lineal.cli.columns import column_lines
 from lineal.cli.documents import planned_step
 from lineal.cli.outcomes import SEVERAL, sample_table
@@ -43,9 +44,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         lines.append("")
         for reason in verdict.reasons:
             lines.extend(_reason(style, reason))
-    elif verdict.name == "pending":
-        waits = ", ".join(getattr(verdict, "inputs", ()))
-        told = f"{name} is pending: it will be made if what it reads of {waits} changes."
+    elif isinstance(verdict, Pending):
+        told = f"{name} is pending: it will be made {condition(verdict)}."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
     else:

@@ -235,7 +235,8 @@ def ask(root: Path, shape: Shape, runs: int) -> None:
         timed("downstream_of", f"select count(id) from lineage.downstream_of('{source}')", budget)
         timed(
             "model_training_data",
-            f"select count(digest) from lineage.model_training_data where materialization = '{made}'",
+            "select count(digest) from lineage.model_training_data "
+            f"where materialization = '{made}'",
             budget,
         )
     timed("current", "select count(version) from lineage.current", CURRENT_BUDGET)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -90,7 +90,7 @@ class PlanRow(NamedTuple):
     asset: str
     partition: str | None
     verdict: str
-    reasons: Sequence[tuple[str, str]]  # kind, detail
+    reasons: Sequence[Mapping[str, str]]  # kind, detail
     pending_on: Sequence[str]  # the inputs that a pending step waits for
     columns_read: Sequence[str]  # those whose change would make a pending step stale
     version: str | None
@@ -101,12 +101,8 @@ def add_plan(copy: Path, plan: Sequence[PlanRow]) -> None:
     """Make the table `lineage.plan` in somebody's own copy of the file."""
     with contextlib.closing(open_file(copy)) as connection:
         connection.execute(_statements("plan")[0])
-        rows = [
-            row._replace(reasons=[{"kind": kind, "detail": detail} for kind, detail in row.reasons])
-            for row in plan
-        ]
-        if rows:
-            with _batch(connection, "plan", rows) as batch:
+        if plan:
+            with _batch(connection, "plan", plan) as batch:
                 connection.execute(f"insert into lineage.plan select * from {batch}")
 
 

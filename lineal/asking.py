@@ -306,7 +306,7 @@ def _plan_row(position: int, planned_step: PlannedStep) -> PlanRow:
         step.asset,
         step.partition,
         verdict.name,
-        [(reason.kind, reason.detail) for reason in reasons],
+        [{"kind": reason.kind, "detail": reason.detail} for reason in reasons],
         pending.inputs if pending else (),
         (pending.columns or ()) if pending else (),
         planned_step.version,

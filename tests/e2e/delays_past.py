@@ -1,10 +1,9 @@
-"""A small project with a rich past, for questions: what the page of questions asks has an answer here."""
+"""A small project with a rich past: what the page of questions asks has an answer here."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-
 
 from lineal.assets.records import Promotion, Registered
 from lineal.project import Project

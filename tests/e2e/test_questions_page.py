@@ -1,4 +1,4 @@
-"""docs/questions.md: every statement of the page is run over one past, and answers what the page says."""
+"""docs/questions.md: every statement is run over one past, and answers what the page says."""
 
 from __future__ import annotations
 

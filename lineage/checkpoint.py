@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from lineal.assets.records import DEFAULT_ENVIRONMENT, Brief
 from lineal.disk import Disk, keep_pieces, kept_pieces
-from lineal.lineage.columns import Packed
 from lineal.lineage.journal import Entry, Journal
 from lineal.lineage.judged import Judged, Result
+from lineal.lineage.packed import Packed
 from lineal.lineage.shelf import Rank, Row, Shelf, brief_of
 
 _SCHEME = 3

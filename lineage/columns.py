@@ -1,122 +1,143 @@
-"""Rows kept by column, each column parsed when it is asked for, and lines of JSON beside them.
+"""Column lineage of a SQL query, with OpenLineage's words: which columns flow where, and how.
 
-A part of the checkpoint is its columns, one line of JSON each, and then the facts' own lines, which
-the column `end` tells apart.
+DuckDB's own parser reads the text; the names are found with the columns that the inputs had. What
+is not understood in full is opaque as a whole: each column may come from anything that was read.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
-from lineal.disk import KeptPieces
+from lineal.assets.names import identifier
+from lineal.lineage.column_flows import (
+    Column,
+    Doubt,
+    Flow,
+    Influence,
+    Relation,
+    Scope,
+    Source,
+    Value,
+    folded,
+)
+from lineal.lineage.column_queries import Queries, sorting
+from lineal.lineage.sql_trees import Trees
 
-_AT_ONCE = 1 << 24  # bytes
+Known = Literal["parsed", "declared", "opaque"]
 
 
-class Written(NamedTuple):
-    """A part as bytes: the lengths of its columns and of its lines, and all of them in pieces."""
+class Given(NamedTuple):
+    """An input as a query sees it."""
 
-    lengths: list[int]
-    pieces: Iterable[bytes]
+    parameter: str
+    asset: str
+    columns: tuple[str, ...]
 
 
-class Packed:
-    """A part as it stands in a file.
+class Edge(NamedTuple):
+    """How one column of an input is in a column of the output.
 
     Args:
-        pieces: the file; None for a part without rows.
-        begin: where it begins.
-        columns: the names of the columns, in the order in which they stand.
-        lengths: what was `Written`.
+        name: the column of the output; None: all of it, its rows.
+        source_name: the column of the input; None: it is not known which.
+        type: DIRECT, values flow, or INDIRECT, they decide; None: it is not known.
+        subtype: IDENTITY, TRANSFORMATION, AGGREGATION; JOIN, GROUP_BY, FILTER, SORT, WINDOW,
+            CONDITIONAL.
+        masking: the values can't be read off the output: a count, a hash.
+        known: how it is known.
     """
 
-    def __init__(
-        self,
-        pieces: KeptPieces | None,
-        begin: int,
-        columns: Sequence[str],
-        lengths: Sequence[int],
-    ):
-        self._pieces = pieces
-        self._lengths = list(lengths)
-        ends = list(accumulate(lengths, initial=begin))
-        self._places = dict(zip(columns, pairwise(ends), strict=False))
-        self._begin, self._lines, self.end = begin, ends[-2], ends[-1]
-        self._columns: dict[str, Sequence[Any]] = {}
-        self._numbers: dict[str, int] | None = None
-        self._split: list[bytes] | None = None  # the lines, if they are few
-
-    @classmethod
-    def empty(cls, columns: Sequence[str]) -> Packed:
-        return cls(None, 0, columns, [0] * (len(columns) + 1))
-
-    def column(self, name: str) -> Sequence[Any]:
-        """The values of a column."""
-        found = self._columns.get(name)
-        if found is None:
-            text = self._read(*self._places[name])
-            told = json.loads(text) if text else []
-            found = [told["all"]] * told["times"] if isinstance(told, dict) else told
-            self._columns[name] = found
-        return found
-
-    def number(self, key: str) -> int | None:
-        """The row of a key."""
-        if self._numbers is None:
-            keys = self.column("key")
-            self._numbers = dict(zip(keys, range(len(keys)), strict=True))
-        return self._numbers.get(key)
-
-    def line(self, number: int) -> bytes | None:
-        """A line by its number; None for -1."""
-        if number < 0:
-            return None
-        if self._split is None and self.lines_bytes <= _AT_ONCE:
-            self._split = b"".join(self.lines()).split(b"\n")
-        if self._split is not None:
-            return self._split[number]
-        ends = self.column("end")
-        begin = ends[number - 1] if number else 0
-        return self._read(self._lines + begin, self._lines + ends[number] - 1)
-
-    @property
-    def lines_bytes(self) -> int:
-        """How many bytes the lines are."""
-        return self.end - self._lines
-
-    def lines(self) -> Iterator[bytes]:
-        """All lines, each with its line end, in pieces."""
-        return self._in_pieces(self._lines)
-
-    def written(self) -> Written:
-        """As it stands in the file."""
-        return Written(self._lengths, self._in_pieces(self._begin))
-
-    def _in_pieces(self, begin: int) -> Iterator[bytes]:
-        for place in range(begin, self.end, _AT_ONCE):
-            yield self._read(place, min(place + _AT_ONCE, self.end))
-
-    def _read(self, begin: int, end: int) -> bytes:
-        return b"" if self._pieces is None else self._pieces.read(begin, end)
+    name: str | None
+    parameter: str
+    asset: str
+    source_name: str | None
+    type: str | None
+    subtype: str | None
+    masking: bool
+    known: Known
 
 
-def write(columns: Mapping[str, Sequence[Any]], lines: Iterable[bytes]) -> Written:
-    """A part made anew; `lines` with their line ends, as the column `end` says."""
-    texts = [_text(values) for values in columns.values()]
-    ends = columns["end"]
-    return Written([*map(len, texts), ends[-1] if ends else 0], _chained(texts, lines))
+def edges(
+    sql: str,
+    macros: Sequence[str],
+    inputs: Sequence[Given],
+    output: Sequence[str],
+    trees: Trees | None = None,
+) -> tuple[Edge, ...]:
+    """The column lineage of a query.
+
+    Args:
+        sql: one SELECT.
+        macros: the `create macro` statements of what it calls.
+        inputs: what it reads, with the columns that are there.
+        output: the columns of its result.
+        trees: a parser, for who asks of several.
+    """
+    trees = trees or Trees()
+    try:
+        queries = Queries(trees, trees.macros(macros), lambda path: _table(path, inputs))
+        found = queries.of(trees.query(sql), Scope())
+        named = _named(found.columns, output)
+    except (Doubt, KeyError, IndexError, TypeError, ValueError, RecursionError):
+        # A tree of a form nobody knew: another DuckDB's, say.
+        return opaque(inputs, output)
+    rows = [
+        *(_edge(name, flow) for name, value in named for flow in value.flows),
+        *(_edge(name, each) for name, value in named for each in value.influences),
+        *(_edge(None, each) for each in found.influences | sorting(found.order)),
+    ]
+    return tuple(sorted(set(rows), key=_in_order))
 
 
-def _chained(texts: list[bytes], lines: Iterable[bytes]) -> Iterator[bytes]:
-    yield from texts
-    yield from lines
+def opaque(inputs: Iterable[Given], output: Sequence[str]) -> tuple[Edge, ...]:
+    """Each column of the output may come from anything in each input."""
+    return tuple(
+        Edge(name, given.parameter, given.asset, None, None, None, False, "opaque")
+        for name in output
+        for given in inputs
+    )
 
 
-def _text(values: Sequence[Any]) -> bytes:
-    told: Any = values
-    if len(values) > 1 and values.count(values[0]) == len(values):
-        told = {"all": values[0], "times": len(values)}
-    return json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n"
+def _edge(name: str | None, found: Flow | Influence) -> Edge:
+    kind = "DIRECT" if isinstance(found, Flow) else "INDIRECT"
+    masking = isinstance(found, Flow) and found.masking
+    return Edge(name, *found.source[:3], kind, found.subtype, masking, "parsed")
+
+
+def _in_order(edge: Edge) -> tuple[object, ...]:
+    return tuple((value is None, value or "") for value in edge)
+
+
+def _table(path: Sequence[str], inputs: Iterable[Given]) -> Relation:
+    """The input that a table in a query is."""
+    parts = folded(path)
+    for prefix in (["memory", "main"], ["main"]):
+        if parts[:-1] == prefix:
+            parts = parts[-1:]
+    for given in inputs:
+        plain = len(parts) == 1 and "/" not in parts[0]
+        spelt = identifier(given.asset) if plain else given.asset
+        if spelt.casefold() == "/".join(parts):
+            columns = tuple(Column(name, _itself(given, name)) for name in given.columns)
+            return Relation(columns)
+    raise Doubt(f"no input `{'.'.join(path)}`")
+
+
+def _itself(given: Given, name: str) -> Value:
+    return Value(frozenset({Flow(Source(given.parameter, given.asset, name), "IDENTITY", False)}))
+
+
+def _named(columns: Sequence[Column], output: Sequence[str]) -> list[tuple[str, Value]]:
+    """Each column of the output with its value. Raises Doubt if the query has others."""
+    missing = len(output) - len(columns)
+    spread = [place for place, column in enumerate(columns) if column.spread]
+    if missing and len(spread) == 1 and missing >= -1:
+        [place] = spread
+        columns = [*columns[:place], *[columns[place]] * (missing + 1), *columns[place + 1 :]]
+    if len(columns) != len(output):
+        raise Doubt("other columns came out")
+    for column, name in zip(columns, output, strict=True):
+        if column.told and not column.spread and column.name.casefold() != name.casefold():
+            raise Doubt(f"`{name}` came out for `{column.name}`")
+    return [(name, column.value) for column, name in zip(columns, output, strict=True)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from lineal.lineage.columns import Packed, Written, write
+from lineal.lineage.packed import Packed, Written, write
 
 
 class Result(NamedTuple):

@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
 from lineal.assets.records import Brief, Materialization, StoredObject
-from lineal.lineage.columns import Packed, Written, write
+from lineal.lineage.packed import Packed, Written, write
 
 Rank = tuple[int, int, int]  # number of its run, number of its entry, position
 

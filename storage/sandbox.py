@@ -10,9 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from lineal.assets.asset import Macro
+from lineal.assets.errors import QueryError
 from lineal.assets.records import Content
 from lineal.disk import Disk, refusals
-from lineal.storage.sql import SqlFacts, spellings
+from lineal.storage.sql import SqlFacts, query_error, spellings, words_of
+from lineal.storage.sql_text import named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +26,7 @@ Shown: TypeAlias = "Rows | Shaped"
 _TABLE = "parquet"
 # The column of a table of which only the rows count; what names it does not bind over the whole.
 NOTHING = "lineal rows"
+ROW_NUMBER = "rowid"  # only DuckDB's own tables have it
 # DuckDB can't read these from a file as what they are, or not at all: they come through Arrow.
 _THROUGH_ARROW = re.compile(r"duration\[|float16|decimal\((39|[4-7]\d)")
 _MAGIC = re.compile(r"[*?\[{]")  # DuckDB takes such a path for a pattern
@@ -101,10 +105,14 @@ class Sandbox:
         self._kept: Any = None
 
     @contextlib.contextmanager
-    def showing(self, tables: Mapping[str, Shown], facts: SqlFacts | None) -> Iterator[Any]:
-        """A connection that shows these tables, as the query spells them, and nothing else."""
+    def showing(
+        self, tables: Mapping[str, Shown], facts: SqlFacts | None, macros: Sequence[Macro] = ()
+    ) -> Iterator[Any]:
+        """A connection that shows these tables, as the query spells them, its macros, and nothing
+        else.
+        """
         with self.reading(tables.values()) as connection:
-            undo = _show_all(connection, tables, facts)
+            undo = _show_all(connection, tables, facts, macros) + create(connection, macros)
             yield connection
             for statement in reversed(undo):
                 connection.execute(statement)
@@ -175,14 +183,14 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def numbers_rows(facts: SqlFacts | None) -> bool:
-    """Does a query name the numbers of rows, which only DuckDB's own tables have?"""
-    return facts is not None and "rowid" in facts.normalised.casefold().replace('"', " ").split()
-
-
-def _show_all(connection: Any, tables: Mapping[str, Shown], facts: SqlFacts | None) -> list[str]:
+def _show_all(
+    connection: Any,
+    tables: Mapping[str, Shown],
+    facts: SqlFacts | None,
+    macros: Sequence[Macro],
+) -> list[str]:
     """Show tables in all the spellings that a query uses; the statements that undo it."""
-    if not numbers_rows(facts):
+    if facts is None or ROW_NUMBER not in words_of(facts, macros):
         for name, table in tables.items():
             show(connection, name, table)
         return spell(connection, tables, written(facts))
@@ -239,6 +247,30 @@ def _show_shaped(connection: Any, name: str, table: Shaped) -> None:
 def _below(name: str) -> str:
     """Where the columns lie of which another view shows more than there are."""
     return f"lineal {name}"
+
+
+def create(connection: Any, macros: Iterable[Macro]) -> list[str]:
+    """Create macros over the tables that are shown; what takes them back.
+
+    Raises:
+        QueryError: at the line of a macro that DuckDB refuses.
+    """
+    import duckdb
+
+    undo: list[str] = []
+    for macro in macros:
+        try:
+            connection.execute(macro.text)
+        except duckdb.Error as error:
+            told = query_error(named(macro), error)
+            raise QueryError(
+                f"in the macro `{macro.name}`: {told.message}",
+                where=told.where,
+                advice=told.advice,
+                excerpt=told.excerpt,
+            ) from error
+        undo.append(f"drop {'macro table' if macro.table else 'macro'} {quoted(macro.name)}")
+    return undo
 
 
 def hide(connection: Any, name: str, table: Shown | None = None) -> None:

@@ -10,18 +10,20 @@ shown the names and types of the others too, so that it is bound as before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 
 import duckdb
 
+from lineal.assets.asset import Query
 from lineal.assets.ports import Shape, Sight
-from lineal.storage.sandbox import numbers_rows
-from lineal.storage.sql import SqlFacts
+from lineal.storage.sandbox import ROW_NUMBER
+from lineal.storage.sql import SqlFacts, words_of
 from lineal.storage.sql_plans import PRUNING, Plan, Scratch, Unplanned
 
 # Functions whose answer depends on more of a table than the plan shows.
-_SEEING = frozenset({"json_serialize_plan", "stats", "vector_type"})
+_SEEING = re.compile(r'\b(json_serialize_plan|stats|vector_type)"?\s*\(')
 
 
 class _Unseen(Exception):
@@ -29,28 +31,33 @@ class _Unseen(Exception):
 
 
 def sights(
-    scratch: Scratch, facts: SqlFacts, shapes: Mapping[str, Shape], kinds: Mapping[str, str]
+    scratch: Scratch,
+    query: Query,
+    facts: SqlFacts,
+    shapes: Mapping[str, Shape],
+    kinds: Mapping[str, str],
 ) -> dict[str, Sight]:
     """What a query has to see of each input.
 
     Args:
+        facts: of the query and its macros.
         kinds: the SQL types of the parameters by name; empty where there is no text for it.
     """
     try:
-        _look_for_doubt(facts, shapes)
-        with scratch.over(shapes, facts):
+        _look_for_doubt(query, facts, shapes)
+        with scratch.over(shapes, facts, query.macros):
             return _proved(scratch, shapes, _texts(facts, kinds))
     except (_Unseen, Unplanned) as doubt:
         return {name: Sight(doubt=str(doubt)) for name in shapes}
 
 
-def _look_for_doubt(facts: SqlFacts, shapes: Mapping[str, Shape]) -> None:
+def _look_for_doubt(query: Query, facts: SqlFacts, shapes: Mapping[str, Shape]) -> None:
     if facts.opaque:
         raise _Unseen(facts.opaque[0])
-    if numbers_rows(facts):
-        raise _Unseen("it numbers the rows of its tables: `rowid`")
-    words = frozenset(facts.normalised.casefold().replace('"', " ").split())
-    for seeing in sorted(words & _SEEING):
+    if ROW_NUMBER in words_of(facts, query.macros):
+        raise _Unseen(f"it numbers the rows of its tables: `{ROW_NUMBER}`")
+    text = " ".join([facts.normalised, *(macro.text for macro in query.macros)]).casefold()
+    for seeing in _SEEING.findall(text):
         raise _Unseen(f"`{seeing}` may see more of a table than the columns it is given")
     for name, shape in shapes.items():
         if len({column.casefold() for column, _ in shape}) < len(shape):

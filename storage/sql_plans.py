@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from lineal.assets.asset import Macro
+from lineal.assets.errors import QueryError
 from lineal.assets.ports import Shape
-from lineal.storage.sandbox import NOTHING, quoted, spell, written
+from lineal.storage.sandbox import NOTHING, create, quoted, spell, written
 from lineal.storage.sql import SqlFacts, spellings
 from lineal.storage.type_texts import UnknownType, empty_table
 
@@ -69,13 +71,16 @@ class Scratch:
         self._connection.execute("set enable_external_access = false")
         self._shapes: Mapping[str, Shape] = {}
         self._written: frozenset[str] | None = None
+        self._macros: Sequence[Macro] = ()
         self._tables: dict[tuple[str, str], str] = {}
         self._undo: list[str] = []
 
     @contextlib.contextmanager
-    def over(self, shapes: Mapping[str, Shape], facts: SqlFacts) -> Iterator[None]:
+    def over(
+        self, shapes: Mapping[str, Shape], facts: SqlFacts, macros: Sequence[Macro]
+    ) -> Iterator[None]:
         """Plan over inputs of these shapes; raises Unplanned for a type that DuckDB has not."""
-        self._shapes, self._written = shapes, written(facts)
+        self._shapes, self._written, self._macros = shapes, written(facts), macros
         self._tables = {}
         for name in shapes:
             self._tables["main", name.casefold()] = name
@@ -110,6 +115,10 @@ class Scratch:
             )
             self._undo.append(f"drop table {quoted(name)}")
         self._undo += spell(self._connection, self._shapes, self._written, "table")
+        try:
+            self._undo += create(self._connection, self._macros)
+        except QueryError as error:
+            raise Unplanned(error.message) from error
 
     def _take_back(self) -> None:
         while self._undo:

@@ -115,7 +115,7 @@ def test_whatever_is_in_doubt_sees_everything_and_says_why(text: str, doubt: str
 
 
 def test_names_of_any_letters_are_found_as_they_are() -> None:
-    found = seen('select "we""ird,\n", "Ünï" from RAW.W')["raw/w"]
+    found = seen('select "we""ird,\n", "Ünï" from raw.w')["raw/w"]
     assert found == Sight(('we"ird,\n', "Ünï"))
 
 

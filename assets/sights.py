@@ -60,8 +60,8 @@ def seen(
         shapes.update((_name(given), shape) for shape in found)
     if len(shapes) < len(asset.inputs):  # one has no partition at all
         return {}
-    found = facts.sights(asset.query, shapes, query_parameters(asset, facts, key))
-    return {name: _named(sight, shapes[name]) for name, sight in found.items()}
+    sights = facts.sights(asset.query, shapes, query_parameters(asset, facts, key))
+    return {name: _named(sights[name], shape) for name, shape in shapes.items() if name in sights}
 
 
 def _named(sight: Sight, shape: Shape) -> Sight:

@@ -156,7 +156,7 @@ def path(asset: str, partition: str | None) -> None:
 
 
 @click.command()
-@click.argument("asset")
+@click.argument("asset", required=False)
 @PARTITION
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from.")
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
@@ -170,15 +170,22 @@ def path(asset: str, partition: str | None) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def lineage(
-    asset: str, partition: str | None, direction: str, columns: bool, form: str, as_json: bool
+    asset: str | None,
+    partition: str | None,
+    direction: str,
+    columns: bool,
+    form: str,
+    as_json: bool,
 ) -> None:
     """Draw the lineage of the current version of ASSET (or of ASSET@DIGEST).
 
-    Of an asset with partitions: of all of them together.
+    Of an asset with partitions: of all of them together. Without ASSET: all that the project
+    declares, made or not.
 
     \b
     Examples:
       lineal lineage delay_model
+      lineal lineage --format dot | dot -Tsvg > project.svg
       lineal lineage raw/weather --down
       lineal lineage delay_model --format mermaid
     """
@@ -186,6 +193,13 @@ def lineage(
 
     chosen = "json" if as_json else form
     project = lineal.project.open()
+    if asset is None:
+        from lineal.cli.graphs import graph_text
+
+        if partition is not None or direction == "down":
+            raise click.UsageError("which asset? `--partition` and `--down` are of one")
+        click.echo(graph_text(render.Style.of_terminal(), project, chosen))
+        return
     drawn = project.lineage(
         asset, partition, down=direction == "down", columns=columns, form=chosen
     )

@@ -8,9 +8,10 @@ from typing import Any
 from lineal.answers import Explanation, InputNow, Shown
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
+from lineal.assets.plan import condition
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import AssetFacts, CheckResult, Content, Materialization, Reason, Used
-from lineal.assets.verdicts import Stale
+from lineal.assets.verdicts import Pending, Stale
 from lineal.cli.columns import column_lines
 from lineal.cli.documents import planned_step
 from lineal.cli.outcomes import SEVERAL, sample_table
@@ -43,9 +44,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         lines.append("")
         for reason in verdict.reasons:
             lines.extend(_reason(style, reason))
-    elif verdict.name == "pending":
-        waits = ", ".join(getattr(verdict, "inputs", ()))
-        told = f"{name} is pending: it will be made if what it reads of {waits} changes."
+    elif isinstance(verdict, Pending):
+        told = f"{name} is pending: it will be made {condition(verdict)}."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
     else:
@@ -249,7 +249,7 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     made = found.made
     content = made.content
     told = found.told
-    head = [str(made.step), *declared(told)]
+    head = [version_text(made) if found.asked else str(made.step), *declared(told)]
     if content is not None:
         head.append(content.summary)
         if content.bytes:
@@ -276,6 +276,11 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
     lines.extend(style.folded("   ".join(_versions(found, verbose)), "versions "))
     return [style.text(row) for row in lines]
+
+
+def version_text(made: Materialization) -> str:
+    """`flights 2013-12@9f3a2c`."""
+    return f"{made.step}@{made.content.digest[:6]}" if made.content is not None else str(made.step)
 
 
 def _reads(inputs: Sequence[Used]) -> list[str]:

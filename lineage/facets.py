@@ -64,7 +64,14 @@ _OF_JOBS = MappingProxyType(
 )
 _SUBSETS = MappingProxyType({"Input": "InputSubsetInput", "Output": "OutputSubsetOutput"})
 _TYPES = MappingProxyType(
-    {"parquet": "TABLE", SLICES: "TABLE", "joblib": "MODEL", "files": "FILE", "file": "FILE"}
+    {
+        "parquet": "TABLE",
+        SLICES: "TABLE",
+        "joblib": "MODEL",
+        "pickle": "MODEL",
+        "files": "FILE",
+        "file": "FILE",
+    }
 )
 # How the partitions of an asset are described: `monthly from 2013-01 in Europe/Oslo, 2 h later`.
 _CALENDAR = re.compile(
@@ -108,8 +115,7 @@ def time_text(seconds: float) -> str:
 
 
 def _time(moment: dt.datetime) -> str:
-    told = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    return told.isoformat(timespec="microseconds") + "Z"
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # --------------------------------------------------------------------------------------- of a run

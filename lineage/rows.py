@@ -200,8 +200,8 @@ def _version(rows: Rows, f: Materialization, content: Content) -> None:
         return
     objects = [o._asdict() for o in content.objects]
     rows["version"].append((
-        version, _version_node(version), f.asset, f.partition, content.digest, content.format, content.rows,
-        content.bytes, content.summary, objects, f.id,
+        version, _version_node(version), f.asset, f.partition, content.digest, content.format,
+        content.rows, content.bytes, content.summary, objects, f.id,
     ))  # fmt: skip
     rows["version_column"] += [
         (version, n, c.name, c.type, c.digest) for n, c in enumerate(content.columns)

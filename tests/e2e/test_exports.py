@@ -396,3 +396,27 @@ def test_an_endpoint_that_is_not_there_or_no_url_is_an_error(
         assert told.lineal("export", "openlineage", "--url", url).code == 2
     told_off = told.lineal("export", "openlineage", "--url", "http://me:pass@x")
     assert (told_off.code, "pass@" in told_off.err) == (2, False)
+
+
+# ------------------------------------------------------------------------------------------ graphs
+
+
+def test_the_whole_project_is_listed_and_drawn_without_a_run(told: Workplace) -> None:
+    rows = told.lineal("lineage").out.splitlines()
+    assert rows[0].split() == ["raw/orders", "source"]
+    assert "by_city".ljust(16) + "from priced, raw/customers" in rows
+    assert rows[-1] == "8 assets."
+    value = told.lineal("lineage", "--json").json
+    assert [node["asset"] for node in value["nodes"]][:3] == [
+        "raw/orders",
+        "raw/customers",
+        "priced",
+    ]
+    formats = {node["asset"]: node["format"] for node in value["nodes"]}
+    assert (formats["model"], formats["by_month"], formats["broken"]) == ("joblib", "parquet", None)
+    mermaid = told.lineal("lineage", "--format", "mermaid").out
+    assert '[("raw/orders")]' in mermaid
+    assert '{{"model"}}' in mermaid
+    assert '"priced" -> "by_city";' in told.lineal("lineage", "--format", "dot").out
+    for words in (["--down"], ["--partition", "2024-01"]):
+        assert told.lineal("lineage", *words).code == 2

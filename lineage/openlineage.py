@@ -69,29 +69,29 @@ class Teller:
 
         One without an end goes on, or its process died: it has a START and no more.
         """
-        told = self._lineal_run(started, ended)
         job = self._job(_RUN_JOB, "RUN", {})
-        run = {
-            "runId": self._id(started.run),
-            "facets": self._facets("Run", processing_engine=self._engine(started), lineal_run=told),
-        }
-        yield self._event("START", started.started_at, run, job)
+        yield self._event("START", started.started_at, self._lineal_run(started, {}), job)
         for each in known:
             yield from self._step(started, each)
             if each.checks:
                 yield from self._checks(started, each)
         if ended is not None:
+            run = self._lineal_run(started, {"counts": dict(ended.counts)})
             yield self._event(_RUN_ENDS[ended.outcome], ended.ended_at, run, job)
 
-    def _lineal_run(self, started: RunStarted, ended: RunEnded | None) -> Fields:
-        return {
+    def _lineal_run(self, started: RunStarted, more: Fields) -> Fields:
+        told = {
             "run": started.run,
             "environment": started.environment,
             "command": list(started.command),
             "gitCommit": started.git_commit,
             "gitDirty": started.git_dirty,
             "planned": started.planned,
-            "counts": dict(ended.counts) if ended is not None else None,
+            **more,
+        }
+        return {
+            "runId": self._id(started.run),
+            "facets": self._facets("Run", processing_engine=self._engine(started), lineal_run=told),
         }
 
     # ---------------------------------------------------------------------------------- one step

@@ -221,6 +221,7 @@ class Asset:
     returns_rows: bool = False  # annotated `-> list[dict]`: a table
     contract: Contract = Contract()
     checks: tuple[Check, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()  # (column, what it is), for people
     version: str | None = None
     ignore: tuple[Any, ...] = ()
     volatile: bool = False

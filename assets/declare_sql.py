@@ -63,6 +63,7 @@ def sql_asset(
     pools: str | Mapping[str, int] | None = None,
     exclusive: bool | None = None,
     partitions: Any = None,
+    columns: Mapping[str, str] | None = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -81,7 +82,8 @@ def sql_asset(
         parameters: names and values; settings can change them.
         inputs: which partitions of an asset are read, where that is to be said:
             {"orders": last(7)}; in a header `inputs = {orders = "last(7)"}`.
-        primary_key, order_by, keep_order, schema, checks, tags, owner, description: as for `asset`.
+        primary_key, order_by, keep_order, schema, checks, columns, tags, owner, description: as
+            for `asset`.
         retry, timeout, pools, exclusive, partitions: likewise.
     """
     where = caller()
@@ -89,7 +91,8 @@ def sql_asset(
         "inputs": inputs, "primary_key": primary_key, "order_by": order_by,
         "keep_order": keep_order, "schema": schema, "checks": checks, "parameters": parameters,
         "retry": retry, "timeout": timeout, "pools": pools, "exclusive": exclusive,
-        "partitions": partitions, "tags": tags, "owner": owner, "description": description,
+        "partitions": partitions, "columns": columns, "tags": tags, "owner": owner,
+        "description": description,
         **unknown,
     }  # fmt: skip
     try:
@@ -117,6 +120,8 @@ def sql_assets(folder: str, **unknown: Any) -> tuple[Asset, ...]:
         /* lineal
         primary_key = "id"
         checks = ["not_null(origin)", "rows(minimum=1)"]
+        [columns]
+        origin = "where it starts"
         [parameters]
         minimum = 5
         */
@@ -260,8 +265,9 @@ def _header(text: str, top: Where) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         inside = re.search(r"at line (\d+)", str(error))
         line = first + (int(inside[1]) - 1 if inside else 0)
+        said = str(error).partition(" (at ")[0]
         raise DefinitionError(
-            f"the header is not TOML: {error}",
+            f"the header is not TOML: {said}",
             where=str(Where(top.file, line)),
             advice='write lines such as primary_key = "id"',
         ) from error

@@ -98,7 +98,9 @@ def entries(shape: Shape) -> Iterator[list[bytes]]:
     """The facts of each entry, in order."""
     for turn in range(shape.runs):
         run = shape.run(turn)
-        started = RunStarted(run, "default", "ada", "host", ("materialize",), _at(turn), "3.12", "1")
+        started = RunStarted(
+            run, "default", "ada", "host", ("materialize",), _at(turn), "3.12", "1"
+        )
         environment = EnvironmentFacts(_digest("environment"), "3.12", (("pandas", "3.0"),), ())
         yield [line(to_json(started)), *([] if turn else [line(to_json(environment))])]
         for begin in range(0, shape.assets, _AN_ENTRY):
@@ -140,7 +142,9 @@ def _made(shape: Shape, turn: int, asset: int) -> Iterator[Fact]:
     yield made
     yield Publication("default", name, None, made.id, content.digest, run)
     if asset == shape.layered - 1:
-        yield Registered("best", turn + 1, name, None, made.id, content.digest, run, _at(turn), "ada")
+        yield Registered(
+            "best", turn + 1, name, None, made.id, content.digest, run, _at(turn), "ada"
+        )
 
 
 def _content(shape: Shape, turn: int, asset: int) -> Content:
@@ -231,7 +235,8 @@ def ask(root: Path, shape: Shape, runs: int) -> None:
         timed("downstream_of", f"select count(id) from lineage.downstream_of('{source}')", budget)
         timed(
             "model_training_data",
-            f"select count(digest) from lineage.model_training_data where materialization = '{made}'",
+            "select count(digest) from lineage.model_training_data "
+            f"where materialization = '{made}'",
             budget,
         )
     timed("current", "select count(version) from lineage.current", CURRENT_BUDGET)

@@ -8,18 +8,18 @@ from typing import Any
 from lineal.answers import Explanation, InputNow, Shown
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
+from lineal.assets.plan import condition
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import AssetFacts, CheckResult, Content, Materialization, Reason, Used
-from lineal.assets.verdicts import Stale
+from lineal.assets.verdicts import Pending, Stale
+from lineal.cli.columns import column_lines
 from lineal.cli.documents import planned_step
 from lineal.cli.outcomes import SEVERAL, sample_table
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
     Style,
-    cell,
     duration,
     moment,
-    name_column,
     plural,
     shorten,
     step_names,
@@ -44,9 +44,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         lines.append("")
         for reason in verdict.reasons:
             lines.extend(_reason(style, reason))
-    elif verdict.name == "pending":
-        waits = ", ".join(getattr(verdict, "inputs", ()))
-        told = f"{name} is pending: it will be made if what it reads of {waits} changes."
+    elif isinstance(verdict, Pending):
+        told = f"{name} is pending: it will be made {condition(verdict)}."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
     else:
@@ -250,14 +249,14 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     made = found.made
     content = made.content
     told = found.told
-    head = [str(made.step), *declared(told)]
+    head = [version_text(made) if found.asked else str(made.step), *declared(told)]
     if content is not None:
         head.append(content.summary)
         if content.bytes:
             head.append(size_text(content.bytes))
     lines = style.folded("   ".join(head), "", "  ")
     if content is not None and content.columns:
-        lines.extend(column_lines(found.value, content, verbose))
+        lines.extend(column_lines(found.value, content, verbose, style, told))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
     if made.metrics:
@@ -279,6 +278,11 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     return [style.text(row) for row in lines]
 
 
+def version_text(made: Materialization) -> str:
+    """`flights 2013-12@9f3a2c`."""
+    return f"{made.step}@{made.content.digest[:6]}" if made.content is not None else str(made.step)
+
+
 def _reads(inputs: Sequence[Used]) -> list[str]:
     """`flights (origin, dep_delay)`, `weather`: each input, with the columns read of it."""
     each: dict[str, str] = {}
@@ -294,34 +298,6 @@ def declared(told: AssetFacts | None) -> list[str]:
         return []
     described = told.description.splitlines()[:1]
     return [*(f'"{row}"' for row in described), *([told.where] if told.where else [])]
-
-
-def column_lines(value: Any, content: Content, verbose: bool) -> list[str]:
-    """One line a column: its name, its type, and what a table holds of it."""
-    most = len(content.columns) if verbose else 8
-    names = [c.name for c in content.columns]
-    width = name_column(names)
-    rows = [
-        f"  {shorten(column.name, width):<{width}}  {column.type:<16} {_range(value, column)}"
-        for column in content.columns[:most]
-    ]
-    if len(content.columns) > most:
-        rows.append(f"  … {len(content.columns) - most} more (-v)")
-    return [row.rstrip() for row in rows]
-
-
-def _range(value: Any, column: Any) -> str:
-    """Least and greatest, or how many values, and how many are missing."""
-    try:
-        series = value[column.name]
-        missing = float(series.isna().mean())
-        if column.type.startswith(("int", "uint", "float", "double", "timestamp", "date")):
-            told = f"{cell(series.min())} … {cell(series.max())}"
-        else:
-            told = plural(int(series.nunique()), "value")
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ""
-    return f"{told}   {missing:.1%} null" if missing else told
 
 
 def _check(style: Style, check: CheckResult) -> str:
@@ -347,6 +323,7 @@ def _versions(found: Shown, verbose: bool) -> list[str]:
 
 def show_document(found: Shown) -> dict[str, Any]:
     made, content, told = found.made, found.made.content, found.told
+    said = dict(told.columns) if told is not None else {}
     return {
         "asset": made.asset,
         "partition": made.partition,
@@ -357,7 +334,12 @@ def show_document(found: Shown) -> dict[str, Any]:
         "format": content.format if content is not None else None,
         "rows": content.rows if content is not None else None,
         "columns": [
-            {"name": c.name, "type": c.type, "digest": c.digest}
+            {
+                "name": c.name,
+                "type": c.type,
+                "digest": c.digest,
+                "description": said.get(c.name, ""),
+            }
             for c in (content.columns if content is not None else ())
         ],
         "metrics": dict(made.metrics),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,19 +149,19 @@ def _columns(style: Style, found: Versions, verbose: bool) -> list[str]:
     if found.rows is None:
         names = found.facts.schema.changed
         return style.folded(", ".join(names), "changed  ") if names else []
-    changes = sorted(found.rows.columns, key=lambda c: -(c.rows or 0))
-    if not found.rows.added + found.rows.removed + found.rows.changed:
-        changes = []
-    rest = () if verbose else changes[_COLUMNS:]
-    shown = changes if verbose else changes[:_COLUMNS]
-    width = name_column(c.name for c in shown)
-    counts = max((len(f"{c.rows or 0:,}") for c in shown), default=1)
+    found_any = found.rows.added or found.rows.removed or found.rows.changed
+    told = [(c, _statistics(c)) for c in found.rows.columns] if found_any else []
+    told.sort(key=lambda one: (-(one[0].rows or 0), not one[1]))
+    few = [one for one in told if one[0].rows or one[1]][:_COLUMNS]
+    shown = told if verbose else few
+    width = name_column(c.name for c, _ in shown)
+    counts = max((len(f"{c.rows or 0:,}") for c, _ in shown), default=1)
     rows = []
-    for change in shown:
+    for change, parts in shown:
         head = f"  {style.name(change.name, width)}   {_count(change, counts)}"
-        rows += style.folded("   ".join(_statistics(change)) or "as it was", head)
-    if rest:
-        rows.append(f"  … {plural(len(rest), 'more column')} (-v)")
+        rows += style.folded("   ".join(parts) or "as a whole as before", head)
+    if len(told) > len(shown):
+        rows.append(f"  … {plural(len(told) - len(shown), 'more column')} (-v)")
     if found.rows.not_compared:
         others = ", ".join(found.rows.not_compared)
         rows += style.folded(others, "  not compared, their types differ   ")
@@ -238,6 +239,9 @@ def _row(style: Style, sign: str, cells: Sequence[str]) -> list[str]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dt.datetime):
+        text = value.isoformat(" ").removesuffix(":00" if value.tzinfo is None else "")
+        return text.replace("+00:00", "Z").replace(":00Z", "Z")
     return shorten(cell(value).replace("\n", " "), _CELL)
 
 

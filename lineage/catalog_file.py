@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from blake3 import blake3
 
@@ -81,6 +81,29 @@ def _holder(message: str) -> str | None:
     if "Permission denied" in message or "Read-only file system" in message:
         return "nobody, but it can't be written"
     return None
+
+
+class PlanRow(NamedTuple):
+    """A step of the plan as it would be made now."""
+
+    position: int
+    asset: str
+    partition: str | None
+    verdict: str
+    reasons: Sequence[Mapping[str, str]]  # kind, detail
+    pending_on: Sequence[str]  # the inputs that a pending step waits for
+    columns_read: Sequence[str]  # those whose change would make a pending step stale
+    version: str | None
+    seconds: float | None
+
+
+def add_plan(copy: Path, plan: Sequence[PlanRow]) -> None:
+    """Make the table `lineage.plan` in somebody's own copy of the file."""
+    with contextlib.closing(open_file(copy)) as connection:
+        connection.execute(_statements("plan")[0])
+        if plan:
+            with _batch(connection, "plan", plan) as batch:
+                connection.execute(f"insert into lineage.plan select * from {batch}")
 
 
 # ---------------------------------------------------------------------------------------- ingestion
@@ -222,7 +245,9 @@ def _batch(
     )
     names = tuple(columns) or tuple(types)
     lines = [
-        _json_line(dict(zip(names, zip(*rows[begin : begin + _ROWS_A_LINE], strict=True), strict=True)))
+        _json_line(
+            dict(zip(names, zip(*rows[begin : begin + _ROWS_A_LINE], strict=True), strict=True))
+        )
         for begin in range(0, len(rows), _ROWS_A_LINE)
     ]
     typed = ", ".join(f"{name}: '{types[name]}[]'" for name in names)

@@ -117,7 +117,7 @@ def as_of(history: History, moment: Moment, asset: str | None = None) -> Then:
         UsageError: nothing had been made then, of this asset or at all.
     """
     with _catalog(history) as connection:
-        then = _then(connection, history, moment=moment.instant.replace(tzinfo=None))
+        then = _then(connection, history, moment=f"{moment.instant:%Y-%m-%d %H:%M:%S.%f}")
         known = {step.asset for step in then.steps()}
         if known if asset is None else asset in known:
             return then
@@ -191,7 +191,7 @@ def _then(
     connection: duckdb.DuckDBPyConnection,
     history: History,
     *,
-    moment: dt.datetime | None = None,
+    moment: str | None = None,
     run: int | None = None,
 ) -> Then:
     rows = connection.execute(_THEN, _given(history, moment=moment, run=run)).fetchall()

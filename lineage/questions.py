@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from lineal.lineage.catalog import Catalog
+    from lineal.lineage.catalog_file import PlanRow
 
 # `"flights@e41c77"`, `"flights 2013-12@e41c77"` or `"flights@2026-11-01"` in a query.
 _MENTIONED = re.compile(r'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@(?:[0-9a-f]{6,64}|\d{4}-[^"]*))"')
@@ -216,6 +217,7 @@ def mentioned_versions(history: History, query: str) -> list[TableView]:
 _LOOKS_AROUND = ("show", "describe", "information_schema", "duckdb_", "pg_", "pragma")
 # One with one of these may make up the name of a table that it reads.
 _MAKES_UP_NAMES = re.compile(r"\bquery(_table)?\s*\(")
+_PLAN = re.compile(r'\blineage"?\s*\.\s*"?plan\b', re.IGNORECASE)
 _NAMES_ONLY = re.compile(r"\s*show\s+tables\s*;?\s*\Z")
 _NO_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 
@@ -234,12 +236,13 @@ def ask(
     path_of: Callable[[StoredObject], Path],
     query: str,
     place_of: Callable[[StoredObject], Path] | None = None,
+    plan: Callable[[], Sequence[PlanRow]] | None = None,
 ) -> Result:
     """Answer SQL over the current tables, any version it names, and `lineage.*`; read-only.
 
     `path_of` hands out the path of an object whose bytes it has checked; it is asked for those of
     the tables that the query names. `place_of` tells where an object lies without a look at it: for
-    tables that the query only lists.
+    tables that the query only lists. `plan` makes what `lineage.plan` shows, if the query names it.
 
     Raises:
         QueryError: the query can't run.
@@ -251,8 +254,10 @@ def ask(
     views = table_views(history)
     named = [*_named(views, query), *mentioned_versions(history, query)]
     listed = _listed(views, named, query)
+    planned = plan() if plan is not None and _PLAN.search(query) else None
     try:
-        return _ask_once(catalog, named, listed, (path_of, place_of or path_of), query)
+        paths = (path_of, place_of or path_of)
+        return _ask_once(catalog, named, listed, paths, query, planned)
     except duckdb.Error as error:
         names = [view for table in views for _, view in table.names]
         raise _query_error(error, names) from error
@@ -267,8 +272,9 @@ def _ask_once(
     listed: Iterable[TableView],
     paths: tuple[_PathOf, _PathOf],
     query: str,
+    plan: Sequence[PlanRow] | None,
 ) -> Result:
-    connection, note = catalog.connect_for_questions()
+    connection, note = catalog.connect_for_questions(plan)
     try:
         path_of, place_of = paths
         if _NAMES_ONLY.match(query.casefold()):

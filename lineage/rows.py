@@ -77,9 +77,10 @@ def _run_ended(rows: Rows, f: RunEnded, entry: int, position: int) -> None:
 
 
 def _asset(rows: Rows, f: AssetFacts, entry: int, position: int) -> None:
+    columns = [{"name": name, "description": told} for name, told in f.columns]
     rows["asset"].append((
         f.asset, f.kind, f.description, f.owner, f.tags, f.where, f.columns_declared,
-        f.partitions, entry, position,
+        f.partitions, columns, entry, position,
     ))  # fmt: skip
 
 
@@ -199,8 +200,8 @@ def _version(rows: Rows, f: Materialization, content: Content) -> None:
         return
     objects = [o._asdict() for o in content.objects]
     rows["version"].append((
-        version, _version_node(version), f.asset, f.partition, content.digest, content.format, content.rows,
-        content.bytes, content.summary, objects, f.id,
+        version, _version_node(version), f.asset, f.partition, content.digest, content.format,
+        content.rows, content.bytes, content.summary, objects, f.id,
     ))  # fmt: skip
     rows["version_column"] += [
         (version, n, c.name, c.type, c.digest) for n, c in enumerate(content.columns)

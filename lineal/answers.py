@@ -85,7 +85,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A version as `lineal show` describes it."""
+    """A version as `lineal show` describes it.
+
+    Attributes:
+        asked: was a version asked for, and not what is current now?
+    """
 
     made: Materialization
     told: AssetFacts | None
@@ -94,6 +98,7 @@ class Shown:
     current: str | None
     feeds: tuple[str, ...]
     value: Any
+    asked: bool = False
 
 
 class PartitionShown(NamedTuple):

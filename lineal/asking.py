@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,15 @@ from lineal.assets.facts import Facts, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
-from lineal.assets.plan import Plan, plan
+from lineal.assets.plan import Plan, PlannedStep, plan
 from lineal.assets.records import SLICES, Content, Materialization
 from lineal.assets.sights import seen as seen_by
-from lineal.assets.verdicts import PLAINLY_FRESH, Decision
+from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending, Stale
 from lineal.assets.versions import Moment, When, meant, moment
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.planning import chosen
+from lineal.planning import chosen, planned
 from lineal.shown import is_in_partitions, keys_of, overview, shown
 from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog, find_log, follow, told_by
@@ -45,6 +45,7 @@ from lineal.storage.sources import Observer
 
 if TYPE_CHECKING:
     from lineal.comparing import Compared
+    from lineal.lineage.catalog_file import PlanRow
     from lineal.lineage.compare import RunsDifference
     from lineal.lineage.tree import Derivation
     from lineal.storage.vault import Vault
@@ -194,6 +195,11 @@ class Asking:
         return count, size
 
     def why(self, name: str, partition: str | None) -> Explanation | Standing:
+        if "@" in name:
+            raise UsageError(
+                f"`{name}` is a version: `why` is about what is current now",
+                advice=f"lineal diff {name}    what differs from what is current, and why",
+            )
         with self.look() as seen:
             (asset,) = chosen(seen, [name])
             output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
@@ -251,7 +257,8 @@ class Asking:
         with self._meant(name) as (history, plain):
             if partition is None and "@" not in plain and is_in_partitions(history, plain):
                 return overview(history, plain, self._readable, whole)
-            return shown(history, in_partition(plain, partition), self._readable)
+            found = shown(history, in_partition(plain, partition), self._readable)
+            return replace(found, asked="@" in name)
 
     # --------------------------------------------------------------------------------- comparing
 
@@ -330,8 +337,34 @@ class Asking:
         with self._past() as history:
             past = history if at is None else as_of(history, _moment(at))
             catalog = Catalog(self.store, self.journal)
-            columns, rows, note = ask(catalog, past, objects.intact, query, objects.path)
+            columns, rows, note = ask(
+                catalog, past, objects.intact, query, objects.path, self._plan_rows
+            )
         return Answer(tuple(columns), tuple(rows), note)
+
+    def _plan_rows(self) -> list[PlanRow]:
+        with self.look() as seen:
+            found, _ = planned(seen, ())
+        return [_plan_row(position, step) for position, step in enumerate(found.steps)]
+
+
+def _plan_row(position: int, planned_step: PlannedStep) -> PlanRow:
+    from lineal.lineage.catalog_file import PlanRow
+
+    step, verdict = planned_step.step, planned_step.verdict
+    reasons = verdict.reasons if isinstance(verdict, Stale) else ()
+    pending = verdict if isinstance(verdict, Pending) else None
+    return PlanRow(
+        position,
+        step.asset,
+        step.partition,
+        verdict.name,
+        [{"kind": reason.kind, "detail": reason.detail} for reason in reasons],
+        pending.inputs if pending else (),
+        (pending.columns or ()) if pending else (),
+        planned_step.version,
+        planned_step.seconds,
+    )
 
 
 def _moment(when: When) -> Moment:

@@ -422,6 +422,6 @@ def inputs_by_mapping(b: Builder) -> None:
 
 MOTIFS: tuple[Callable[[Builder], None], ...] = (
     filter, group, join, overlapping, starred, looked_up, split, categorical, index, model, scaler,
-    metric, rows, settings, kinds_of_columns, arrivals_and_returns, series_and_arrays, paths_of_a_source,
-    file_read_without_saying, inputs_by_mapping, comes_and_goes,
+    metric, rows, settings, kinds_of_columns, arrivals_and_returns, series_and_arrays,
+    paths_of_a_source, file_read_without_saying, inputs_by_mapping, comes_and_goes,
 )  # fmt: skip

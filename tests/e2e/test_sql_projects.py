@@ -124,3 +124,31 @@ def test_a_file_of_macros_alone_declares_no_asset(tmp_path: Path) -> None:
         sql_asset("x", "select one() as one")
         """)  # fmt: skip
     assert place.lineal("materialize", "--json").steps("made") == {"x"}
+
+
+def test_columns_are_described_in_the_header(place: Workplace) -> None:
+    before = (place.root / "sql" / "plain.sql").read_text()
+    place.write("sql/plain.sql", """
+        /* lineal
+        primary_key = "id"
+        [columns]
+        id = "number of the payment"
+        idd = "misspelt"
+        */
+        select id from raw.pay
+        """)  # fmt: skip
+    assert place.lineal("materialize", "--json").steps("made") == {"plain"}
+    shown = place.lineal("show", "plain").out
+    assert "  id  int64 1 … 2  number of the payment" in shown
+    assert "described, but no column: idd; did you mean `id`?" in shown
+    columns = place.lineal("show", "plain", "--json").json["columns"]
+    assert [(c["name"], c["description"]) for c in columns] == [("id", "number of the payment")]
+    asked = "select unnest(columns, recursive := true) from lineage.asset where name = 'plain'"
+    rows = place.lineal("sql", asked, "--json").json
+    assert "number of the payment" in str(rows) and "misspelt" in str(rows)
+    place.edit("sql/plain.sql", "misspelt", "another text")
+    assert stale(place) == set()  # for people only
+    place.edit("sql/plain.sql", 'id = "number', 'id = 3 # "number')
+    assert "sql/plain.sql:3  `columns id=` is 3" in place.lineal("plan").err
+    (place.root / "sql" / "plain.sql").write_text(before)
+    assert place.lineal("materialize").code == 0

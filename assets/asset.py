@@ -126,12 +126,34 @@ class Fetch:
     refetch: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """The text of a SQL asset and where it is written."""
+class Macro(NamedTuple):
+    """A macro of the project: its name, its `create macro …` as written, and where it begins."""
+
+    name: str
+    text: str
+    where: Where
+    table: bool = False  # a macro that is read like a table
+
+
+class MacroFile(NamedTuple):
+    """A file of macros, which serve every SQL asset of the project."""
 
     text: str
     where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The text of a SQL asset and where it is written.
+
+    `macros` are those of the project that it reaches, each after those that it calls. They are
+    created in this order, once the tables that the query reads are there: DuckDB binds a macro's
+    body when it is created.
+    """
+
+    text: str
+    where: Where
+    macros: tuple[Macro, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,6 +221,7 @@ class Asset:
     returns_rows: bool = False  # annotated `-> list[dict]`: a table
     contract: Contract = Contract()
     checks: tuple[Check, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()  # (column, what it is), for people
     version: str | None = None
     ignore: tuple[Any, ...] = ()
     volatile: bool = False
@@ -352,8 +375,8 @@ class Texts(Protocol):
         ...
 
 
-Declaration = Asset | Check | CustomFormat | Resource | DefinitionError
-_D = TypeVar("_D", Asset, Check, CustomFormat, Resource)
+Declaration = Asset | Check | CustomFormat | Resource | MacroFile | DefinitionError
+_D = TypeVar("_D", Asset, Check, CustomFormat, Resource, MacroFile)
 
 
 class _Gathering(NamedTuple):

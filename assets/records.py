@@ -295,6 +295,42 @@ class Acceptance(NamedTuple):
     at: float
 
 
+class Registered(NamedTuple):
+    """A numbered name for a materialization of a model."""
+
+    registry: str
+    version: int  # 1 is the first
+    asset: str
+    partition: str | None
+    materialization: str
+    content: str  # digest
+    run: str
+    at: float
+    who: str
+    tags: tuple[str, ...] = ()
+
+
+class Promotion(NamedTuple):
+    """One move of an alias of a registry, in one environment.
+
+    `how`: a gate opened, a person said so, or a person took back what `previous` was: that version
+    is withdrawn, and no gate promotes it again.
+    """
+
+    id: str  # names it to the outside world
+    registry: str
+    alias: str
+    version: int
+    previous: int | None  # the version that the alias moved from
+    environment: str
+    run: str
+    who: str
+    reason: str
+    scores: tuple[tuple[str, float], ...]  # as compared: (`candidate`, 0.83), (`production`, 0.81)
+    at: float
+    how: Literal["gate", "person", "rollback"]
+
+
 class AssetFacts(NamedTuple):
     """How an asset was declared in a run; written when it differs from the last one known."""
 
@@ -306,6 +342,7 @@ class AssetFacts(NamedTuple):
     where: str
     columns_declared: tuple[str, ...] = ()
     partitions: str = ""  # `monthly from 2013-01`; of none, nothing
+    columns: tuple[tuple[str, str], ...] = ()  # (column, what it is), as far as it is described
 
 
 # What one journal entry may hold, in this order within an entry.
@@ -319,5 +356,7 @@ Fact = (
     | Publication
     | Retirement
     | Acceptance
+    | Registered
+    | Promotion
     | RunEnded
 )

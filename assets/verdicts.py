@@ -37,11 +37,11 @@ class Stale:
 class Pending:
     """No reason of its own, but inputs will be remade: decided once their content is known.
 
-    `columns`: what it declares to read of them, when it declares so for each; else empty.
+    `columns`: of inputs of which it sees no more, those it reads, by what the input looks like now.
     """
 
     inputs: tuple[str, ...]
-    columns: tuple[str, ...] = ()
+    columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
     name: ClassVar[str] = "pending"
 
 

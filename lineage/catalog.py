@@ -20,6 +20,8 @@ from lineal.lineage.catalog_file import (
     DATABASE,
     CatalogBusy,
     Outdated,
+    PlanRow,
+    add_plan,
     first_difference,
     ingest,
     open_file,
@@ -64,12 +66,14 @@ class Catalog:
             self._delete()
             return self._take_in()
 
-    def connect_for_questions(self) -> tuple[duckdb.DuckDBPyConnection, str | None]:
+    def connect_for_questions(
+        self, plan: Sequence[PlanRow] | None = None
+    ) -> tuple[duckdb.DuckDBPyConnection, str | None]:
         """A connection that sees `lineage.*` read-only, and a place for views.
 
         Views made by `add_view` come first in the search path, then the lineage tables. The second
         value says that the file was damaged, or why the answer comes from a copy built from the
-        journal, if it does.
+        journal, if it does. A plan is shown as `lineage.plan`: it is no part of the file.
         """
         note = None
         folder = Path(tempfile.mkdtemp(prefix="lineal-"))
@@ -81,6 +85,8 @@ class Catalog:
                 note = f"{busy.message}; answered from a copy built from the journal"
                 copy.unlink(missing_ok=True)
                 _lay_out(copy, self._journal)
+            if plan is not None:
+                add_plan(copy, plan)
             return _questions(copy, folder), note
         finally:
             # The open file lives on without its name; elsewhere the system's cleaning takes it.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from blake3 import blake3
 
@@ -22,6 +22,7 @@ SCHEMA_VERSION = 1
 _STORAGE_VERSION = "v1.5.0"  # so that DuckDB 1.5 opens what 2.0 made
 DATABASE = "_lineal"  # no asset's name can begin so, hence no view's schema clashes with it
 _FACTS_AT_ONCE = 20_000  # about 60 MB of rows
+_ROWS_A_LINE = 2048
 # Rows that many facts repeat are entered once: table → the table that tells whether they are in,
 # the column here and the column there.
 _ONCE = {
@@ -80,6 +81,29 @@ def _holder(message: str) -> str | None:
     if "Permission denied" in message or "Read-only file system" in message:
         return "nobody, but it can't be written"
     return None
+
+
+class PlanRow(NamedTuple):
+    """A step of the plan as it would be made now."""
+
+    position: int
+    asset: str
+    partition: str | None
+    verdict: str
+    reasons: Sequence[Mapping[str, str]]  # kind, detail
+    pending_on: Sequence[str]  # the inputs that a pending step waits for
+    columns_read: Sequence[str]  # those whose change would make a pending step stale
+    version: str | None
+    seconds: float | None
+
+
+def add_plan(copy: Path, plan: Sequence[PlanRow]) -> None:
+    """Make the table `lineage.plan` in somebody's own copy of the file."""
+    with contextlib.closing(open_file(copy)) as connection:
+        connection.execute(_statements("plan")[0])
+        if plan:
+            with _batch(connection, "plan", plan) as batch:
+                connection.execute(f"insert into lineage.plan select * from {batch}")
 
 
 # ---------------------------------------------------------------------------------------- ingestion
@@ -208,6 +232,8 @@ def _batch(
 ) -> Iterator[str]:
     """Rows for one insert, as a SQL expression: by way of JSON, in the types of the table.
 
+    Column by column: one call writes many rows, and no name is written with each.
+
     Arrow would be as fast, but the first array made of Python values imports pandas.
     """
     types = dict(
@@ -218,22 +244,28 @@ def _batch(
         ).fetchall()
     )
     names = tuple(columns) or tuple(types)
-    lines = [_json_line(dict(zip(names, row, strict=True))) for row in rows]
-    typed = ", ".join(f"{name}: '{types[name]}'" for name in names)
+    lines = [
+        _json_line(
+            dict(zip(names, zip(*rows[begin : begin + _ROWS_A_LINE], strict=True), strict=True))
+        )
+        for begin in range(0, len(rows), _ROWS_A_LINE)
+    ]
+    typed = ", ".join(f"{name}: '{types[name]}[]'" for name in names)
     longest = max(16 << 20, 2 * max(map(len, lines)))
     with tempfile.TemporaryDirectory(prefix="lineal-") as folder:
         path = Path(folder) / f"{table}.json"
         path.write_text("\n".join(lines), "ascii")
         yield (
+            f"(select {', '.join(f'unnest({name}) as {name}' for name in names)} from "
             f"read_json({quoted_path(path)}, format = 'newline_delimited', columns = {{{typed}}}, "
-            f"maximum_object_size = {longest})"
+            f"maximum_object_size = {longest}))"
         )
 
 
-def _json_line(row: dict[str, Any]) -> str:
-    line = json.dumps(row)
+def _json_line(columns: dict[str, Any]) -> str:
+    line = json.dumps(columns)
     if "\\ud" in line or "\\u0000" in line:  # half a surrogate pair? a path that is no UTF-8
-        line = json.dumps(_printable(row))
+        line = json.dumps(_printable(columns))
     return line
 
 

@@ -75,11 +75,11 @@ def _pairs_in(value: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
     return tuple(map(tuple, value))
 
 
-def _metrics_out(value: tuple[tuple[str, float], ...]) -> list[Any]:
+def _numbers_out(value: tuple[tuple[str, float], ...]) -> list[Any]:
     return [[name, _float_out(number)] for name, number in value]
 
 
-def _metrics_in(value: list[list[Any]]) -> tuple[tuple[str, float], ...]:
+def _numbers_in(value: list[list[Any]]) -> tuple[tuple[str, float], ...]:
     return tuple((name, _float_in(number)) for name, number in value)
 
 
@@ -178,11 +178,13 @@ _CONTENT = _shape(
     columns=_many(_shape(records.Column)),
 )
 
+_USED = _shape(records.Used, columns=_TEXTS)
+
 _ERROR = _shape(records.ErrorFacts)
 
 _SHAPES: Mapping[str, _Shape] = {
     "run_started": _shape(records.RunStarted, command=_TEXTS, started_at=_NUMBER),
-    "asset": _shape(records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS),
+    "asset": _shape(records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS, columns=_PAIRS),
     "recipe": _shape(
         records.Recipe,
         parts=_many(_shape(records.RecipePart)),
@@ -197,12 +199,12 @@ _SHAPES: Mapping[str, _Shape] = {
     "materialization": _shape(
         records.Materialization,
         parameters=_PAIRS,
-        inputs=_many(_shape(records.Used, columns=_TEXTS)),
+        inputs=_many(_USED),
         content=_one(_CONTENT),
         files=_many(_shape(records.SourceFile, identity=_TEXTS)),
         checks=_TEXTS,
         unwatched=_PAIRS,
-        metrics=(_metrics_out, _metrics_in),
+        metrics=(_numbers_out, _numbers_in),
         metadata=(_plain_out, _plain_in),
         reasons=_many(_shape(records.Reason)),
         error=_one(_ERROR),
@@ -215,6 +217,8 @@ _SHAPES: Mapping[str, _Shape] = {
     "publication": _shape(records.Publication),
     "retirement": _shape(records.Retirement),
     "acceptance": _shape(records.Acceptance, at=_NUMBER),
+    "registered": _shape(records.Registered, at=_NUMBER, tags=_TEXTS),
+    "promotion": _shape(records.Promotion, scores=(_numbers_out, _numbers_in), at=_NUMBER),
     "run_ended": _shape(records.RunEnded, counts=(dict, dict), ended_at=_NUMBER),
 }
 _KINDS: Mapping[Any, str] = {shape.make: kind for kind, shape in _SHAPES.items()}
@@ -227,6 +231,11 @@ def to_json(fact: Fact) -> dict[str, Any]:
     """
     kind = _KINDS[type(fact)]
     return {"fact": kind, **_SHAPES[kind].dump(fact)}
+
+
+def used_from(raw: dict[str, Any]) -> tuple[records.Used, ...]:
+    """What a materialization read, by its JSON object: nothing else of it is taken apart."""
+    return tuple(map(_USED.load, raw.get("inputs", ())))
 
 
 def from_json(raw: dict[str, Any]) -> Fact:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 from lineal.assets.records import (
@@ -17,8 +18,10 @@ from lineal.assets.records import (
     ErrorFacts,
     Fact,
     Materialization,
+    Promotion,
     Publication,
     Recipe,
+    Registered,
     Retirement,
     RunEnded,
     RunStarted,
@@ -74,9 +77,10 @@ def _run_ended(rows: Rows, f: RunEnded, entry: int, position: int) -> None:
 
 
 def _asset(rows: Rows, f: AssetFacts, entry: int, position: int) -> None:
+    columns = [{"name": name, "description": told} for name, told in f.columns]
     rows["asset"].append((
         f.asset, f.kind, f.description, f.owner, f.tags, f.where, f.columns_declared,
-        f.partitions, entry, position,
+        f.partitions, columns, entry, position,
     ))  # fmt: skip
 
 
@@ -116,21 +120,14 @@ def _materialization(rows: Rows, f: Materialization, entry: int, position: int) 
     error = f.error
     failure = (error.type, error.message, error.where, error.line) if error else (None,) * 4
     rows["materialization"].append((
-        f.id, f.run, entry, position, f.asset, f.partition, f.outcome, f.kind, version,
+        f.id, _node(f.id), f.run, entry, position, f.asset, f.partition, f.outcome, f.kind, version,
         content and content.digest, content and content.format, origin, f.fingerprint, f.recipe,
         f.environment, f.contract, f.checks, _reasons(f), _unwatched(f), _metadata(f), *failure,
         _time(f.started_at), f.seconds,
     ))  # fmt: skip
     _attempts(rows, f)
     _inputs(rows, f, version)
-    if origin == f.id:
-        sources = dict.fromkeys(used.materialization for used in f.inputs)
-        rows["derivation"] += [(f.id, source) for source in sources]
-    elif f.kind not in (
-        "files",
-        "fetch",
-    ):  # an observation is a root, also when it was parsed before
-        rows["derivation"].append((f.id, origin))
+    _edges(rows, f, origin, version)
     rows["parameter"] += [(f.id, name, value) for name, value in f.parameters]
     rows["metric"] += [(f.id, name, str(value)) for name, value in f.metrics]  # NaN is a text
     rows["source_file"] += [
@@ -165,6 +162,31 @@ def _attempts(rows: Rows, f: Materialization) -> None:
     ]  # fmt: skip
 
 
+def _node(materialization: str) -> int:
+    """What the edges call a materialization, `r12.7`: a number is found sooner than a name."""
+    run, _, number = materialization.partition(".")
+    return (int(run[1:]) << 32) + int(number)
+
+
+def _version_node(version: str) -> str:
+    """What the edges call a version: half of a digest of its name, as sixteen bytes."""
+    return sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _edges(rows: Rows, f: Materialization, origin: str, version: str | None) -> None:
+    sources = dict.fromkeys(used.materialization for used in f.inputs if used.materialization)
+    if origin != f.id:  # an observation is a root, also when it was parsed before
+        sources = {} if f.kind in ("files", "fetch") else {origin: None}
+    node = _node(f.id)
+    rows["derivation_edge"] += [(node, _node(source)) for source in sources]
+    if version is not None:
+        version_node = _version_node(version)
+        rows["version_edge"] += [
+            (version_node, _version_node(version_id(u.asset, u.partition, u.content)))
+            for u in f.inputs
+        ]
+
+
 def _inputs(rows: Rows, f: Materialization, version: str | None) -> None:
     rows["input"] += [(
         f.id, n, u.parameter, u.asset, u.partition, u.mode, u.digest, u.columns, version,
@@ -178,8 +200,8 @@ def _version(rows: Rows, f: Materialization, content: Content) -> None:
         return
     objects = [o._asdict() for o in content.objects]
     rows["version"].append((
-        version, f.asset, f.partition, content.digest, content.format, content.rows,
-        content.bytes, content.summary, objects, f.id,
+        version, _version_node(version), f.asset, f.partition, content.digest, content.format,
+        content.rows, content.bytes, content.summary, objects, f.id,
     ))  # fmt: skip
     rows["version_column"] += [
         (version, n, c.name, c.type, c.digest) for n, c in enumerate(content.columns)
@@ -226,6 +248,21 @@ def _acceptance(rows: Rows, f: Acceptance, entry: int, position: int) -> None:
     )
 
 
+def _registered(rows: Rows, f: Registered, entry: int, position: int) -> None:
+    rows["registered_version"].append((
+        f.registry, f.version, f.asset, f.partition, f.materialization, f.content, f.run, f.who,
+        _time(f.at), f.tags, entry, position,
+    ))  # fmt: skip
+
+
+def _promotion(rows: Rows, f: Promotion, entry: int, position: int) -> None:
+    scores = [{"name": name, "value": str(value)} for name, value in f.scores]  # NaN is a text
+    rows["promotion"].append((
+        f.id, f.registry, f.alias, f.version, f.previous, f.environment, f.run, f.who, f.how,
+        f.reason, scores, _time(f.at), entry, position,
+    ))  # fmt: skip
+
+
 _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
     RunStarted: _run_started,
     RunEnded: _run_ended,
@@ -237,4 +274,6 @@ _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
     Publication: _publication,
     Retirement: _retirement,
     Acceptance: _acceptance,
+    Registered: _registered,
+    Promotion: _promotion,
 }

@@ -135,7 +135,7 @@ def _said(thing: _Declared) -> str:
     if isinstance(thing, Check):
         judged = (thing.severity, thing.inputs, thing.rule)
         return digest_of((repr(judged), parameter_texts(thing.parameters)))
-    query = None if thing.query is None else thing.query.text
+    query = thing.query and (thing.query.text, *(macro.text for macro in thing.query.macros))
     said = (thing.kind, thing.outputs, query, thing.files, thing.inputs, thing.contract)
     return digest_of(repr((*said, thing.folder_parameter, thing.returns_rows)))
 

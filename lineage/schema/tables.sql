@@ -42,6 +42,7 @@ create table asset (
     place varchar,
     columns_declared varchar[],
     partitions varchar,
+    columns struct(name varchar, description varchar)[],
     entry bigint not null,
     position integer not null
 );
@@ -76,6 +77,7 @@ create table package (
 
 create table materialization (
     id varchar not null,
+    node bigint not null,
     run varchar not null,
     entry bigint not null,
     position integer not null,
@@ -129,13 +131,21 @@ create table input (
     source_version varchar not null
 );
 
-create table derivation (
-    materialization varchar not null,
-    source_materialization varchar not null
+-- The edges that closures go by, numbers only: nobody names a million things fast. The node of a
+-- materialization and of a version: the macro node_of.
+create table derivation_edge (
+    node bigint not null,
+    source_node bigint not null
+);
+
+create table version_edge (
+    node uuid not null,
+    source_node uuid not null
 );
 
 create table version (
     id varchar not null,
+    node uuid not null,
     asset varchar not null,
     partition varchar,
     digest varchar not null,
@@ -234,10 +244,13 @@ create table registered_version (
     registry varchar not null,
     version integer not null,
     asset varchar not null,
+    partition varchar,
     materialization varchar not null,
     content varchar not null,
     run varchar not null,
+    who varchar,
     registered_at timestamp,
+    tags varchar[],
     entry bigint not null,
     position integer not null
 );
@@ -251,7 +264,9 @@ create table promotion (
     environment varchar not null,
     run varchar not null,
     who varchar,
+    how varchar not null,
     reason varchar,
+    scores struct(name varchar, value double)[],
     promoted_at timestamp,
     entry bigint not null,
     position integer not null
@@ -266,11 +281,4 @@ create table acceptance (
     accepted_at timestamp,
     entry bigint not null,
     position integer not null
-);
-
--- Which observations of sources each model comes from, written once when the model is: a closure over
--- every model at each question would cost as much as the whole history.
-create table model_source (
-    materialization varchar not null,
-    source_materialization varchar not null
 );

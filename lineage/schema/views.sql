@@ -5,7 +5,13 @@ select i.materialization, i.position as input_position, i.parameter, i.asset, i.
     i.source_version, c.position, c.name, c.type, c.digest
 from lineage.input i
 join lineage.version_column c on c.version = i.source_version
-where i.mode = 'all' or (i.mode in ('columns', 'shape') and list_contains(i.columns, c.name));
+where i.mode in ('all', 'result') or (i.mode in ('columns', 'shape') and list_contains(i.columns, c.name));
+
+-- By name; the closures use the edges.
+create view derivation as
+select 'r' || (node >> 32) || '.' || (node & 4294967295) as materialization,
+    'r' || (source_node >> 32) || '.' || (source_node & 4294967295) as source_materialization
+from lineage.derivation_edge;
 
 -- A retirement that counts has no version: nothing is current.
 create view current as
@@ -21,6 +27,101 @@ from (
     group by environment, asset, partition
 ) p
 join lineage.version v on v.id = p.version;
+
+-- Publications and retirements, each with the moment from which it counts: the end of its computation, or
+-- the beginning of its run when nothing was computed for it.
+create view act as
+select p.environment, p.asset, p.partition, p.materialization, p.version, p.reason, p.run, p.run_number,
+    p.entry, p.position, case
+        when p.reason is null and m.run = p.run and m.started_at is not null
+        then m.started_at + to_microseconds(round(coalesce(m.seconds, 0) * 1e6)::bigint)
+        else r.started_at
+    end as counts_from
+from (
+    select *, null::varchar as reason from lineage.publication
+    union all by name
+    from lineage.retirement
+) p
+left join lineage.materialization m on m.id = p.materialization
+left join lineage.run r on r.id = p.run;
+
+-- What is current and was made of something that is current no more.
+create view superseded as
+with replaced as (
+    select c.environment, c.asset, c.partition, c.materialization, i.position, i.parameter, i.mode,
+        i.asset as source_asset, i.partition as source_partition, i.source_version,
+        n.version as current_version, n.rows is distinct from o.rows as rows_differ
+    from lineage.current c
+    join lineage.input i on i.materialization = c.materialization and i.mode <> 'none'
+        and i.asset <> c.asset
+    left join lineage.version o on o.id = i.source_version
+    left join lineage.current n on n.environment = c.environment and n.asset = i.asset
+        and n.partition is not distinct from i.partition
+    where n.version is distinct from i.source_version
+),
+changed as (
+    select r.environment, r.materialization, r.position, list(c.name order by c.position) as names
+    from replaced r
+    join lineage.input_column c on c.materialization = r.materialization
+        and c.input_position = r.position
+    left join lineage.version_column k on k.version = r.current_version and k.name = c.name
+    where k.digest is distinct from c.digest or k.type <> c.type
+    group by all
+)
+select r.environment, r.asset, r.partition, r.materialization, r.parameter, r.source_asset,
+    r.source_partition, r.source_version, r.current_version,
+    coalesce(c.names, []) as columns_changed,
+    r.mode <> 'columns' or r.rows_differ or c.names is not null as matters
+from replaced r
+left join changed c using (environment, materialization, position);
+
+-- One fingerprint, several results. What is observed may be another each time; that is no fault.
+create view nondeterministic as
+select asset, partition, fingerprint, count(distinct version) as versions, count(*) as made,
+    arg_max(code, (entry, position)) as code, max(started_at) as last_at
+from lineage.materialization
+where outcome in ('made', 'blocked') and version is not null and kind not in ('files', 'fetch')
+group by asset, partition, fingerprint
+having count(distinct version) > 1;
+
+-- Steps that were made anew, for a reason, and came out equal; and who read them and was spared.
+create view cutoff as
+with published as (
+    select p.*, m.fingerprint, m.outcome, m.run as made_in, m.seconds,
+        lag(p.version) over step as version_before, lag(m.fingerprint) over step as print_before
+    from lineage.publication p join lineage.materialization m on m.id = p.materialization
+    window step as (
+        partition by p.environment, p.asset, p.partition order by p.run_number, p.entry, p.position
+    )
+),
+reader as (
+    select i.source_version, m.asset, m.partition, max(m.seconds) as seconds
+    from lineage.input i join lineage.materialization m on m.id = i.materialization
+    where m.outcome = 'made'
+    group by all
+)
+select p.environment, p.run, p.asset, p.partition, p.materialization, p.version, p.seconds,
+    list(r.asset || coalesce(' ' || r.partition, '') order by r.asset, r.partition) as spared,
+    sum(r.seconds) as seconds_saved
+from published p
+join reader r on r.source_version = p.version
+where p.version = p.version_before and p.fingerprint <> p.print_before
+    and p.outcome = 'made' and p.made_in = p.run
+    and not exists (
+        from lineage.materialization m
+        where m.run = p.run and m.asset = r.asset and m.partition is not distinct from r.partition
+    )
+group by all;
+
+-- Where each alias of a registry points now.
+create view alias as
+select p.registry, p.alias, p.environment, p.version, r.asset, r.partition, r.materialization, r.content,
+    p.id as promotion, p.promoted_at
+from (
+    select unnest(arg_max(p, row(p.entry, p.position))) from lineage.promotion p
+    group by p.registry, p.alias, p.environment
+) p
+join lineage.registered_version r on r.registry = p.registry and r.version = p.version;
 
 create view table_lineage as
 select i.asset as source_asset, i.partition as source_partition, i.source_version,
@@ -39,12 +140,23 @@ from lineage.column_edge e
 join lineage.materialization m on m.id = e.materialization
 join lineage.version s on s.id = e.source_version;
 
+-- A closure for each model that is asked for: a condition on the model or the registry is applied first.
 create view model_training_data as
 select r.registry, r.version, s.asset, f.path, coalesce(f.digest, s.content) as digest, f.bytes, s.partition,
     m.asset as model, m.partition as model_partition, m.id as materialization, m.content,
     s.id as source_materialization, s.version as source_version, m.run
-from lineage.model_source t
-join lineage.materialization m on m.id = t.materialization
-join lineage.materialization s on s.id = t.source_materialization
-left join lineage.source_file f on f.materialization = s.id
-left join lineage.registered_version r on r.materialization = m.id;
+from (
+    select node, id, asset, partition, content, run from lineage.materialization
+    where format in ('joblib', 'pickle')
+) m
+left join lineage.registered_version r on r.materialization = m.id,
+lateral (
+    with recursive reached(node) as (
+        select m.node
+        union
+        select e.source_node from reached x join lineage.derivation_edge e on e.node = x.node
+    )
+    select node from reached
+) t
+join lineage.materialization s on s.node = t.node and s.kind in ('files', 'fetch')
+left join lineage.source_file f on f.materialization = s.id;

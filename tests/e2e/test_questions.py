@@ -172,3 +172,20 @@ def test_many_times_with_a_zone_can_be_asked_for(empty: Workplace) -> None:
     rows = _ask(empty, "select t from ticks order by t")
     assert len(rows) == 20_000
     assert str(rows[0]["t"]).startswith("2020-01-01T00:00:00")
+
+
+def test_the_plan_is_a_table_for_a_statement_that_names_it(empty: Workplace) -> None:
+    empty.write("pipeline.py", "from lineal import asset\n\n\n@asset\ndef plan() -> list[dict]:\n"
+                               "    return [{'x': 1}]\n")  # fmt: skip
+    query = "select asset, verdict, [r.kind for r in reasons] as reasons from lineage.plan"
+    asked = {"asset": "plan", "verdict": "stale", "reasons": ["never_made"]}
+    assert _ask(empty, query) == [asked]
+    empty.make()
+    assert _ask(empty, query.replace("lineage.plan", 'LINEAGE . "plan"')) == [
+        {"asset": "plan", "verdict": "fresh", "reasons": []}
+    ]
+    assert _ask(empty, "from plan") == [{"x": 1}]  # the asset of that name
+    empty.write("pipeline.py", "import nonsense_that_is_not_there\n")
+    assert _ask(empty, "select count(*) as n from lineage.run") == [{"n": 1}]
+    said = empty.lineal("sql", query)
+    assert (said.code, "nonsense_that_is_not_there" in said.err) != (0, False)

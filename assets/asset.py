@@ -132,6 +132,14 @@ class Macro(NamedTuple):
     name: str
     text: str
     where: Where
+    table: bool = False  # a macro that is read like a table
+
+
+class MacroFile(NamedTuple):
+    """A file of macros, which serve every SQL asset of the project."""
+
+    text: str
+    where: Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +221,7 @@ class Asset:
     returns_rows: bool = False  # annotated `-> list[dict]`: a table
     contract: Contract = Contract()
     checks: tuple[Check, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()  # (column, what it is), for people
     version: str | None = None
     ignore: tuple[Any, ...] = ()
     volatile: bool = False
@@ -366,8 +375,8 @@ class Texts(Protocol):
         ...
 
 
-Declaration = Asset | Check | CustomFormat | Resource | DefinitionError
-_D = TypeVar("_D", Asset, Check, CustomFormat, Resource)
+Declaration = Asset | Check | CustomFormat | Resource | MacroFile | DefinitionError
+_D = TypeVar("_D", Asset, Check, CustomFormat, Resource, MacroFile)
 
 
 class _Gathering(NamedTuple):

@@ -11,12 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from blake3 import blake3
 
 from lineal.assets.asset import Asset, Input
-from lineal.assets.decide import arrival_of, by_digest, kind_of, one_input, reads_of, seen_of
+from lineal.assets.decide import (
+    arrival_of,
+    by_digest,
+    inputs_used,
+    kind_of,
+    one_input,
+    reads_of,
+    seen_of,
+)
 from lineal.assets.digest import SCHEME, encode, encode_list, encode_tuple
 from lineal.assets.facts import Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
-from lineal.assets.records import Brief, Content
+from lineal.assets.records import Brief, Content, Used
 from lineal.assets.settled import Settled
 
 _NONE: Mapping[str | None, Brief] = {}
@@ -97,6 +105,8 @@ def _fingerprints(
 def _inputs(graph: Graph, asset: Asset, known: Settled, facts: Facts) -> list[_Reads]:
     if asset.kind == "files":
         return [_files(asset, facts)]
+    if asset.query is not None or any(given.columns is not None for given in asset.inputs):
+        return [_by_columns(graph, asset, known, facts)]
     return [_input(graph, asset, given, known, facts) for given in asset.inputs]
 
 
@@ -106,6 +116,65 @@ def _files(asset: Asset, facts: Facts) -> _Reads:
         return None if seen is None else encode(("files", "files", "auto", seen.digest))
 
     return read
+
+
+def _by_columns(graph: Graph, asset: Asset, known: Settled, facts: Facts) -> _Reads:
+    """All inputs at once, if columns are read of some.
+
+    What is of the same content as when it was read is read as it was then; but that the same is
+    read of such inputs now as then is looked at once for each way of reading.
+    """
+    ways: dict[tuple[object, ...], bool] = {}
+
+    def decided(key: str) -> bytes | None:
+        used, waits = inputs_used(graph, Step(asset.name, key), known, facts)
+        return None if waits else _encoded(used)
+
+    def read(key: str) -> bytes | None:
+        was = facts.past.used(asset.name, key)
+        if not was or _told(was) != _there(asset, key, known, facts):
+            return decided(key)
+        way = tuple(dict.fromkeys((used.parameter, used.mode, used.columns) for used in was))
+        if way not in ways:
+            ways[way] = decided(key) == _encoded(was)
+        return _encoded(was) if ways[way] else decided(key)
+
+    return read
+
+
+def _encoded(used: Sequence[Used]) -> bytes:
+    return b"".join(map(encode, reads_of(used)))
+
+
+def _told(was: Sequence[Used]) -> list[tuple[str, str, str | None, str, str]] | None:
+    """What was read, if its content tells all that was seen of it."""
+    if any(used.mode not in ("all", "columns", "shape") for used in was):
+        return None
+    return [(u.parameter, u.asset, u.partition, u.content, u.arrival) for u in was]
+
+
+def _there(
+    asset: Asset, key: str, known: Settled, facts: Facts
+) -> list[tuple[str, str, str | None, str, str]] | None:
+    """What is there to be read now, as `_told` tells it; None while that is not settled."""
+    found = []
+    for given in asset.inputs:
+        name = given.asset or given.parameter
+        if facts.slices.behind(name):
+            return None
+        read = facts.slices.read(asset.name, key, given)
+        arrival, briefs = arrival_of(given, many=read.many), known.briefs(name)
+        for each in read.keys:
+            content = briefs[each].content if each in briefs else _digest(Step(name, each), known)
+            if content is None:
+                return None
+            found.append((given.parameter, name, each, content, arrival))
+    return found
+
+
+def _digest(step: Step, known: Settled) -> str | None:
+    version = known.get(step)
+    return None if version is None or version.content is None else version.content.digest
 
 
 def _input(graph: Graph, asset: Asset, given: Input, known: Settled, facts: Facts) -> _Reads:

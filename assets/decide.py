@@ -9,16 +9,9 @@ from lineal.assets import reasons
 from lineal.assets.asset import Asset, Check, Input
 from lineal.assets.content import shape_digest, used_digest
 from lineal.assets.digest import SCHEME, digest_of
-from lineal.assets.facts import (
-    CheckId,
-    Facts,
-    contract_digest,
-    parameters_of,
-    query_parameters,
-)
+from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
-from lineal.assets.ports import Shape, Sight
 from lineal.assets.records import (
     Brief,
     CheckResult,
@@ -29,6 +22,7 @@ from lineal.assets.records import (
     Used,
 )
 from lineal.assets.settled import Settled, known_of
+from lineal.assets.sights import as_recorded, sighted
 from lineal.assets.verdicts import (
     BoundCheck,
     Decision,
@@ -43,6 +37,7 @@ from lineal.assets.verdicts import (
 # Arrivals that give the same value whenever they give one: nothing is recomputed for them.
 _AS_IT_IS = frozenset({"auto", "pandas", "object"})
 KnownSteps = Mapping[Step, Known]
+_NOTHING: Mapping[tuple[str, str | None], Used] = {}
 _NO_BRIEFS: Mapping[str | None, Brief] = {}
 
 
@@ -60,17 +55,13 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
     current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
     own = reasons.own(asset, step.partition, current, facts, kind=kind_of(graph, asset))
     if pending:
-        changed = reasons.inputs(step.partition, current, used, known, facts, partial=True)
-        why = (*own, *changed, *reasons.lost(current, facts))
-        if why:
-            return Decision(Stale(reasons.distinct(why)), "wait", used)
-        return Decision(Pending(pending, _columns_of(asset, pending)), "wait", used)
+        return _decide_waiting(asset, step, used, pending, current, own, known, facts)
     prints = fingerprints(graph, step, used, facts)
     never_reuse = reasons.never_reuse(asset, step.partition, current, facts)
+    why: tuple[Reason, ...] = ()
     if not never_reuse:
         kept = _kept(graph, step, used, prints, current, facts)
         if kept is not None:
-            why = ()
             if not _is_current(kept, current):
                 why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
             return _judge(graph, step, kept, current, why, known, facts, used, prints)
@@ -79,11 +70,38 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
     return Decision(Stale(told), "compute", used, prints)
 
 
-def _columns_of(asset: Asset, pending: Sequence[str]) -> tuple[str, ...]:
-    read = [given.columns for given in asset.inputs if given.asset in pending]
-    if not read or any(columns is None for columns in read):
-        return ()
-    return tuple(dict.fromkeys(name for columns in read for name in columns or ()))
+def _decide_waiting(
+    asset: Asset,
+    step: Step,
+    used: tuple[Used, ...],
+    pending: tuple[str, ...],
+    current: Mapping[str, Materialization | None],
+    own: tuple[Reason, ...],
+    known: KnownSteps,
+    facts: Facts,
+) -> Decision:
+    """Some inputs are pending: it is stale if a reason is certain already."""
+    certain = used
+    if asset.query is not None:
+        made = reasons.compared(asset.outputs[0], current, step.partition, facts)
+        certain = _used_as_recorded(asset, step.partition, made, known, facts)
+    changed = reasons.inputs(step.partition, current, certain, known, facts, partial=True)
+    why = (*own, *changed, *reasons.lost(current, facts))
+    if why:
+        return Decision(Stale(reasons.distinct(why)), "wait", used)
+    given = sighted(asset, step.partition, known, facts)
+    return Decision(Pending(pending, _columns_of(given, pending)), "wait", used)
+
+
+def _columns_of(inputs: Sequence[Input], pending: Sequence[str]) -> tuple[str, ...] | None:
+    """The columns read of the pending inputs; None unless they alone are seen of each."""
+    read: dict[str, None] = {}
+    waiting = [given for given in inputs if (given.asset or given.parameter) in pending]
+    for given in waiting:
+        if given.columns is None or given.shape:
+            return None
+        read.update(dict.fromkeys(given.columns))
+    return tuple(read) if waiting else None
 
 
 def kind_of(graph: Graph, asset: Asset) -> str:
@@ -113,51 +131,39 @@ def inputs_used(
         return (Used("files", asset.name, step.partition, "files", digest, digest, ""),), ()
     used: list[Used] = []
     pending: dict[str, None] = {}
-    for given in _sighted(asset, step.partition, known, facts):
-        found, waits = one_input(asset.name, step.partition, given, known, facts)
+    made = facts.past.current(asset.outputs[0], step.partition)
+    before = {(u.parameter, u.partition): u for u in made.inputs} if made is not None else {}
+    for given in sighted(asset, step.partition, known, facts):
+        found, waits = one_input(asset.name, step.partition, given, known, facts, before)
         used.extend(found)
         pending.update(dict.fromkeys(waits))
     return tuple(used), tuple(pending)
 
 
-def _sighted(asset: Asset, key: str | None, known: KnownSteps, facts: Facts) -> tuple[Input, ...]:
-    """The inputs of a step, those of a query with the columns that it reads.
-
-    Which these are follows from what all of its inputs look like: of one that is pending, as it was
-    last. So it is a guess as long as one is, and settled with the last of them.
-    """
-    if asset.query is None:
-        return asset.inputs
-    shapes: dict[str, Shape] = {}
-    for given in asset.inputs:
-        shape = _shape_of(asset.name, key, given, known, facts)
-        if shape is not None:
-            shapes[given.asset or given.parameter] = shape
-    sights: Mapping[str, Sight] = {}
-    if len(shapes) == len(asset.inputs):
-        sights = facts.sights(asset.query, shapes, query_parameters(asset, facts, key))
-    seen = [(given, sights.get(given.asset or given.parameter, Sight())) for given in asset.inputs]
-    return tuple(replace(given, columns=s.columns, shape=s.shape) for given, s in seen)
-
-
-def _shape_of(
-    reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
-) -> Shape | None:
-    """The columns of an input; None if they are unknown, or not the same in all its partitions."""
-    name = given.asset or given.parameter
-    found: set[Shape] = set()
-    for each in facts.slices.read(reader, key, given).keys:
-        version = known.get(Step(name, each)) or facts.past.current(name, each)
-        content = None if version is None else version.content
-        if content is None or content.rows is None:
-            return None
-        found.add(tuple((column.name, column.type) for column in content.columns))
-    return found.pop() if len(found) == 1 else None
+def _used_as_recorded(
+    asset: Asset, key: str | None, made: Materialization | None, known: KnownSteps, facts: Facts
+) -> tuple[Used, ...]:
+    """What is known of the inputs of a query, in the columns that this version read."""
+    found = (
+        one_input(asset.name, key, given, known, facts)[0] for given in as_recorded(asset, made)
+    )
+    return tuple(used for each in found for used in each)
 
 
 def one_input(
-    reader: str, key: str | None, given: Input, known: KnownSteps, facts: Facts
+    reader: str,
+    key: str | None,
+    given: Input,
+    known: KnownSteps,
+    facts: Facts,
+    before: Mapping[tuple[str, str | None], Used] = _NOTHING,
 ) -> tuple[list[Used], list[str]]:
+    """What a step reads of one input, or what it waits for.
+
+    Args:
+        before: by parameter and partition what its current version read: of many partitions those
+            of the same content need no look at their columns.
+    """
     name = given.asset or given.parameter
     waits = [name for step in facts.slices.behind(name) if step not in known]
     if waits:  # which slices there are is known only once it is made
@@ -166,11 +172,14 @@ def one_input(
     arrival = arrival_of(given, many=read.many)
     way = given.alone if read.many else given
     used: list[Used] = []
-    briefs = known.briefs(name) if isinstance(known, Settled) and by_digest(way) else _NO_BRIEFS
+    briefs = known.briefs(name) if isinstance(known, Settled) else _NO_BRIEFS
     for each in read.keys:
         if each in briefs:
-            used.append(_brief_used(given, Step(name, each), briefs[each], arrival))
-            continue
+            was = before.get((given.parameter, each))
+            told = _brief_used(way, Step(name, each), briefs[each], arrival, was)
+            if told is not None:
+                used.append(told)
+                continue
         version = known.get(Step(name, each))
         found = None if version is None else one_used(way, version, arrival)
         if found is None:
@@ -187,10 +196,18 @@ def by_digest(given: Input) -> bool:
     return given.columns is None and given.arrival not in ("path", "paths", "result")
 
 
-def _brief_used(given: Input, step: Step, brief: Brief, arrival: str) -> Used:
-    """As `one_used`, of a version whose digest is enough."""
-    digest, origin = brief.content, brief.materialization
-    return Used(given.parameter, *step, "all", digest, digest, origin, arrival=arrival)
+def _brief_used(
+    given: Input, step: Step, brief: Brief, arrival: str, was: Used | None
+) -> Used | None:
+    """As `one_used`, of a version whose digest is enough; or that was read so, being the same."""
+    content, origin = brief.content, brief.materialization
+    if by_digest(given):
+        return Used(given.parameter, *step, "all", content, content, origin, arrival=arrival)
+    if was is None or given.columns is None or was.content != content:
+        return None
+    if (was.mode, was.columns) != ("shape" if given.shape else "columns", given.columns):
+        return None
+    return Used(given.parameter, *step, was.mode, was.digest, content, origin, was.columns, arrival)
 
 
 def arrival_of(given: Input, *, many: bool) -> str:

@@ -78,6 +78,7 @@ def asset(
     pools: str | Mapping[str, int] | None = None,
     exclusive: bool = False,
     partitions: Any = None,
+    columns: Mapping[str, str] | None = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -110,7 +111,8 @@ def asset(*function: Any, **options: Any) -> Any:
         pools: the places it takes in each pool of the settings while it runs: {"database": 1}.
         exclusive: it runs alone.
         partitions: the slices it is made in.
-        tags, owner, description: for people; the description is the docstring unless given.
+        columns: what each column is: {"origin": "where it starts"}; for people, like
+        tags, owner, description: the description is the docstring unless given.
     """
     where = caller()
     if not function:
@@ -182,6 +184,7 @@ def source(
     schema: Mapping[str, str] | None = None,
     format: str | None = None,
     checks: Sequence[Check] | None = None,
+    columns: Mapping[str, str] | None = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -208,6 +211,7 @@ def source(
     pools: str | Mapping[str, int] | None = None,
     exclusive: bool = False,
     partitions: Any = None,
+    columns: Mapping[str, str] | None = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,

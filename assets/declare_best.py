@@ -47,7 +47,9 @@ def best_of(
     called = name if isinstance(name, str) else "best"
     try:
         source = asset_name(of)
-        options = read_options(given, ("name", *DESCRIPTIVE), "best_of")
+        options = read_options(
+            given, ("name", *(word for word in DESCRIPTIVE if word != "columns")), "best_of"
+        )
         folder, slash, last = source.rpartition("/")
         called = check_name(options.pop("name", f"{folder}{slash}best_{last}"))
         word = _word(metric, direction)

@@ -19,6 +19,7 @@ from lineal.assets.asset import (
     Asset,
     Check,
     Input,
+    MacroFile,
     Query,
     Retry,
     Texts,
@@ -41,6 +42,7 @@ _HEADER = re.compile(r"\s*/\*\s*lineal\b(.*?)\*/", re.DOTALL)
 _MARKERS: Mapping[str, Callable[..., Marker]] = MappingProxyType(
     {"last": last, "every": every, "previous": previous, "only": only}
 )
+_MACROS = "macros.sql"
 _BUILT_IN = frozenset({"partition", "start", "end"})
 
 
@@ -61,6 +63,7 @@ def sql_asset(
     pools: str | Mapping[str, int] | None = None,
     exclusive: bool | None = None,
     partitions: Any = None,
+    columns: Mapping[str, str] | None = None,
     tags: str | Sequence[str] | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -79,7 +82,8 @@ def sql_asset(
         parameters: names and values; settings can change them.
         inputs: which partitions of an asset are read, where that is to be said:
             {"orders": last(7)}; in a header `inputs = {orders = "last(7)"}`.
-        primary_key, order_by, keep_order, schema, checks, tags, owner, description: as for `asset`.
+        primary_key, order_by, keep_order, schema, checks, columns, tags, owner, description: as
+            for `asset`.
         retry, timeout, pools, exclusive, partitions: likewise.
     """
     where = caller()
@@ -87,7 +91,8 @@ def sql_asset(
         "inputs": inputs, "primary_key": primary_key, "order_by": order_by,
         "keep_order": keep_order, "schema": schema, "checks": checks, "parameters": parameters,
         "retry": retry, "timeout": timeout, "pools": pools, "exclusive": exclusive,
-        "partitions": partitions, "tags": tags, "owner": owner, "description": description,
+        "partitions": partitions, "columns": columns, "tags": tags, "owner": owner,
+        "description": description,
         **unknown,
     }  # fmt: skip
     try:
@@ -115,9 +120,14 @@ def sql_assets(folder: str, **unknown: Any) -> tuple[Asset, ...]:
         /* lineal
         primary_key = "id"
         checks = ["not_null(origin)", "rows(minimum=1)"]
+        [columns]
+        origin = "where it starts"
         [parameters]
         minimum = 5
         */
+
+    `macros.sql` in the folder itself is no asset: it holds `create macro name(a, b := 5) as …`, and
+    every SQL asset of the project may call what it creates.
 
     Args:
         folder: relative to the folder of the file that says it.
@@ -138,6 +148,9 @@ def sql_assets(folder: str, **unknown: Any) -> tuple[Asset, ...]:
         return ()
     made: list[Asset] = []
     for file in files:
+        if PurePath(file) == PurePath(root, _MACROS):
+            _declare_macros(file)
+            continue
         name = PurePath(file).relative_to(root).with_suffix("").as_posix()
         try:
             made.append(_from_file(check_name(name), file, {}, Where(file, 1)))
@@ -146,22 +159,34 @@ def sql_assets(folder: str, **unknown: Any) -> tuple[Asset, ...]:
     return tuple(made)
 
 
+def _declare_macros(file: str) -> None:
+    top = Where(file, 1)
+    try:
+        declared(MacroFile(_text_of("the macros", file, top), top))
+    except DefinitionError as error:
+        refused(_placed(error, top))
+
+
 def _from_file(name: str, file: str, options: Mapping[str, Any], where: Where) -> Asset:
     if not is_gathering():
         return _declare(name, Query("", Where(file, 1)), options, Where(file, 1))
-    try:
-        text = _texts(where).read(file).decode()
-    except OSError as error:
-        raise DefinitionError(
-            f"the file of `{name}` can't be read: {file}: {error.strerror}", where=str(where)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DefinitionError(f"the file of `{name}` is not UTF-8", where=file) from error
-    text = text.removeprefix("\ufeff")
+    text = _text_of(f"the file of `{name}`", file, where)
     if not text.strip():
         raise DefinitionError("the file is empty", where=file)
     top = Where(file, 1)
     return _declare(name, Query(text, top), {**_header(text, top), **options}, top)
+
+
+def _text_of(what: str, file: str, where: Where) -> str:
+    try:
+        text = _texts(where).read(file).decode()
+    except OSError as error:
+        raise DefinitionError(
+            f"{what} can't be read: {file}: {error.strerror}", where=str(where)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{what} is not UTF-8", where=file) from error
+    return text.removeprefix("\ufeff")
 
 
 def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) -> Asset:
@@ -240,8 +265,9 @@ def _header(text: str, top: Where) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         inside = re.search(r"at line (\d+)", str(error))
         line = first + (int(inside[1]) - 1 if inside else 0)
+        said = str(error).partition(" (at ")[0]
         raise DefinitionError(
-            f"the header is not TOML: {error}",
+            f"the header is not TOML: {said}",
             where=str(Where(top.file, line)),
             advice='write lines such as primary_key = "id"',
         ) from error

@@ -27,7 +27,7 @@ from lineal.assets.partitions import (
 
 FORMATS = ("parquet", "joblib", "pickle", "json", "array", "figure", "file", "folder")
 CONTRACT = ("format", "primary_key", "order_by", "keep_order", "schema")
-DESCRIPTIVE = ("checks", "tags", "owner", "description")
+DESCRIPTIVE = ("checks", "columns", "tags", "owner", "description")
 CODE = ("version", "ignore", "volatile", "variables")
 RUNNING = ("retry", "timeout", "pools", "exclusive", "partitions")
 
@@ -36,7 +36,7 @@ _OTHER_WORDS = MappingProxyType(
     {
         "env": "variables", "environ": "variables", "deps": "inputs", "depends_on": "inputs",
         "parents": "inputs", "key": "primary_key", "keys": "primary_key", "sort": "order_by",
-        "doc": "description", "columns": "schema", "params": "parameters",
+        "doc": "description", "params": "parameters",
     }
 )  # fmt: skip
 
@@ -150,6 +150,12 @@ def _schema(option: str, value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping) or not value:
         raise _wrong(option, value, 'each column and its SQL type: {"id": "BIGINT"}')
     return tuple((_text(option, column), _text(option, kind)) for column, kind in value.items())
+
+
+def _columns(option: str, value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Mapping):
+        raise _wrong(option, value, 'each column and what it is: {"origin": "where it starts"}')
+    return tuple((_text(option, name), _text(f"{option} {name}", v)) for name, v in value.items())
 
 
 def _format(option: str, value: Any) -> str:
@@ -316,6 +322,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "keep_order": _flag,
         "schema": _schema,
         "checks": _checks,
+        "columns": _columns,
         "version": _text,
         "ignore": _ignore,
         "volatile": _flag,

@@ -78,12 +78,14 @@ def _why(verdict: Verdict) -> str:
 
 
 def condition(pending: Pending) -> str:
-    """`if a column it reads changes: rush`, or `if features changes`."""
+    """`if a column it reads of features changes: rush`, or `if features changes`."""
+    inputs, one = ", ".join(pending.inputs), len(pending.inputs) == 1
     if pending.columns:
         shown = ", ".join(pending.columns[:4]) + (", …" if len(pending.columns) > 4 else "")
-        return f"if a column it reads of {', '.join(pending.inputs)} changes: {shown}"
-    verb = "changes" if len(pending.inputs) == 1 else "change"
-    return f"if {', '.join(pending.inputs)} {verb}"
+        return f"if a column it reads of {inputs} changes: {shown}"
+    if pending.columns is None:
+        return f"if {inputs} {'changes' if one else 'change'}"
+    return f"if {inputs} {'has' if one else 'have'} more or fewer rows"
 
 
 def plan(

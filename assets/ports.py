@@ -16,6 +16,7 @@ from lineal.assets.records import (
     Observation,
     Recipe,
     Retirement,
+    Used,
 )
 
 
@@ -217,6 +218,10 @@ class Slices(Protocol):
 
     def partitions(self, asset: str) -> Mapping[str | None, Brief]:
         """What is current of an asset, by partition, in no order; None for the asset as a whole."""
+        ...
+
+    def used(self, asset: str, partition: str | None) -> tuple[Used, ...]:
+        """What the current version of a partition read; nothing is remembered of the answer."""
         ...
 
     def tried(self, asset: str) -> Set[str]:

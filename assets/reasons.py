@@ -10,6 +10,7 @@ from lineal.assets.names import Step
 from lineal.assets.records import (
     REPLACED,
     CheckResult,
+    Column,
     Content,
     EnvironmentFacts,
     Materialization,
@@ -23,6 +24,8 @@ from lineal.assets.verdicts import Known
 
 # Reached only if a fingerprint moved and no part of it did: said, and recomputed.
 UNEXPLAINED = (Reason("unproved", "its fingerprint differs, and no part of it explains why"),)
+
+_OF_COLUMNS = {"all", "columns", "shape"}  # modes of reading a table
 
 _TOLD = 12  # reasons about inputs that are told one by one
 
@@ -43,7 +46,7 @@ def own(
     """The reasons that need no input: known even while inputs are pending."""
     found: list[Reason] = []
     for output, made in current.items():
-        past = made or _any_success(output, partition, facts)
+        past = compared(output, current, partition, facts)
         if past is None:
             found.append(Reason("never_made"))
             continue
@@ -59,9 +62,13 @@ def own(
     return distinct(found)
 
 
-def _any_success(output: str, partition: str | None, facts: Facts) -> Materialization | None:
-    last = facts.past.last(output, partition)
-    return last if last is not None and last.content is not None else None
+def compared(
+    output: str, current: Currents, partition: str | None, facts: Facts
+) -> Materialization | None:
+    """The version that now is held against: the current one, else the last that succeeded."""
+    made = current[output]
+    last = facts.past.last(output, partition) if made is None else None
+    return last if last is not None and last.content is not None else made
 
 
 def never_reuse(
@@ -158,10 +165,10 @@ def environment(asset: Asset, past: Materialization, facts: Facts) -> Iterable[R
     if before is None:
         yield Reason("environment_changed", "what it was is no longer known")
         return
-    yield from _environment_difference(before, now)
+    yield from environment_difference(before, now)
 
 
-def _environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> Iterable[Reason]:
+def environment_difference(before: EnvironmentFacts, now: EnvironmentFacts) -> Iterable[Reason]:
     old = {"python": before.python, **dict(before.packages)}
     new = {"python": now.python, **dict(now.packages)}
     for name in sorted({*old, *new}):
@@ -194,8 +201,8 @@ def inputs(
         partial: some inputs are pending: those not in `used` are not called gone.
     """
     found: list[Reason] = []
-    for output, made in current.items():
-        past = made or _any_success(output, partition, facts)
+    for output in current:
+        past = compared(output, current, partition, facts)
         if past is None:
             continue
         old = {_place(u): u for u in past.inputs}
@@ -224,17 +231,22 @@ def _named(used: Used) -> str:
 def _one_input(
     was: Used | None, one: Used, known: Mapping[Step, Known], past: Materialization, facts: Facts
 ) -> Iterable[Reason]:
+    of_columns = was is not None and {was.mode, one.mode} <= _OF_COLUMNS
     if was is None:
         yield Reason("input_changed", _named(one), "", "", "new")
-    elif was.columns != one.columns:
-        yield Reason("input_changed", _columns_edited(was, one))
+    elif of_columns and (was.mode, was.columns) != (one.mode, one.columns):
+        told = _read_otherwise(was, one, _content(was, facts), _settled(one, known))
+        yield Reason("input_changed", f"{_named(one)}: {told}")
     elif was.arrival != one.arrival:
         told = f"{_named(one)} arrives otherwise"
         yield Reason("input_changed", told, "", was.arrival, one.arrival)
     elif (was.mode, was.digest) != (one.mode, one.digest):
-        version = known.get(Step(one.asset, one.partition))
-        after = version.content if version is not None else None
-        yield _input_difference(was, one, after, past, facts)
+        yield _input_difference(was, one, _settled(one, known), past, facts)
+
+
+def _settled(used: Used, known: Mapping[Step, Known]) -> Content | None:
+    version = known.get(Step(used.asset, used.partition))
+    return version.content if version is not None else None
 
 
 def _a_few(found: tuple[Reason, ...]) -> tuple[Reason, ...]:
@@ -253,22 +265,40 @@ def _input_difference(
     before = _content(was, facts)
     what = ""
     if before is not None and after is not None:
-        what = columns_difference(before, after, now.columns)
+        read = now.columns if now.mode in ("columns", "shape") else None
+        what = columns_difference(before, after, read, shape=now.mode == "shape")
     if now.mode == "result" and was.content == now.content:
         what = "metrics"
     culprit = f"{_named(now)}{f' ({what})' if what else ''}"
     return Reason("input_changed", culprit, "", _short(was.content), _short(now.content))
 
 
-def _columns_edited(was: Used, now: Used) -> str:
-    """The columns declared to be read are others: not the data changed, the declaration did."""
-    more = [name for name in now.columns if name not in was.columns]
-    less = [name for name in was.columns if name not in now.columns]
-    if not was.columns or not now.columns:
-        return f"{now.asset}: {'reads all columns now' if was.columns else 'declares its columns'}"
-    told = [f"reads {', '.join(more)} too"] if more else []
-    told += [f"no longer reads {', '.join(less)}"] if less else []
-    return f"{now.asset}: {' and '.join(told) or 'its columns in another order'}"
+def _read_otherwise(was: Used, now: Used, before: Content | None, after: Content | None) -> str:
+    """Other columns are read, or more is seen of them: what became of the input, or of the text."""
+    there = {c.name for c in before.columns} if before is not None else set(was.columns)
+    here = {c.name for c in after.columns} if after is not None else set(now.columns)
+    came = [name for name in now.columns if name not in was.columns and name in here - there]
+    gone = [name for name in was.columns if name not in now.columns and name in there - here]
+    told = [f"has {_few(came)} now, which is read"] if came else []
+    told += [f"has no {_few(gone)} any more"] if gone else []
+    if was.mode != now.mode:
+        return " and ".join(told) or f"reads {_read(now)} now, before {_read(was)}"
+    more = [name for name in now.columns if name not in (*was.columns, *came)]
+    less = [name for name in was.columns if name not in (*now.columns, *gone)]
+    told += [f"reads {_few(more)} too"] if more else []
+    told += [f"no longer reads {_few(less)}"] if less else []
+    return " and ".join(told) or "its columns in another order"
+
+
+def _read(used: Used) -> str:
+    if used.mode == "all":
+        return "all columns"
+    found = _few(used.columns) or "no column, only how many rows there are"
+    return f"{found}, and what other columns there are" if used.mode == "shape" else found
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
 
 
 def _content(used: Used, facts: Facts) -> Content | None:
@@ -276,18 +306,38 @@ def _content(used: Used, facts: Facts) -> Content | None:
     return made.content if made is not None else None
 
 
-def columns_difference(before: Content, after: Content, read: Sequence[str] = ()) -> str:
-    """`column a, b` or `3 rows more`, in a few words; only of the columns read, if given."""
-    old = {c.name: c for c in before.columns}
-    new = {c.name: c for c in after.columns}
-    names = [n for n in dict.fromkeys((*old, *new)) if not read or n in read]
-    changed = [n for n in names if old.get(n) != new.get(n)]
+def columns_difference(
+    before: Content, after: Content, read: Sequence[str] | None = None, *, shape: bool = False
+) -> str:
+    """`columns a, b` or `+3 rows`, in a few words.
+
+    Args:
+        read: the columns that count; None: all of them.
+        shape: which others there are counts too, and their types.
+    """
     if before.rows != after.rows and before.rows is not None and after.rows is not None:
         return f"{after.rows - before.rows:+,} rows"
-    if not changed:
-        return "order of columns" if list(old) != list(new) else ""
-    shown = ", ".join(changed[:4]) + (", …" if len(changed) > 4 else "")
-    return f"column{'s' if len(changed) > 1 else ''} {shown}"
+    old, new = _by_name(before, read, shape), _by_name(after, read, shape)
+    both = [name for name in old if name in new and old[name] != new[name]]
+    types = [name for name in both if old[name].type != new[name].type]
+    values = [name for name in both if name not in types]
+    told = [_counted(_few(values), len(values))] if values else []
+    told += [f"{name} is {new[name].type} now, before {old[name].type}" for name in types[:2]]
+    for word, names in (("new", [*new.keys() - old]), ("no", [*old.keys() - new])):
+        told += [f"{word} {_counted(_few(sorted(names)), len(names))}"] if names else []
+    return ", ".join(told) or ("order of columns" if list(old) != list(new) else "")
+
+
+def _by_name(content: Content, read: Sequence[str] | None, shape: bool) -> dict[str, Column]:
+    """The columns as far as they are seen."""
+    seen = {c.name: c for c in content.columns if read is None or shape or c.name in read}
+    if read is None:
+        return seen
+    return {name: c if name in read else c._replace(digest="") for name, c in seen.items()}
+
+
+def _counted(names: str, count: int) -> str:
+    return f"column{'s' if count > 1 else ''} {names}"
 
 
 def _files_difference(was: Used, now: Used, past: Materialization, facts: Facts) -> Reason:
@@ -298,10 +348,10 @@ def _files_difference(was: Used, now: Used, past: Materialization, facts: Facts)
         before = made.files if made is not None else ()
     if seen is None or not before:
         return Reason("input_changed", now.asset, "", _short(was.digest), _short(now.digest))
-    return Reason("input_changed", _changed_files(before, seen.files), "", "", "")
+    return Reason("input_changed", changed_files(before, seen.files), "", "", "")
 
 
-def _changed_files(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> str:
+def changed_files(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> str:
     old, new = {f.path: f.digest for f in before}, {f.path: f.digest for f in after}
     told = [f"{p} is new" for p in new if p not in old]
     told += [f"{p} is gone" for p in old if p not in new]

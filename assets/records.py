@@ -342,6 +342,7 @@ class AssetFacts(NamedTuple):
     where: str
     columns_declared: tuple[str, ...] = ()
     partitions: str = ""  # `monthly from 2013-01`; of none, nothing
+    columns: tuple[tuple[str, str], ...] = ()  # (column, what it is), as far as it is described
 
 
 # What one journal entry may hold, in this order within an entry.

@@ -37,11 +37,11 @@ class Stale:
 class Pending:
     """No reason of its own, but inputs will be remade: decided once their content is known.
 
-    `columns`: what it declares to read of them, when it declares so for each; else empty.
+    `columns`: those it reads of them, by what they look like now; None when it sees more of one.
     """
 
     inputs: tuple[str, ...]
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
     name: ClassVar[str] = "pending"
 
 

@@ -1,4 +1,4 @@
-"""The verbs that ask: status, why, show, path, lineage, sql, runs, logs. Nothing runs, ever."""
+"""The verbs that ask: status, why, show, diff, path, lineage, sql, runs, logs. Nothing runs."""
 
 from __future__ import annotations
 
@@ -92,6 +92,53 @@ def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> Non
 
 
 @click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", required=False)
+@PARTITION
+@click.option("--key", multiple=True, metavar="COLUMN", help="Tells rows apart (may be repeated).")
+@click.option("--rows", type=click.IntRange(0), default=5, help="How many rows of each kind.")
+@click.option("-v", "--verbose", is_flag=True, help="All columns, partitions and reasons.")
+@JSON
+def diff(
+    before: str,
+    after: str | None,
+    partition: str | None,
+    key: tuple[str, ...],
+    rows: int,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Compare two versions (ASSET@DIGEST, ASSET@DATE, ASSET), or two runs.
+
+    Tables: columns, then rows added, removed and changed, by the primary key that the asset
+    declares, or by --key. Without B: a version with what is current now; what is current with what
+    was before the last change; a run with the one before. The exit code is 0 whether they differ
+    or not.
+
+    \b
+    Examples:
+      lineal diff flights
+      lineal diff flights@2026-11-01 flights
+      lineal diff orders@9f3a2c orders@e41c77 --key id
+      lineal diff r12 r15
+    """
+    import lineal.project
+    from lineal.cli.difference_documents import diff_document
+    from lineal.cli.differences import diff_lines
+    from lineal.cli.run_differences import run_diff_lines
+    from lineal.lineage.compare import RunsDifference
+
+    found = lineal.project.open().diff(before, after, partition, key=key, rows=rows)
+    style = render.Style.of_terminal()
+    if as_json:
+        click.echo(dumps(diff_document(found)))
+    elif isinstance(found, RunsDifference):
+        click.echo("\n".join(run_diff_lines(style, found, verbose)))
+    else:
+        click.echo("\n".join(diff_lines(style, found, verbose)))
+
+
+@click.command()
 @click.argument("asset")
 @PARTITION
 def path(asset: str, partition: str | None) -> None:
@@ -109,7 +156,7 @@ def path(asset: str, partition: str | None) -> None:
 
 
 @click.command()
-@click.argument("asset")
+@click.argument("asset", required=False)
 @PARTITION
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from.")
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
@@ -123,15 +170,22 @@ def path(asset: str, partition: str | None) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def lineage(
-    asset: str, partition: str | None, direction: str, columns: bool, form: str, as_json: bool
+    asset: str | None,
+    partition: str | None,
+    direction: str,
+    columns: bool,
+    form: str,
+    as_json: bool,
 ) -> None:
     """Draw the lineage of the current version of ASSET (or of ASSET@DIGEST).
 
-    Of an asset with partitions: of all of them together.
+    Of an asset with partitions: of all of them together. Without ASSET: all that the project
+    declares, made or not.
 
     \b
     Examples:
       lineal lineage delay_model
+      lineal lineage --format dot | dot -Tsvg > project.svg
       lineal lineage raw/weather --down
       lineal lineage delay_model --format mermaid
     """
@@ -139,6 +193,13 @@ def lineage(
 
     chosen = "json" if as_json else form
     project = lineal.project.open()
+    if asset is None:
+        from lineal.cli.graphs import graph_text
+
+        if partition is not None or direction == "down":
+            raise click.UsageError("which asset? `--partition` and `--down` are of one")
+        click.echo(graph_text(render.Style.of_terminal(), project, chosen))
+        return
     drawn = project.lineage(
         asset, partition, down=direction == "down", columns=columns, form=chosen
     )
@@ -154,15 +215,18 @@ def lineage(
     type=click.Choice(["table", "csv", "json", "markdown"]),
     help="Default: a table on a terminal, CSV when piped.",
 )
+@click.option("--at", metavar="WHEN", help="Tables as they were current at a date or time (UTC).")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def sql(query: str | None, form: str | None, as_json: bool) -> None:
+def sql(query: str | None, form: str | None, at: str | None, as_json: bool) -> None:
     """Ask tables and lineage in SQL, read-only; a shell without QUERY.
 
     Every table asset is a view: raw/orders is raw.orders, raw_orders or "raw/orders"; an old or
-    refused version is "orders@e41c77". `lineage.*` has the history (docs/lineage-schema.md).
+    refused version is "orders@e41c77", or "orders@2026-11-01": as it was at the end of that day.
+    `lineage.*` has the history (docs/lineage-schema.md).
 
     \b
     Examples:
+      lineal sql --at 2026-11-01 "select count(*) from flights"
       lineal sql "select origin, count(*) from flights group by all"
       lineal sql "select asset, outcome, seconds from lineage.materialization" --format csv
     """
@@ -174,9 +238,9 @@ def sql(query: str | None, form: str | None, as_json: bool) -> None:
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
     if query is None:
-        shell(project)
+        shell(project, at)
         return
-    answer = project.sql(query)
+    answer = project.sql(query, at)
     if answer.note:
         click.echo(answer.note, err=True)
     if chosen == "json":

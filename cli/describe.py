@@ -8,22 +8,24 @@ from typing import Any
 from lineal.answers import Explanation, InputNow, Shown
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
+from lineal.assets.plan import condition
 from lineal.assets.reasons import columns_difference
 from lineal.assets.records import AssetFacts, CheckResult, Content, Materialization, Reason, Used
-from lineal.assets.verdicts import Stale
+from lineal.assets.verdicts import Pending, Stale
+from lineal.cli.columns import column_lines
 from lineal.cli.documents import planned_step
 from lineal.cli.outcomes import SEVERAL, sample_table
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
     Style,
-    cell,
     duration,
     moment,
-    name_column,
     plural,
     shorten,
     step_names,
 )
+
+_COLUMNS = 6  # of the columns read, those that are named
 
 # ------------------------------------------------------------------------------------------- why
 
@@ -42,9 +44,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         lines.append("")
         for reason in verdict.reasons:
             lines.extend(_reason(style, reason))
-    elif verdict.name == "pending":
-        waits = ", ".join(getattr(verdict, "inputs", ()))
-        told = f"{name} is pending: it will be made if what it reads of {waits} changes."
+    elif isinstance(verdict, Pending):
+        told = f"{name} is pending: it will be made {condition(verdict)}."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
     else:
@@ -112,7 +113,7 @@ def _upstream(style: Style, found: Explanation) -> list[str]:
 def _unread_changes(style: Style, found: Explanation) -> list[str]:
     """What changed on the way here without being read."""
     rows = []
-    for used, now, before in found.inputs:
+    for used, now, before, _ in found.inputs:
         if now is not None and before is not None and now.digest != before.digest:
             what = columns_difference(before, now)
             told = f"{Step(used.asset, used.partition)} got new content, {what}; "
@@ -158,20 +159,22 @@ def _inputs(found: Explanation) -> list[str]:
         groups.setdefault(one.used.parameter, []).append(one)
     rows = []
     for group in groups.values():
-        (used, content, _), count = group[0], len(group)
+        (used, content, _, doubt), count = group[0], len(group)
         if count > SEVERAL:
             rows.append(_input(used, content, f"{used.asset} [{count:,} partitions]", ""))
-            continue
-        for used, content, before in group:
-            name = str(Step(used.asset, used.partition))
-            read = _input(used, content, name, f"@{used.content[:6]}")
-            rows.append(read + _unread(used, content, before))
+        else:
+            for one in group:
+                name = str(Step(one.used.asset, one.used.partition))
+                read = _input(one.used, one.content, name, f"@{one.used.content[:6]}")
+                rows.append(read + _unread(one.used, one.content, one.before))
+        which = f"all columns: {doubt}" if doubt else _which(used, content)
+        rows += [f"  {which}"] if which else []
     return rows
 
 
 def _input(used: Used, content: Content | None, name: str, version: str) -> str:
     whole = len(content.columns) if content is not None and content.columns else 0
-    if used.mode == "columns":
+    if used.mode in ("columns", "shape"):
         read = f"{len(used.columns)} of {plural(whole, 'column')} read"
     elif used.mode == "files":
         read = "its files, by their bytes"
@@ -180,11 +183,22 @@ def _input(used: Used, content: Content | None, name: str, version: str) -> str:
     return f"{name:<17} {read:<26} {version}".rstrip()
 
 
+def _which(used: Used, content: Content | None) -> str:
+    """`origin, dep_delay`: the columns read, unless those are all."""
+    if used.mode not in ("columns", "shape"):
+        return ""
+    if content is not None and len(used.columns) == len(content.columns):
+        return ""
+    shown = ", ".join(used.columns[:_COLUMNS]) + (", …" if len(used.columns) > _COLUMNS else "")
+    told = shown or "how many rows it has"
+    return f"{told}; and the names of the others" if used.mode == "shape" else told
+
+
 def _unread(used: Used, now: Content | None, before: Content | None) -> str:
-    """`   wind_gust changed, not read`, for an input that changed elsewhere."""
+    """`   column wind_gust changed, not read`, for an input that changed elsewhere."""
     if used.mode != "columns" or now is None or before is None or now.digest == before.digest:
         return ""
-    return f"   {columns_difference(before, now)} changed"
+    return f"   not read: {columns_difference(before, now)}"
 
 
 def why_document(found: Explanation) -> dict[str, Any]:
@@ -205,8 +219,9 @@ def why_document(found: Explanation) -> dict[str, Any]:
                 "columns": list(used.columns),
                 "version": used.content,
                 "used": used.digest,
+                "doubt": doubt,
             }
-            for used, _, _ in found.inputs
+            for used, _, _, doubt in found.inputs
         ],
         "recipe": {
             "digest": found.recipe.digest,
@@ -234,14 +249,14 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     made = found.made
     content = made.content
     told = found.told
-    head = [str(made.step), *declared(told)]
+    head = [version_text(made) if found.asked else str(made.step), *declared(told)]
     if content is not None:
         head.append(content.summary)
         if content.bytes:
             head.append(size_text(content.bytes))
     lines = style.folded("   ".join(head), "", "  ")
     if content is not None and content.columns:
-        lines.extend(column_lines(found.value, content, verbose))
+        lines.extend(column_lines(found.value, content, verbose, style, told))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
     if made.metrics:
@@ -255,10 +270,26 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(style.folded(results, "checks   "))
         for check in found.checks:
             lines.extend(f"         {row}" for row in sample_table(check))
+    if made.inputs:
+        lines.extend(style.folded("   ".join(_reads(made.inputs)), "reads    "))
     if found.feeds:
         lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
     lines.extend(style.folded("   ".join(_versions(found, verbose)), "versions "))
     return [style.text(row) for row in lines]
+
+
+def version_text(made: Materialization) -> str:
+    """`flights 2013-12@9f3a2c`."""
+    return f"{made.step}@{made.content.digest[:6]}" if made.content is not None else str(made.step)
+
+
+def _reads(inputs: Sequence[Used]) -> list[str]:
+    """`flights (origin, dep_delay)`, `weather`: each input, with the columns read of it."""
+    each: dict[str, str] = {}
+    for used in inputs:
+        which = _which(used, None)
+        each.setdefault(used.parameter, f"{used.asset} ({which})" if which else used.asset)
+    return list(each.values())
 
 
 def declared(told: AssetFacts | None) -> list[str]:
@@ -267,34 +298,6 @@ def declared(told: AssetFacts | None) -> list[str]:
         return []
     described = told.description.splitlines()[:1]
     return [*(f'"{row}"' for row in described), *([told.where] if told.where else [])]
-
-
-def column_lines(value: Any, content: Content, verbose: bool) -> list[str]:
-    """One line a column: its name, its type, and what a table holds of it."""
-    most = len(content.columns) if verbose else 8
-    names = [c.name for c in content.columns]
-    width = name_column(names)
-    rows = [
-        f"  {shorten(column.name, width):<{width}}  {column.type:<16} {_range(value, column)}"
-        for column in content.columns[:most]
-    ]
-    if len(content.columns) > most:
-        rows.append(f"  … {len(content.columns) - most} more (-v)")
-    return [row.rstrip() for row in rows]
-
-
-def _range(value: Any, column: Any) -> str:
-    """Least and greatest, or how many values, and how many are missing."""
-    try:
-        series = value[column.name]
-        missing = float(series.isna().mean())
-        if column.type.startswith(("int", "uint", "float", "double", "timestamp", "date")):
-            told = f"{cell(series.min())} … {cell(series.max())}"
-        else:
-            told = plural(int(series.nunique()), "value")
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ""
-    return f"{told}   {missing:.1%} null" if missing else told
 
 
 def _check(style: Style, check: CheckResult) -> str:
@@ -320,6 +323,7 @@ def _versions(found: Shown, verbose: bool) -> list[str]:
 
 def show_document(found: Shown) -> dict[str, Any]:
     made, content, told = found.made, found.made.content, found.told
+    said = dict(told.columns) if told is not None else {}
     return {
         "asset": made.asset,
         "partition": made.partition,
@@ -330,7 +334,12 @@ def show_document(found: Shown) -> dict[str, Any]:
         "format": content.format if content is not None else None,
         "rows": content.rows if content is not None else None,
         "columns": [
-            {"name": c.name, "type": c.type, "digest": c.digest}
+            {
+                "name": c.name,
+                "type": c.type,
+                "digest": c.digest,
+                "description": said.get(c.name, ""),
+            }
             for c in (content.columns if content is not None else ())
         ],
         "metrics": dict(made.metrics),

@@ -29,6 +29,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("status", "ask", "Say how the whole project stands."),
             ("why", "ask", "Explain why a step is stale or fresh."),
             ("show", "ask", "Describe an asset: columns, checks, versions."),
+            ("diff", "ask", "Compare two versions of an asset, or two runs."),
             ("path", "ask", "Print where the current objects are."),
             ("lineage", "ask", "Draw what an asset was made from."),
             ("sql", "ask", "Ask tables and lineage in SQL."),
@@ -40,6 +41,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Keep",
         (
             ("accept", "keep", "Record that a code change is equivalent."),
+            ("export", "export", "Tell the lineage to other programs."),
             ("settings", "keep", "Show every setting and where it comes from."),
             ("fsck", "keep", "Look the whole store over; repair it."),
             ("rebuild", "keep", "Make the catalog anew from the journal."),

@@ -8,7 +8,8 @@ from typing import Any
 
 from lineal.answers import Overview, PartitionShown, Standing
 from lineal.assets.notebook import size_text
-from lineal.cli.describe import column_lines, declared
+from lineal.cli.columns import column_lines
+from lineal.cli.describe import declared
 from lineal.cli.documents import planned_step, retired
 from lineal.cli.planned import asset_lines, partitions_text, retired_lines
 from lineal.cli.render import GLYPHS, Style, moment, name_column, plural, span
@@ -23,7 +24,7 @@ def overview_lines(style: Style, found: Overview, verbose: bool) -> list[str]:
     newest = found.newest
     if newest is not None and newest.content is not None and newest.content.columns:
         lines.append(f"columns  of {newest.partition}, which was made last")
-        lines.extend(column_lines(found.value, newest.content, verbose))
+        lines.extend(column_lines(found.value, newest.content, verbose, style, found.told))
     if found.feeds:
         lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
     if found.retired:

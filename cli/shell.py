@@ -34,15 +34,16 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def shell(project: Project) -> None:
+def shell(project: Project, at: str | None = None) -> None:
     """Read statements until the end of input; an error never ends the shell."""
     import contextlib
 
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (gives the prompt its history)
     style = render.Style.of_terminal()
-    tables = project.sql(TABLES).rows
-    told = f"{render.plural(len(tables), 'table')} · lineage.* has the history · "
+    tables = project.sql(TABLES, at).rows
+    then = f" as of {at}" if at else ""
+    told = f"{render.plural(len(tables), 'table')}{then} · lineage.* has the history · "
     click.echo(style.text(f"{told}.tables .schema X .help .quit"))
     buffer = ""
     while True:
@@ -59,11 +60,11 @@ def shell(project: Project) -> None:
         if words and words[0] in COMMANDS:
             if words[0] in (".quit", ".exit"):
                 return
-            _dot(project, style, words)
+            _dot(project, at, style, words)
             continue
         buffer = f"{buffer}\n{typed}" if buffer else typed
         if buffer.rstrip().endswith(";"):
-            _answer(project, style, buffer)
+            _answer(project, at, style, buffer)
             buffer = ""
 
 
@@ -80,21 +81,22 @@ where table_schema = 'main' and not exists (
 """
 
 
-def _dot(project: Project, style: render.Style, words: list[str]) -> None:
+def _dot(project: Project, at: str | None, style: render.Style, words: list[str]) -> None:
     if words[0] == ".tables":
-        _answer(project, style, TABLES)
+        _answer(project, at, style, TABLES)
     elif words[0] == ".schema" and len(words) == 2:
         name = words[1] if "/" not in words[1] or '"' in words[1] else f'"{words[1]}"'
-        _answer(project, style, f"select column_name, column_type from (describe {name})")
+        query = f"select column_name, column_type from (describe {name})"
+        _answer(project, at, style, query)
     else:
         click.echo(style.text(HELP))
 
 
-def _answer(project: Project, style: render.Style, query: str) -> None:
+def _answer(project: Project, at: str | None, style: render.Style, query: str) -> None:
     if not query.strip(" ;\n"):
         return
     try:
-        click.echo(answer_text(style, project.sql(query), "table"), nl=False)
+        click.echo(answer_text(style, project.sql(query, at), "table"), nl=False)
     except QueryError as error:
         for row in render.error_lines(style, error):
             click.echo(row, err=True)

@@ -178,11 +178,13 @@ _CONTENT = _shape(
     columns=_many(_shape(records.Column)),
 )
 
+_USED = _shape(records.Used, columns=_TEXTS)
+
 _ERROR = _shape(records.ErrorFacts)
 
 _SHAPES: Mapping[str, _Shape] = {
     "run_started": _shape(records.RunStarted, command=_TEXTS, started_at=_NUMBER),
-    "asset": _shape(records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS),
+    "asset": _shape(records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS, columns=_PAIRS),
     "recipe": _shape(
         records.Recipe,
         parts=_many(_shape(records.RecipePart)),
@@ -197,7 +199,7 @@ _SHAPES: Mapping[str, _Shape] = {
     "materialization": _shape(
         records.Materialization,
         parameters=_PAIRS,
-        inputs=_many(_shape(records.Used, columns=_TEXTS)),
+        inputs=_many(_USED),
         content=_one(_CONTENT),
         files=_many(_shape(records.SourceFile, identity=_TEXTS)),
         checks=_TEXTS,
@@ -229,6 +231,11 @@ def to_json(fact: Fact) -> dict[str, Any]:
     """
     kind = _KINDS[type(fact)]
     return {"fact": kind, **_SHAPES[kind].dump(fact)}
+
+
+def used_from(raw: dict[str, Any]) -> tuple[records.Used, ...]:
+    """What a materialization read, by its JSON object: nothing else of it is taken apart."""
+    return tuple(map(_USED.load, raw.get("inputs", ())))
 
 
 def from_json(raw: dict[str, Any]) -> Fact:

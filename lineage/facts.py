@@ -23,8 +23,10 @@ from lineal.assets.records import (
     Retirement,
     RunEnded,
     RunStarted,
+    Used,
 )
 from lineal.lineage.checkpoint import State, StepKey, catch_up
+from lineal.lineage.fact_json import used_from
 from lineal.lineage.index import Index, Kind, Place, keys_of
 from lineal.lineage.journal import Entry, Journal, from_json
 from lineal.lineage.shelf import brief
@@ -133,6 +135,11 @@ class History:
                 self._news.take_in(entry)
 
     @property
+    def journal(self) -> Journal:
+        """What it was read from."""
+        return self._journal
+
+    @property
     def through(self) -> int:
         """The number of the last journal entry that is in it."""
         return self._state.entry
@@ -140,6 +147,10 @@ class History:
     def close(self) -> None:
         """Let go of the index; asking again opens it again."""
         self._index.close()
+
+    def forget(self) -> None:
+        """Let go of facts looked at so far: who goes through a long past keeps only where it is."""
+        self._decoded.clear()
 
     # ------------------------------------------------------------ the port, assets.ports.History
 
@@ -203,6 +214,14 @@ class History:
                 known = {p: told for p, told in known.items() if told is not None}
             found = self._partitions[asset] = cast("dict[str | None, Brief]", known)
         return found
+
+    def used(self, asset: str, partition: str | None) -> tuple[Used, ...]:
+        """What the current version of a partition read; nothing is remembered of the answer."""
+        name, line = self._state.shown(StepKey(self.environment, asset, partition))
+        if line is not None:
+            return used_from(json.loads(line))
+        made = self.materialization(name) if name else None
+        return () if made is None else made.inputs
 
     def tried(self, asset: str) -> Set[str]:
         """The partitions whose last attempt is another than what is current."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import warnings
 from collections import Counter
@@ -13,6 +14,7 @@ from lineal.assets.errors import IntegrityError, QueryError, UsageError, did_you
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step, identifier
 from lineal.assets.records import Content, Materialization, Retirement, StoredObject
+from lineal.assets.versions import meant, moment
 from lineal.lineage.facts import History
 
 if TYPE_CHECKING:
@@ -21,35 +23,46 @@ if TYPE_CHECKING:
     from lineal.lineage.catalog import Catalog
     from lineal.lineage.catalog_file import PlanRow
 
-_DIGEST = re.compile(r"[0-9a-f]{6,64}\Z")
-# `"flights@e41c77"` or `"flights 2013-12@e41c77"` in a query: asset, perhaps partition, version.
-_MENTIONED = re.compile(r'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@[0-9a-f]{6,64})"')
+# `"flights@e41c77"`, `"flights 2013-12@e41c77"` or `"flights@2026-11-01"` in a query.
+_MENTIONED = re.compile(r'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@(?:[0-9a-f]{6,64}|\d{4}-[^"]*))"')
+_LIKE_A_DAY = re.compile(r"[12][0-9]{3}[01][0-9][0-3][0-9]\Z")  # all hex digits: a digest
 _SHORT = 6  # digits of a digest shown to people, at least
+
+
+def past_meant(history: History, text: str) -> tuple[History, str]:
+    """The past that a name is about, and the name in it: `flights@2026-11-01` is `flights` then.
+
+    Raises:
+        UsageError: nothing was current then, or the moment is none.
+    """
+    named = meant(text)
+    if not named.is_moment:
+        return history, text
+    from lineal.lineage.moments import as_of
+
+    when = moment(named.at, dt.datetime.now(dt.UTC))
+    return as_of(history, when, named.asset), str(Step(named.asset, named.partition))
 
 
 def resolve_version(history: History, text: str, partition: str | None = None) -> Materialization:
     """The materialization meant by `flights@9f3a2c`, `flights 2013@9f3a2c`, `flights` (current).
 
-    The partition may be told apart as well. Of several materializations of one version: the current
-    one, else the newest. Raises UsageError when there is none, or more than one version begins so.
+    `flights@2026-11-01` is what was current then. The partition may be told apart as well. Of
+    several materializations of one version: the current one, else the newest. Raises UsageError
+    when there is none, or more than one version begins so.
     """
-    step_text, at, digest = text.rpartition("@") if "@" in text else (text, "", "")
-    asset, _, partition_text = step_text.partition(" ")
-    if partition and partition_text and partition != partition_text:
-        raise UsageError(f"`{text}` is not of the partition {partition}")
-    partition = partition or partition_text or None
-    if not at:
+    history, text = past_meant(history, text)
+    asset, partition, digest = meant(text, partition)
+    if not digest:
         return _current(history, asset, partition)
-    if not _DIGEST.match(digest):
-        raise UsageError(
-            f"`@{digest}` in `{text}` is no version",
-            advice="give at least 6 hex digits of its digest, such as `flights@9f3a2c`",
-        )
     found = [
         m for m in history.versions(asset, digest) if partition is None or m.partition == partition
     ]
     if not found:
-        raise _unknown(history, asset, f"{Step(asset, partition)}@{digest}")
+        unknown = _unknown(history, asset, f"{Step(asset, partition)}@{digest}")
+        if _LIKE_A_DAY.match(digest):
+            unknown.advice = f"a date is written {digest[:4]}-{digest[4:6]}-{digest[6:]}"
+        raise unknown
     versions = {version_name(m, 64): m for m in reversed(found)}
     if len(versions) > 1:
         names = ", ".join(sorted(_distinct_names(found)))
@@ -139,16 +152,8 @@ def table_views(history: History) -> list[TableView]:
     `a/b/c` is `a.b_c`, `a_b_c` and `"a/b/c"`; a spelling that two assets share is given to the
     asset whose very name it is, else to none.
     """
-    tables: dict[str, tuple[StoredObject, ...]] = {}
-    for asset in {step.asset: None for step in history.steps()}:
-        # By partition; an asset that has some is no longer what it was without.
-        parts = dict(history.partitions(asset))
-        if len(parts) > 1:
-            parts.pop(None, None)
-        keys: list[str | None] = [*in_order(parts), *(key for key in parts if key is None)]
-        found = [o for key in keys for o in parts[key].objects if parts[key].format == "parquet"]
-        if found:
-            tables[asset] = tuple(found)
+    tables = {asset: _objects(history, asset) for asset in {s.asset: None for s in history.steps()}}
+    tables = {asset: objects for asset, objects in tables.items() if objects}
     spellings = {asset: _spellings(asset) for asset in tables}
     claims = Counter(_folded(name) for names in spellings.values() for name in names)
     own = {_folded((None, asset)) for asset in tables}
@@ -161,6 +166,16 @@ def table_views(history: History) -> list[TableView]:
         ]
         views.append(TableView(tuple(names), objects))
     return views
+
+
+def _objects(history: History, asset: str) -> tuple[StoredObject, ...]:
+    """The files of the tables that are current of an asset, partition by partition."""
+    # By partition; an asset that has some is no longer what it was without.
+    parts = dict(history.partitions(asset))
+    if len(parts) > 1:
+        parts.pop(None, None)
+    keys: list[str | None] = [*in_order(parts), *(key for key in parts if key is None)]
+    return tuple(o for key in keys for o in parts[key].objects if parts[key].format == "parquet")
 
 
 def _folded(name: tuple[str | None, str]) -> tuple[str | None, str]:
@@ -178,16 +193,21 @@ def _spellings(asset: str) -> list[tuple[str | None, str]]:
 def mentioned_versions(history: History, query: str) -> list[TableView]:
     """A view for every kept version, a refused one too, that a query names as `"flights@e41c77"`.
 
+    `"flights@2026-11-01"` is the table as it was then, all its partitions together.
+
     Raises UsageError as `resolve_version`, and when the version is not a table.
     """
     views = []
     for name in dict.fromkeys(_MENTIONED.findall(query)):
-        materialization = resolve_version(history, name)
-        content = materialization.content
-        if content is None or content.format != "parquet":
-            kind = content.format if content else "failure"
-            raise UsageError(f"`{name}` is no table: {kind}", advice=f"lineal path {name}")
-        views.append(TableView(((None, name),), content.objects))
+        past, text = past_meant(history, name)
+        objects = () if "@" in text else _objects(past, text)
+        if not objects:
+            content = resolve_version(past, text).content
+            if content is None or content.format != "parquet":
+                kind = content.format if content else "failure"
+                raise UsageError(f"`{name}` is no table: {kind}", advice=f"lineal path {name}")
+            objects = content.objects
+        views.append(TableView(((None, name),), objects))
     return views
 
 

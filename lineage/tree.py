@@ -1,8 +1,8 @@
-"""The exact derivation of a materialization, up or down: as values, text, Mermaid, dot, JSON."""
+"""The exact derivation of a materialization, up or down: as values, text, JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lineal.assets.keys import in_order
@@ -156,13 +156,13 @@ def to_tree(derivation: Derivation, *, columns: bool = False) -> str:
 def _group_label(derivation: Derivation, group: Sequence[str]) -> str:
     nodes = [derivation.nodes[name] for name in group]
     if len(nodes) > 1:
-        return _many_label(nodes)
+        return many_label(nodes)
     content = nodes[0].content
     summary = content.summary if content else nodes[0].outcome
     return "  ".join(t for t in (version_name(nodes[0]), summary) if t)
 
 
-def _many_label(nodes: Sequence[Materialization]) -> str:
+def many_label(nodes: Sequence[Materialization]) -> str:
     """`flights  12 partitions, 2013-01 … 2013-12`, or how many versions."""
     keys = {node.partition for node in nodes}
     if None in keys or len(keys) < len(nodes):
@@ -210,65 +210,6 @@ def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:
     return rows
 
 
-class _Drawn(NamedTuple):
-    """A derivation to be drawn: the partitions of an asset are one node."""
-
-    labels: Mapping[str, str]  # by the first version of a node
-    edges: Mapping[tuple[str, str, str], Mapping[str, None]]  # source, target, parameter: columns
-
-
-def _drawn(derivation: Derivation) -> _Drawn:
-    groups: dict[tuple[str, str], list[Materialization]] = {}
-    first: dict[str, str] = {}
-    for name, node in derivation.nodes.items():
-        group = groups.setdefault((node.asset, name if node.partition is None else ""), [])
-        group.append(node)
-        first[name] = group[0].id
-    edges: dict[tuple[str, str, str], dict[str, None]] = {}
-    for e in derivation.edges:
-        ends = first[e.source], first[e.target], e.parameter
-        edges.setdefault(ends, {}).update(dict.fromkeys(e.columns))
-    labels = {
-        group[0].id: _many_label(group) if len(group) > 1 else version_name(group[0])
-        for group in groups.values()
-    }
-    return _Drawn(labels, edges)
-
-
-def to_mermaid(derivation: Derivation) -> str:
-    """A Mermaid flow chart, data flowing to the right; partitions of an asset in one node."""
-    labels, edges = _drawn(derivation)
-    names = {node: f"n{number}" for number, node in enumerate(labels)}
-    lines = ["flowchart LR"]
-    lines += [f'  {names[node]}["{label}"]' for node, label in labels.items()]
-    lines += [
-        f"  {names[source]} -->{_mermaid(columns)} {names[target]}"
-        for (source, target, _), columns in edges.items()
-    ]
-    return "\n".join(lines)
-
-
-def _mermaid(columns: Iterable[str]) -> str:
-    return f'|"{", ".join(columns)}"|' if columns else ""
-
-
-def to_dot(derivation: Derivation) -> str:
-    """A Graphviz graph, data flowing to the right; partitions of an asset in one node."""
-    labels, edges = _drawn(derivation)
-    lines = ["digraph lineage {", "  rankdir=LR;", "  node [shape=box];"]
-    lines += [f"  {_dot(node)} [label={_dot(label)}];" for node, label in labels.items()]
-    lines += [
-        f"  {_dot(source)} -> {_dot(target)} [label={_dot(', '.join(columns))}];"
-        for (source, target, _), columns in edges.items()
-    ]
-    return "\n".join([*lines, "}"])
-
-
-def _dot(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
 def to_json(derivation: Derivation) -> dict[str, Any]:
     """A value for JSON: nodes and edges, digests whole."""
     return {
@@ -286,6 +227,8 @@ def _node_json(node: Materialization) -> dict[str, Any]:
         "asset": node.asset,
         "partition": node.partition,
         "version": node.content.digest if node.content else None,
+        "kind": node.kind,
+        "format": node.content.format if node.content else None,
         "outcome": node.outcome,
         "run": node.run,
         "recipe": node.recipe,

@@ -47,11 +47,15 @@ class Status:
 
 
 class InputNow(NamedTuple):
-    """An input as it is read now: what is read, its content, and the content read last time."""
+    """An input as it is read now: what is read, its content, and the content read last time.
+
+    `doubt`: why a query reads all columns of it.
+    """
 
     used: Used
     content: Content | None
     before: Content | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A version as `lineal show` describes it."""
+    """A version as `lineal show` describes it.
+
+    Attributes:
+        asked: was a version asked for, and not what is current now?
+    """
 
     made: Materialization
     told: AssetFacts | None
@@ -90,6 +98,7 @@ class Shown:
     current: str | None
     feeds: tuple[str, ...]
     value: Any
+    asked: bool = False
 
 
 class PartitionShown(NamedTuple):

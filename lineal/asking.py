@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from lineal.answers import (
     Standing,
     Status,
 )
-from lineal.assets.asset import Arrival, CustomFormat
+from lineal.assets.asset import Arrival, Asset, CustomFormat
 from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
@@ -28,7 +30,9 @@ from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, PlannedStep, plan
 from lineal.assets.records import SLICES, Content, Materialization
+from lineal.assets.sights import seen as seen_by
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending, Stale
+from lineal.assets.versions import Moment, When, meant, moment
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -40,9 +44,14 @@ from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 
 if TYPE_CHECKING:
+    from lineal.comparing import Compared
     from lineal.lineage.catalog_file import PlanRow
+    from lineal.lineage.compare import RunsDifference
     from lineal.lineage.tree import Derivation
     from lineal.storage.vault import Vault
+
+
+_RUN = re.compile(r"r[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,53 +76,59 @@ class Asking:
         finally:
             history.close()
 
+    @contextmanager
+    def _meant(self, name: str, at: When | None = None) -> Iterator[tuple[History, str]]:
+        """The past that a name is about, and the name in it: `flights@2026-11-01`, or `at` then."""
+        if at is not None and "@" in name:
+            raise UsageError(f"`{name}` says which version, and `at` another", advice="give one")
+        from lineal.lineage.moments import as_of
+        from lineal.lineage.questions import past_meant
+
+        with self._past() as history:
+            if at is None:
+                yield past_meant(history, name)
+            else:
+                yield as_of(history, _moment(at), meant(name).asset), name
+
     def _history(self) -> History:
         return History.open(self.journal, self.store / "cache")
 
     # ------------------------------------------------------------------------------------- values
 
-    def load(self, name: str, arrival: Arrival, partition: str | None) -> Any:
-        parts = self._contents(name, partition)
-        if parts:
-            if all(content.format == "parquet" for content in parts.values()):
-                return self._vault().load(parts, arrival)
-            return {key: self.load(name, arrival, key) for key in parts}
-        name = in_partition(name, partition)
-        made = self.version(name)
+    def load(
+        self, name: str, arrival: Arrival, partition: str | None, at: When | None = None
+    ) -> Any:
+        with self._meant(name, at) as (history, plain):
+            parts = _parts(history, plain, partition)
+            whole = None if parts else _version(history, in_partition(plain, partition))
+        if whole is not None:
+            return self._value(whole, arrival)
+        contents = {key: made.content for key, made in parts.items() if made.content is not None}
+        if all(content.format == "parquet" for content in contents.values()):
+            return self._vault().load(contents, arrival)
+        return {key: self._value(made, arrival) for key, made in parts.items()}
+
+    def _value(self, made: Materialization, arrival: Arrival) -> Any:
         if made.content is None:
-            raise UsageError(f"`{name}` has no content")
-        if made.content.format == "files":
+            raise UsageError(f"`{made.step}` has no content")
+        form = made.content.format
+        if form == "files":
             paths = self._paths_of(made)
             return paths if len(paths) != 1 else paths[0]
-        form = made.content.format
         if form not in ("joblib", "pickle") and not form.startswith("custom:"):
             return self._vault().load(made.content, arrival)
         with self.look() as seen:  # a class of the project is found through its own finder
             return self._vault(seen.formats).load(made.content, arrival)
 
     def path(self, name: str, partition: str | None) -> list[Path]:
-        parts = self._partitions(name, partition)
-        if parts:
-            return [path for made in parts.values() for path in self._paths_of(made)]
-        return self._paths_of(self.version(in_partition(name, partition)))
+        with self._meant(name) as (history, plain):
+            parts = _parts(history, plain, partition)
+            made = parts.values() or [_version(history, in_partition(plain, partition))]
+        return [path for each in made for path in self._paths_of(each)]
 
     def version(self, name: str) -> Materialization:
-        from lineal.lineage.questions import resolve_version
-
         with self._past() as history:
-            return resolve_version(history, name)
-
-    def _partitions(self, name: str, partition: str | None) -> dict[str, Materialization]:
-        """What is current of each partition of an asset; of none if one of them is meant."""
-        if partition is not None or "@" in name:
-            return {}
-        with self._past() as history:
-            found = {key: history.current(name, key) for key in keys_of(history.partitions(name))}
-        return {key: made for key, made in found.items() if made is not None}
-
-    def _contents(self, name: str, partition: str | None) -> dict[str, Content]:
-        parts = self._partitions(name, partition)
-        return {key: made.content for key, made in parts.items() if made.content is not None}
+            return _version(history, name)
 
     def _paths_of(self, made: Materialization) -> list[Path]:
         content = made.content
@@ -180,6 +195,11 @@ class Asking:
         return count, size
 
     def why(self, name: str, partition: str | None) -> Explanation | Standing:
+        if "@" in name:
+            raise UsageError(
+                f"`{name}` is a version: `why` is about what is current now",
+                advice=f"lineal diff {name}    what differs from what is current, and why",
+            )
         with self.look() as seen:
             (asset,) = chosen(seen, [name])
             output = name if name in seen.graph.maker else seen.graph.assets[asset].outputs[0]
@@ -224,7 +244,9 @@ class Asking:
             ),
             made=made,
             last=last,
-            inputs=tuple(_inputs(decision, seen, made)),
+            inputs=tuple(
+                _inputs(seen.graph.assets[asset], step.partition, decision, seen, made, facts)
+            ),
             upstream=tuple(s for s in found.steps if s.maker != asset),
             part=partition if step.partition is None else None,
         )
@@ -232,25 +254,54 @@ class Asking:
     # -------------------------------------------------------------------------------- descriptions
 
     def show(self, name: str, partition: str | None, whole: bool) -> Shown | Overview:
+        with self._meant(name) as (history, plain):
+            if partition is None and "@" not in plain and is_in_partitions(history, plain):
+                return overview(history, plain, self._readable, whole)
+            found = shown(history, in_partition(plain, partition), self._readable)
+            return replace(found, asked="@" in name)
+
+    # --------------------------------------------------------------------------------- comparing
+
+    def diff(
+        self,
+        first: str,
+        second: str | None,
+        partition: str | None,
+        key: Sequence[str],
+        most: int,
+    ) -> Compared | RunsDifference:
+        from lineal.comparing import Comparer
+
+        words = [word for word in (first, second) if word is not None]
         with self._past() as history:
-            if partition is None and "@" not in name and is_in_partitions(history, name):
-                return overview(history, name, self._readable, whole)
-            return shown(history, in_partition(name, partition), self._readable)
+            comparer = Comparer(history, Objects(self.store, self.disk), self._key_of)
+            known = {step.asset for step in history.steps()}
+            if all(_RUN.match(word) and word not in known for word in words):
+                if partition or key:
+                    raise UsageError("two runs have no partition and no key")
+                return comparer.runs(first, second)
+            return comparer.compare(first, second, partition, key, most)
+
+    def _key_of(self, asset: str) -> Sequence[str]:
+        """The primary key that an asset declares now; of one that is no more, none."""
+        with self.look() as seen:
+            maker = seen.graph.maker.get(asset)
+            return () if maker is None else seen.graph.assets[maker].contract.primary_key
 
     # ------------------------------------------------------------------------------ lineage, runs
 
     def lineage(
         self, name: str, partition: str | None, *, down: bool, columns: bool, form: str
     ) -> str:
-        from lineal.lineage import tree
+        from lineal.lineage import drawing, tree
 
-        with self._past() as history:
-            found = _derivation(history, in_partition(name, partition), down=down)
+        with self._meant(name) as (history, plain):
+            found = _derivation(history, in_partition(plain, partition), down=down)
         if form == "json":
             return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
         if form == "tree":
             return tree.to_tree(found, columns=columns)
-        return {"mermaid": tree.to_mermaid, "dot": tree.to_dot}[form](found)
+        return {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form](drawing.drawn(found))
 
     def runs(self) -> list[RunStory]:
         with self._past() as history:
@@ -277,15 +328,17 @@ class Asking:
         with self._past() as history:
             return find_log(self.store, history, name, partition, run)
 
-    def sql(self, query: str) -> Answer:
+    def sql(self, query: str, at: When | None = None) -> Answer:
         from lineal.lineage.catalog import Catalog
+        from lineal.lineage.moments import as_of
         from lineal.lineage.questions import ask
 
         objects = Objects(self.store, self.disk)
         with self._past() as history:
+            past = history if at is None else as_of(history, _moment(at))
             catalog = Catalog(self.store, self.journal)
             columns, rows, note = ask(
-                catalog, history, objects.intact, query, objects.path, self._plan_rows
+                catalog, past, objects.intact, query, objects.path, self._plan_rows
             )
         return Answer(tuple(columns), tuple(rows), note)
 
@@ -314,22 +367,47 @@ def _plan_row(position: int, planned_step: PlannedStep) -> PlanRow:
     )
 
 
+def _moment(when: When) -> Moment:
+    return moment(when, dt.datetime.now(dt.UTC))
+
+
+def _version(history: History, name: str) -> Materialization:
+    from lineal.lineage.questions import resolve_version
+
+    return resolve_version(history, name)
+
+
+def _parts(history: History, name: str, partition: str | None) -> dict[str, Materialization]:
+    """What is current of each partition of an asset; of none if one of them is meant."""
+    if partition is not None or "@" in name:
+        return {}
+    found = {key: history.current(name, key) for key in keys_of(history.partitions(name))}
+    return {key: made for key, made in found.items() if made is not None}
+
+
 def _derivation(history: History, name: str, *, down: bool) -> Derivation:
     from lineal.lineage import tree
-    from lineal.lineage.questions import resolve_version
 
     briefs = history.partitions(name)  # of none for a version, or for a single partition
     keys: list[str | None] = [*keys_of(briefs)]
     if not down and None in briefs and briefs[None].format == SLICES:
         keys = [None]  # all its slices were made at once
     roots = [history.current(name, key) for key in keys]
-    known = [m for m in roots if m is not None] or [resolve_version(history, name)]
+    known = [m for m in roots if m is not None] or [_version(history, name)]
     if not down:
         return tree.upstream(history, *known)
     return (tree.downstream if "@" in name else tree.resting_on)(history, *known)
 
 
-def _inputs(decision: Decision, seen: Snapshot, made: Materialization | None) -> Iterator[InputNow]:
+def _inputs(
+    asset: Asset,
+    key: str | None,
+    decision: Decision,
+    seen: Snapshot,
+    made: Materialization | None,
+    facts: Facts,
+) -> Iterator[InputNow]:
+    sights = seen_by(asset, key, {}, facts)
     before = {(u.parameter, u.partition): u for u in made.inputs} if made else {}
     for used in decision.used:
         source = seen.history.materialization(used.materialization)
@@ -339,6 +417,7 @@ def _inputs(decision: Decision, seen: Snapshot, made: Materialization | None) ->
             used,
             source.content if source is not None else None,
             past.content if past is not None else None,
+            sights[used.asset].doubt if used.mode == "all" and used.asset in sights else "",
         )
 
 

@@ -14,7 +14,8 @@ it is believed or not read at all, and may be lost at any time:
   what is recorded at each use;
 - the catalog (DuckDB) and the index (SQLite), which those libraries write: sealed, made anew from
   the journal; copies of the catalog and lists of rows for it lie in the system's temporary folder
-  (`lineage/catalog.py`, `catalog_file.py`);
+  (`lineage/catalog.py`, `catalog_file.py`), and so does what a comparison spills
+  (`storage/compare.py`);
 - the null device, into which a worker writes what modules print as they load (`lineal/worker.py`).
 
 `tests/unit/test_repository.py` holds the list.

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lineal.assets.asset import CustomFormat
+from lineal.binding import bind
 from lineal.definitions import Definitions
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.packages import Packages
 from lineal.settings import Settings
-from lineal.snapshot import Snapshot, bind, check_settings, overrides_of
+from lineal.snapshot import Snapshot, check_settings, overrides_of
 from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
 from lineal.storage.sql import Queries

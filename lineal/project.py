@@ -29,6 +29,7 @@ from lineal.assets.records import (
     Materialization,
 )
 from lineal.assets.run import Announcer, Run
+from lineal.assets.versions import When
 from lineal.definitions import load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
@@ -42,8 +43,10 @@ from lineal.step_logs import StepLog
 from lineal.user_code import Echo
 
 if TYPE_CHECKING:
+    from lineal.comparing import Compared
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
+    from lineal.lineage.compare import RunsDifference
 
 
 def _nothing(made: Plan) -> None:
@@ -220,16 +223,26 @@ class Project:
     def _asking(self) -> Asking:
         return Asking(self.root, self.store, self._disk, self.journal, self.look)
 
-    def load(self, name: str, arrival: Arrival = "auto", partition: str | None = None) -> Any:
+    def load(
+        self,
+        name: str,
+        arrival: Arrival = "auto",
+        partition: str | None = None,
+        at: When | None = None,
+    ) -> Any:
         """The current value of an asset or a partition, or of a version of it (`flights@9f3a2c`).
 
         Of an asset with partitions: all, in the order of their keys, as one table; what is no table
         by partition.
 
+        Args:
+            at: as it was current then: a date, its end in UTC, or a time, as text or from datetime.
+                `flights@2026-11-01` says the same.
+
         Raises:
-            UsageError: no such asset or version.
+            UsageError: no such asset or version, or nothing was current then.
         """
-        return self._asking.load(name, arrival, partition)
+        return self._asking.load(name, arrival, partition, at)
 
     def version(self, name: str) -> Materialization:
         """The materialization behind the current version of an asset, or behind `name@prefix`."""
@@ -268,6 +281,30 @@ class Project:
         `whole`.
         """
         return self._asking.show(name, partition, whole)
+
+    def diff(
+        self,
+        first: str,
+        second: str | None = None,
+        partition: str | None = None,
+        *,
+        key: Sequence[str] = (),
+        rows: int = 5,
+    ) -> Compared | RunsDifference:
+        """How two versions differ (`flights@9f3a2c`, `flights@2026-11-01`), or two runs.
+
+        Without the second: a version with what is current; what is current with what was before the
+        newest run that changed it; a run with the one before.
+
+        Args:
+            partition: of both.
+            key: columns that tell rows apart; else the declared primary key.
+            rows: how many added, removed and changed rows to show, of each at most.
+
+        Raises:
+            UsageError: there is no such version or run, or the two can't be compared.
+        """
+        return self._asking.diff(first, second, partition, key, rows)
 
     def lineage(
         self,
@@ -328,13 +365,17 @@ class Project:
         """
         return self._asking.follow_log(name, wait, run, partition)
 
-    def sql(self, query: str) -> Answer:
+    def sql(self, query: str, at: When | None = None) -> Answer:
         """Ask lineage and tables in SQL, read-only. Every table asset is a view.
+
+        Args:
+            at: the tables as they were current then; lineage tables are always as they are now.
 
         Raises:
             QueryError: the query can't run.
+            UsageError: nothing was current then.
         """
-        return self._asking.sql(query)
+        return self._asking.sql(query, at)
 
     # ----------------------------------------------------------------------------------- upkeep
 

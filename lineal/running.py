@@ -201,6 +201,7 @@ class Runner:
             owner=asset.owner or "",
             tags=tuple(asset.tags),
             where=str(asset.where).removeprefix(f"{self._root}{os.sep}"),
+            columns=asset.columns,
             partitions="" if asset.partitions is None else asset.partitions.describe(),
         )
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lineal.assets import watching
-from lineal.assets.asset import Asset, Check, CustomFormat, Declaration, Files, Input, Resource
+from lineal.assets.asset import Asset, Check, CustomFormat, Files, Macro, Resource
 from lineal.assets.code import OpenedBy, Walker, with_resources
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.errors import (
     DefinitionError,
     DefinitionErrors,
     LinealError,
-    QueryError,
     SettingsError,
     SourceMissing,
     UsageError,
@@ -28,7 +27,6 @@ from lineal.assets.file_partitions import ByFile
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.parameters import convert_parameter
-from lineal.assets.partitions import Grid
 from lineal.assets.pools import pool_errors
 from lineal.assets.records import (
     EnvironmentFacts,
@@ -38,6 +36,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.secrets import secrets_in
 from lineal.assets.slices import Sliced, slices_of
+from lineal.binding import axes_of
 from lineal.definitions import Definitions
 from lineal.lineage.facts import History
 from lineal.packages import Packages
@@ -45,7 +44,7 @@ from lineal.settings import Settings
 from lineal.storage.ingest import reader_identity
 from lineal.storage.objects import Objects
 from lineal.storage.sources import Observer
-from lineal.storage.sql import Queries, Spellings
+from lineal.storage.sql import Queries
 
 # Beside what the user's code imports, a step depends on what reads and writes its values.
 _MACHINERY: Mapping[str, tuple[str, ...]] = {
@@ -245,10 +244,17 @@ class Snapshot:
         shown = " ".join(str(facts.normalised).split())
         value, place, text = _cut(shown), _inside(where), facts.text
         parts = [RecipePart(asset.name, "sql", facts.tokens_digest, value, place, text=text)]
+        parts += [self._macro_part(macro) for macro in asset.query.macros]
         if asset.version is not None:
             parts.append(RecipePart("version", "version", digest_of(asset.version), asset.version))
         digest = digest_of((SCHEME, "sql", [p.digest for p in parts]))
         return Recipe(digest, tuple(parts), tuple(facts.opaque))
+
+    def _macro_part(self, macro: Macro) -> RecipePart:
+        facts = self.queries.describe_macro(macro)
+        shown = "(" + " ".join(facts.text.partition("(")[2].split())
+        value, where = _cut(shown), _inside(str(macro.where))
+        return RecipePart(macro.name, "macro", facts.tokens_digest, value, where, text=facts.text)
 
     def _check_recipe(self, check: Check) -> Recipe:
         if check.rule is not None:
@@ -269,7 +275,7 @@ class Snapshot:
         """
         values = dict(asset.parameters)
         spoken = self.overrides.get(asset.name, {})
-        filled = _axes(asset)
+        filled = axes_of(asset)
         for name, given in self.settings.parameters.get(asset.name, {}).items():
             _refuse_axis(asset, name, filled, SettingsError)
             values[name] = convert_parameter(asset, name, given, error=SettingsError)
@@ -329,67 +335,6 @@ class _Environments:
         return seen.packages.facts(imports, sorted(names), seen.settings.packages)
 
 
-def bind(declared: Iterable[Declaration], queries: Queries) -> Graph:
-    """Find the inputs of SQL assets in their text, then build the graph; all errors at once."""
-    things = list(declared)
-    names = [o for t in things if isinstance(t, Asset) for o in t.outputs]
-    spelt = Spellings(names)
-    bound: list[Declaration] = []
-    for thing in things:
-        if not isinstance(thing, Asset) or thing.query is None:
-            bound.append(thing)
-            continue
-        try:
-            facts = queries.describe(thing.query)
-            bound.append(_bind_query(thing, facts, spelt, names))
-        except (DefinitionError, QueryError) as error:
-            bound.append(_as_definition_error(error, thing))
-    queries.save()
-    return Graph.build(bound)
-
-
-def _bind_query(asset: Asset, facts: Any, spelt: Spellings, names: list[str]) -> Asset:
-    inputs: dict[str, Input] = {}
-    for reference in facts.tables:
-        found = spelt.resolve(reference)
-        if found is None:
-            raise DefinitionError(
-                f"no asset `{reference.text}`, a table of `{asset.name}`"
-                f"{did_you_mean(reference.text.replace('.', '/'), names)}",
-                where=str(asset.query.where) if asset.query else str(asset.where),
-                advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
-            )
-        inputs[found] = Input(found, found)
-    for marked in asset.inputs:
-        exact = next(
-            (name for name in inputs if name.casefold() == marked.parameter.casefold()), ""
-        )
-        if not exact:
-            raise DefinitionError(
-                f"inputs= of `{asset.name}` names `{marked.parameter}`, which its SQL does not read"
-                f"{did_you_mean(marked.parameter, inputs)}",
-                where=str(asset.where),
-            )
-        inputs[exact] = replace(inputs[exact], marker=marked.marker)
-    given = (*asset.parameters, *_of_partitions(asset))
-    unset = [p for p in facts.parameters if p not in given]
-    if unset:
-        raise DefinitionError(
-            f"the SQL of `{asset.name}` uses ${unset[0]}, which has no value",
-            where=str(asset.where),
-            advice=f"give it one: parameters={{{unset[0]!r}: …}}",
-        )
-    return replace(
-        asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
-    )
-
-
-def _axes(asset: Asset | Resource) -> tuple[str, ...]:
-    """The parameters that the partitions of a grid fill."""
-    grid = asset.partitions if isinstance(asset, Asset) else None
-    return grid.names if isinstance(grid, Grid) else ()
-
-
 def _refuse_axis(
     asset: Asset | Resource, name: str, axes: tuple[str, ...], error: type[LinealError]
 ) -> None:
@@ -401,22 +346,6 @@ def _refuse_axis(
             advice=f"write the value there: grid({name}=[…]); or choose among the partitions: "
             f'--partition "*{name}=…*"',
         )
-
-
-def _of_partitions(asset: Asset) -> tuple[str, ...]:
-    """The parameters that a partition gives to a query."""
-    if asset.partitions is None or asset.sliced_by is not None:
-        return ()
-    return ("partition", "start", "end", *_axes(asset))
-
-
-def _as_definition_error(error: LinealError, asset: Asset) -> DefinitionError:
-    """SQL errors found before anything runs are told with all others."""
-    if isinstance(error, DefinitionError):
-        error.where = error.where or str(asset.where)
-        return error
-    excerpt = error.excerpt if isinstance(error, QueryError) else None
-    return DefinitionError(error.message, where=error.where, advice=error.advice, excerpt=excerpt)
 
 
 def overrides_of(pairs: Iterable[str], graph: Graph) -> dict[str, dict[str, str]]:

@@ -28,13 +28,14 @@ from lineal.assets.errors import InputsChanged, LinealError, StepError
 from lineal.assets.perform import Done, Made, Outcome, Task, Workshop, work
 from lineal.assets.ports import Vault
 from lineal.assets.records import Recipe, RecipePart
+from lineal.binding import bind
 from lineal.crossing import Crossing
 from lineal.definitions import Definitions, load
 from lineal.disk import Disk
 from lineal.forkserver import PATIENT
 from lineal.interrupts import ignore_in_worker
 from lineal.resources import Opened
-from lineal.snapshot import bind, digest_in
+from lineal.snapshot import digest_in
 from lineal.storage.objects import Objects
 from lineal.storage.scratch import Folders
 from lineal.storage.sources import Observer

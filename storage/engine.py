@@ -101,7 +101,7 @@ class Engine:
         bound = _bound(query, facts, parameters)
         tables = {name: self._shown(held) for name, held in inputs.items()}
         with contextlib.ExitStack() as held:
-            connection = held.enter_context(self._sandbox.showing(tables, facts))
+            connection = held.enter_context(self._sandbox.showing(tables, facts, query.macros))
             room = Room(self._large, held.enter_context(Aside(self._vault.objects)))
             try:
                 found = result(connection, query, facts, bound, contract, room)
@@ -138,7 +138,7 @@ class Engine:
         facts = self._queries.describe(query)
         bound = _bound(query, facts, parameters)
         tables = {name: schema.empty_table() for name, schema in schemas.items()}
-        with self._sandbox.showing(tables, facts) as connection:
+        with self._sandbox.showing(tables, facts, query.macros) as connection:
             try:
                 (statement,) = connection.extract_statements(query.text)
                 if statement.type.name != "SELECT":

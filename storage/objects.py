@@ -316,7 +316,7 @@ def _gone(place: str) -> IntegrityError:
     return IntegrityError(
         f"the object `{place}` is missing",
         where=place,
-        advice="`lineal materialize` makes it again",
+        advice="`lineal materialize` makes what is current again; an older version is lost",
     )
 
 

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from lineal.assets.asset import Macro
+from lineal.assets.errors import QueryError
 from lineal.assets.records import Content
 from lineal.disk import Disk, refusals
-from lineal.storage.sql import SqlFacts, spellings
+from lineal.storage.sql import SqlFacts, query_error, spellings
+from lineal.storage.sql_text import named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,11 +81,19 @@ class Sandbox:
         self._kept: Any = None
 
     @contextlib.contextmanager
-    def showing(self, tables: Mapping[str, Shown], facts: SqlFacts | None) -> Iterator[Any]:
-        """A connection that shows these tables, as the query spells them, and nothing else."""
+    def showing(
+        self, tables: Mapping[str, Shown], facts: SqlFacts | None, macros: Sequence[Macro] = ()
+    ) -> Iterator[Any]:
+        """A connection that shows these tables, as the query spells them, its macros, and nothing
+        else.
+        """
         with self.reading(tables.values()) as connection:
             undo: list[str] = []
             _show(connection, tables, _written(facts), undo)
+            for macro in macros:
+                create(connection, macro)
+                kind = "macro table" if macro.table else "macro"
+                undo.append(f"drop {kind} {quoted(macro.name)}")
             yield connection
             for statement in reversed(undo):
                 connection.execute(statement)
@@ -168,6 +179,22 @@ def show(connection: Any, name: str, table: Shown) -> None:
         for column, kind, its in zip(table.column_names, wanted, has, strict=True)
     ]
     connection.execute(f"create view {quoted(name)} as select {', '.join(columns)} from {source}")
+
+
+def create(connection: Any, macro: Macro) -> None:
+    """Create a macro over the tables that are shown; raises QueryError at its own line."""
+    import duckdb
+
+    try:
+        connection.execute(macro.text)
+    except duckdb.Error as error:
+        told = query_error(named(macro), error)
+        raise QueryError(
+            f"in the macro `{macro.name}`: {told.message}",
+            where=told.where,
+            advice=told.advice,
+            excerpt=told.excerpt,
+        ) from error
 
 
 def hide(connection: Any, name: str) -> None:

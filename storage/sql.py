@@ -10,24 +10,26 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from lineal.assets.asset import Query
+from lineal.assets.asset import Macro, MacroFile, Query, Where
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import DefinitionError, QueryError
-from lineal.assets.names import identifier
+from lineal.assets.errors import QueryError
 from lineal.disk import Disk, keep, kept
-from lineal.storage.sql_order import OrderFacts, order_facts
-from lineal.storage.sql_text import query_error, tokens, without_comments
+from lineal.storage.spellings import Spellings, resolve, spellings
+from lineal.storage.sql_macros import at_its_name, cut, shape_of
+from lineal.storage.sql_order import OrderFacts, holds_rows, order_facts
+from lineal.storage.sql_text import locate, named, query_error, tokens, without_comments
 from lineal.storage.sql_walk import (
     BARE_CLOCKS,
     NOT_SELECT,
     Seen,
     TableReference,
     Walk,
+    is_reserved,
     tables_without_tree,
 )
 
@@ -43,6 +45,8 @@ __all__ = [
     "spellings",
 ]
 
+_T = TypeVar("_T")
+
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
 
 
@@ -57,60 +61,7 @@ class SqlFacts(NamedTuple):
     order: OrderFacts
     opaque: tuple[str, ...]  # sentences: what could not be seen
     volatile: bool  # reads a clock, randomness or the state of DuckDB
-
-
-# --------------------------------------------------------------------------------- spellings
-
-
-def spellings(asset: str) -> tuple[str, ...]:
-    """How a query may write an asset: `raw/orders` → `raw.orders`, `raw_orders`, `"raw/orders"`."""
-    segments = asset.split("/")
-    dotted = (".".join(segments),) if len(segments) == 2 else ()
-    quoted = (f'"{asset}"',) if len(segments) > 1 else ()
-    return (*dotted, identifier(asset), *quoted)
-
-
-class Spellings:
-    """The assets of a graph by every way to write them in SQL."""
-
-    def __init__(self, asset_names: Iterable[str]):
-        self._exact: dict[str, str] = {}
-        self._joined: dict[str, list[str]] = {}
-        for name in asset_names:
-            self._exact[name.casefold()] = name
-            self._joined.setdefault(identifier(name).casefold(), []).append(name)
-
-    def resolve(self, reference: TableReference) -> str | None:
-        """The asset a reference means, or None; raises DefinitionError when it may mean two."""
-        parts = [part.casefold() for part in reference.parts]
-        if parts[:2] == ["memory", "main"] and len(parts) == 3:
-            parts = parts[2:]
-        elif parts[:1] == ["main"] and len(parts) == 2:
-            parts = parts[1:]
-        if len(parts) == 1 and "/" not in parts[0]:
-            return self._by_identifier(reference, parts[0])
-        found = self._exact.get("/".join(parts))
-        if found is not None and len(parts) > 2:
-            raise DefinitionError(
-                f"`{reference.text}` has three parts: SQL reads the first as a database",
-                advice=f'write `{identifier(found)}` or `"{found}"`',
-            )
-        return found
-
-    def _by_identifier(self, reference: TableReference, spelt: str) -> str | None:
-        candidates = sorted(self._joined.get(spelt, ()))
-        if len(candidates) > 1:
-            clear = [spellings(name)[0] for name in candidates if identifier(name) != name]
-            raise DefinitionError(
-                f"`{reference.text}` may be {' or '.join(f'`{name}`' for name in candidates)}",
-                advice=f"write {' or '.join(f'`{c}`' for c in clear)}, or rename one of them",
-            )
-        return candidates[0] if candidates else None
-
-
-def resolve(reference: TableReference, asset_names: Collection[str]) -> str | None:
-    """The asset a reference means, in any of the three spellings, whatever its case."""
-    return Spellings(asset_names).resolve(reference)
+    calls: tuple[str, ...] = ()  # functions that DuckDB does not have: macros of the project
 
 
 # ---------------------------------------------------------------------------------- describe
@@ -138,17 +89,42 @@ class Queries:
     def __init__(self, cache_path: Path | None = None, duckdb_version: str = ""):
         self._path = cache_path
         self._version = duckdb_version
-        self._new: dict[str, SqlFacts] = {}
-        self._lock = threading.Lock()
+        self._new: dict[str, Any] = {}
+        self._lock = threading.RLock()
 
     def describe(self, query: Query) -> SqlFacts:
         """The facts of one query; raises QueryError at its own line if it can't be an asset."""
-        macros = [macro.text for macro in query.macros]
-        key = digest_of((SCHEME, self._version, query.text, macros))
+        own = self._remembered("query", query.text, _from_json, lambda: self._describe(query))
+        return _with_macros(own, [self.describe_macro(macro) for macro in query.macros])
+
+    def describe_macro(self, macro: Macro) -> SqlFacts:
+        """The facts of one macro; its order is `plain` if it leaves that of a scan as it is."""
+        return self._remembered(
+            "macro", macro.text, _from_json, lambda: self._describe_macro(macro)
+        )
+
+    def macros(self, file: MacroFile) -> list[Macro]:
+        """The macros of a file; raises QueryError at the line of what is none."""
+        path, first = file.where
+
+        def made() -> list[tuple[str, str, int, bool]]:
+            found = self._cut(Query(file.text, file.where))
+            return [(name, text, where.line - first, table) for name, text, where, table in found]
+
+        rows = self._remembered("macros", file.text, _macro_rows, made)
+        return [Macro(name, text, Where(path, first + n), table) for name, text, n, table in rows]
+
+    def _remembered(
+        self, what: str, text: str, read: Callable[[Any], _T | None], make: Callable[[], _T]
+    ) -> _T:
+        """What is known of a text already, or is now."""
+        key = digest_of((SCHEME, self._version, what, text))
         with self._lock:
-            known = self._new.get(key) or _from_json(self._kept.get(key))
+            known: _T | None = self._new.get(key)
             if known is None:
-                known = self._new[key] = self._describe(query)
+                known = read(self._kept.get(key))
+            if known is None:
+                known = self._new[key] = make()
         return known
 
     def save(self) -> None:
@@ -169,7 +145,7 @@ class Queries:
             seen, names, order = Seen(), None, OrderFacts()
             seen.tables.extend(enumerate(tables_without_tree(query)))
         else:
-            seen = Walk(query, self._tree, self._unsteady).over(tree)
+            seen = self._walk(query).over(tree)
             names, order = seen.names, order_facts(tree, self._aggregates, self._text)
         words = list(tokens(query.text, names))
         if tree is None:
@@ -184,7 +160,82 @@ class Queries:
             order=order,
             opaque=tuple(dict.fromkeys(seen.opaque)),
             volatile=bool(seen.clocks),
+            calls=self._unknown(seen.calls if tree is not None else words),
         )
+
+    def _describe_macro(self, macro: Macro) -> SqlFacts:
+        query = named(macro)
+        shape = shape_of(query)
+        data, walk = macro.text.encode(), self._walk(query)
+        plain = not macro.table
+        for part in shape.parts:
+            tree = self._tree(part.padded(data))
+            if tree is None:
+                raise QueryError(
+                    f"DuckDB does not show how it reads the macro `{macro.name}`",
+                    where=str(macro.where),
+                    advice="write it in another way",
+                )
+            walk.over(tree)
+            plain = plain and not holds_rows(tree, self._aggregates)
+        seen = walk.seen
+        if seen.parameters:
+            where, excerpt = locate(query, seen.parameters[0])
+            raise QueryError(
+                f"the macro `{macro.name}` can't see the parameters of a query",
+                where=where,
+                advice="give the macro a parameter, and the value where it is called",
+                excerpt=excerpt,
+            )
+        words = list(tokens(macro.text, seen.names | shape.parameters | {macro.name}))
+        return SqlFacts(
+            tables=tuple(dict.fromkeys(table for _, table in seen.tables)),
+            parameters=(),
+            tokens_digest=digest_of([SCHEME, words]),
+            normalised=" ".join(words),
+            text=without_comments(macro.text),
+            order=OrderFacts("plain" if plain else "free"),
+            opaque=tuple(f"in the macro `{macro.name}`: {told}" for told in seen.opaque),
+            volatile=bool(seen.clocks),
+            calls=self._unknown(seen.calls),
+        )
+
+    def lacks(self, function: str) -> bool:
+        """Is there surely no function of this name?"""
+        import duckdb
+
+        for text in (f"select {function}(1)", f"from {function}(1)"):
+            try:
+                self._parser.sql(text)
+            except duckdb.CatalogException:
+                continue
+            except duckdb.Error:
+                pass
+            return False
+        return True
+
+    def _walk(self, query: Query) -> Walk:
+        return Walk(query, self._tree, self._unsteady, self._known_functions)
+
+    def _unknown(self, called: Iterable[str]) -> tuple[str, ...]:
+        """The functions that are not DuckDB's own: macros of the project, if any."""
+        names = {name.strip('"').casefold() for name in called}
+        return tuple(sorted(names - self._known_functions))
+
+    def _cut(self, file: Query) -> Iterator[Macro]:
+        """The macros of a file; one may not stand in for a function of DuckDB's."""
+        for macro in cut(file, [found.query for found in self._statements(file)]):
+            name = macro.name.casefold()
+            if name in self._known_functions | self._keywords or is_reserved(name):
+                where, excerpt = at_its_name(macro)
+                raise QueryError(
+                    f"`{macro.name}` is a word of DuckDB's own: a macro can't take its place",
+                    where=where,
+                    advice="give the macro another name",
+                    excerpt=excerpt,
+                )
+            self.describe_macro(macro)
+            yield macro
 
     # ------------------------------------------------------------------- DuckDB's own parser
 
@@ -198,12 +249,7 @@ class Queries:
 
     def _statement(self, query: Query) -> Any:
         """The one SELECT that the text is."""
-        import duckdb
-
-        try:
-            found = self._parser.extract_statements(query.text)
-        except duckdb.Error as error:
-            raise query_error(query, error) from error
+        found = self._statements(query)
         if len(found) != 1:
             what = f"{len(found)} statements" if found else "no statement"
             raise QueryError(
@@ -220,6 +266,15 @@ class Queries:
             where=str(query.where),
             advice=_advice_for(verb),
         )
+
+    def _statements(self, query: Query) -> list[Any]:
+        import duckdb
+
+        try:
+            found: list[Any] = self._parser.extract_statements(query.text)
+        except duckdb.Error as error:
+            raise query_error(query, error) from error
+        return found
 
     def _tree(self, text: str) -> dict[str, Any] | None:
         """The parsed statement, or None when DuckDB can't show it."""
@@ -257,6 +312,18 @@ class Queries:
         return found
 
     @cached_property
+    def _known_functions(self) -> frozenset[str]:
+        return frozenset(name for name, _, _, _ in self._functions)
+
+    @cached_property
+    def _keywords(self) -> frozenset[str]:
+        """Words that can't be called, or have a call of their own (`coalesce`)."""
+        found = self._parser.sql(
+            "select keyword_name from duckdb_keywords() where keyword_category != 'unreserved'"
+        ).fetchall()
+        return frozenset(name for (name,) in found)
+
+    @cached_property
     def _aggregates(self) -> frozenset[str]:
         return frozenset(name for name, kind, _, _ in self._functions if kind == "aggregate")
 
@@ -285,13 +352,37 @@ def _advice_for(verb: str) -> str:
         return "files come in by `source(name, path)`; `lineal path ASSET` says where results are"
     if verb in ("set", "pragma", "reset", "install", "load", "use", "call"):
         return "lineal runs every query with the same fixed settings"
+    if verb == "create":
+        return f"{NOT_SELECT}; macros are in `macros.sql` at the top of the folder of SQL files"
     return NOT_SELECT
+
+
+def _with_macros(facts: SqlFacts, macros: Sequence[SqlFacts]) -> SqlFacts:
+    """What is known of a query together with the macros that it reaches."""
+    if not macros:
+        return facts
+    each = (facts, *macros)
+    plain = all(one.order.kind == "plain" for one in macros)
+    return facts._replace(
+        tables=tuple(dict.fromkeys(table for one in each for table in one.tables)),
+        order=facts.order if plain or facts.order.kind != "plain" else OrderFacts(),
+        opaque=tuple(dict.fromkeys(told for one in each for told in one.opaque)),
+        volatile=any(one.volatile for one in each),
+    )
+
+
+def _macro_rows(rows: Any) -> list[tuple[str, str, int, bool]] | None:
+    """The macros of a file from a row of the cache."""
+    try:
+        return [(str(name), str(text), int(n), bool(table)) for name, text, n, table in rows]
+    except (TypeError, ValueError):
+        return None
 
 
 def _from_json(row: Any) -> SqlFacts | None:
     """Facts from a row of the cache; None when there is none or it is not one."""
     try:
-        tables, parameters, tokens_digest, normalised, text, order, opaque, volatile = row
+        tables, parameters, tokens_digest, normalised, text, order, opaque, volatile, calls = row
         kind, keys, extended = order
         return SqlFacts(
             tuple(TableReference(text, tuple(parts)) for text, parts in tables),
@@ -302,6 +393,7 @@ def _from_json(row: Any) -> SqlFacts | None:
             OrderFacts(kind, tuple(keys), extended),
             tuple(opaque),
             bool(volatile),
+            tuple(calls),
         )
     except (TypeError, ValueError):
         return None

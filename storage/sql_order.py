@@ -125,10 +125,17 @@ def _is_plain(node: dict[str, Any], ctes: dict[str, Any], aggregates: frozenset[
     for entry in node.get("cte_map", {}).get("map", ()):
         ctes = {**ctes, entry["key"].casefold(): (entry["value"], ctes)}
     expressions = [node.get("select_list"), node.get("where_clause")]
-    for part in nodes(expressions):
-        if part.get("class") in ("SUBQUERY", "WINDOW") or _name(part) in aggregates:
-            return False
+    if holds_rows(expressions, aggregates):
+        return False
     return _is_plain_table(node.get("from_table", {}), ctes, aggregates)
+
+
+def holds_rows(tree: Any, aggregates: frozenset[str]) -> bool:
+    """Does an expression look at more than the row it is computed for?"""
+    return any(
+        part.get("class") in ("SUBQUERY", "WINDOW") or _name(part) in aggregates
+        for part in nodes(tree)
+    )
 
 
 def _name(part: dict[str, Any]) -> str:

@@ -53,7 +53,8 @@ def result(
         return _in_its_order(connection, relation, facts, bound, room)
     if facts.order.kind == "plain" and not key:
         return _fetched(relation, room)
-    collated = "collate" in facts.normalised.casefold()
+    texts = (facts.normalised, *(macro.text for macro in query.macros))
+    collated = any("collate" in text.casefold() for text in texts)
     return _fetched(relation.order(_total_order(relation, key, collated)), room)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
-from lineal.assets.asset import Query
+from lineal.assets.asset import Macro, Query
 from lineal.assets.errors import QueryError
 
 
@@ -25,7 +27,21 @@ def locate(query: Query, offset: int | None) -> tuple[str, str | None]:
     return f"{query.where.file}:{number}", f"{line}\n{lead}^"
 
 
-_PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
+_BEFORE_TABLE = frozenset({"from", "join", "pivot", "unpivot", "pivot_wider"})
+
+
+def place_of_table(query: Query, parts: Sequence[str]) -> tuple[str, str | None]:
+    """Where a query names a table, as `locate` tells it; without a line where it can't be seen."""
+    found = list(marks(query.text))
+    words = [mark.word.strip('"').replace('""', '"').casefold() for mark in found]
+    wanted = ".".join(parts).casefold()
+    length = 2 * len(parts) - 1
+    named = [i for i in range(len(found)) if "".join(words[i : i + length]) == wanted]
+    read = [i for i in named if i and words[i - 1] in _BEFORE_TABLE]
+    return locate(query, found[(read or named)[0]].start if named else None)
+
+
+_PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)(\^+)", re.DOTALL)
 
 
 def query_error(query: Query, error: BaseException, *, advice: str | None = None) -> QueryError:
@@ -39,9 +55,62 @@ def query_error(query: Query, error: BaseException, *, advice: str | None = None
     first, _, rest = said.partition("\n")
     message = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first.strip())
     offset = _offset(query.text, place) if place else None
-    where, excerpt = locate(query, offset)
     hints = " ".join(line.strip() for line in rest.splitlines() if line.strip())
-    return QueryError(message, where=where, advice=advice or hints or None, excerpt=excerpt)
+    advice = advice or hints or None
+    if query.macros:
+        return _among_macros(query, message, advice, offset, len(place[4]) if place else 0)
+    where, excerpt = locate(query, offset)
+    return QueryError(message, where=where, advice=advice, excerpt=excerpt)
+
+
+def _among_macros(
+    query: Query, message: str, advice: str | None, offset: int | None, width: int
+) -> QueryError:
+    """The error of a query that calls macros: DuckDB counts places in the body of a macro from the
+    macro's own beginning, but shows them in the query.
+    """
+    texts = {"": query} | {macro.name: named(macro) for macro in query.macros}
+    words = {
+        name: mark.word.casefold()
+        for name, text in texts.items()
+        for mark in marks(text.text)
+        if mark.start == offset and _ends_at(text.text, mark.start + width)
+    }
+    told = [name for name, word in words.items() if word in message.casefold()]
+    name = next(iter([*told, *words]), None)
+    use = _first_call(query, {macro.name.casefold() for macro in query.macros})
+    if name:
+        where, excerpt = locate(texts[name], offset)
+        message, hint = f"in the macro `{name}`: {message}", f"called at {locate(query, use)[0]}"
+    else:
+        where, excerpt = locate(query, use if name is None else offset)
+        called = [m for m in query.macros if name is None or m.name.casefold() == words[name]]
+        hint = ", ".join(f"`{m.name}` is the macro at {m.where}" for m in called)
+    return QueryError(
+        message, where=where, advice="; ".join(filter(None, (advice, hint))), excerpt=excerpt
+    )
+
+
+def named(macro: Macro) -> Query:
+    """A macro as a text in which errors have places."""
+    return Query(macro.text, macro.where)
+
+
+def _ends_at(text: str, end: int) -> bool:
+    return any(mark.start + len(mark.word.encode()) == end for mark in marks(text))
+
+
+def place_of_call(query: Query, function: str) -> tuple[str, str | None]:
+    """Where a query first calls a function, as `locate` tells it."""
+    return locate(query, _first_call(query, {function}))
+
+
+def _first_call(query: Query, names: Collection[str]) -> int | None:
+    found = list(marks(query.text))
+    for mark, after in itertools.pairwise(found):
+        if after.word == "(" and mark.word.strip('"').casefold() in names:
+            return mark.start
+    return None
 
 
 def _offset(text: str, place: re.Match[str]) -> int | None:
@@ -71,15 +140,37 @@ def _characters(text: str, width: int) -> int:
     return len(text)
 
 
+class Mark(NamedTuple):
+    """A token of DuckDB's: its place in bytes, and what it is."""
+
+    start: int
+    end: int
+    word: str
+    keyword: bool
+
+
+def marks(text: str) -> Iterator[Mark]:
+    """DuckDB's tokens without comments and white space."""
+    import duckdb
+
+    data = text.encode()
+    found = duckdb.tokenize(text)
+    ends = [start for start, _ in found[1:]] + [len(data)]
+    for (start, kind), end in zip(found, ends, strict=True):
+        word = data[start:end].strip()
+        if kind.name != "comment" and word:
+            yield Mark(start, start + len(word), word.decode(), kind.name == "keyword")
+
+
 def without_comments(text: str) -> str:
     """A query as it is written, but for its comments and the final `;`."""
     import duckdb
 
     data = text.encode()
-    marks = duckdb.tokenize(text)
-    ends = [start for start, _ in marks[1:]] + [len(data)]
-    kept = [data[: marks[0][0]] if marks else data]
-    for (start, kind), end in zip(marks, ends, strict=True):
+    found = duckdb.tokenize(text)
+    ends = [start for start, _ in found[1:]] + [len(data)]
+    kept = [data[: found[0][0]] if found else data]
+    for (start, kind), end in zip(found, ends, strict=True):
         kept.append(b" " if kind.name == "comment" else data[start:end])
     return b"".join(kept).decode().strip().rstrip(";").rstrip()
 
@@ -93,19 +184,12 @@ def tokens(text: str, names: Collection[str] | None) -> Iterator[str]:
     Args:
         names: the texts in the statement's tree; without a tree, every keyword is kept as written.
     """
-    import duckdb
-
-    data = text.encode()
-    marks = duckdb.tokenize(text)
-    ends = [start for start, _ in marks[1:]] + [len(data)]
-    found = []
-    for (start, kind), end in zip(marks, ends, strict=True):
-        token = data[start:end].decode().strip()
-        if kind.name == "comment" or not token:
-            continue
-        if kind.name == "keyword" and names is not None and token not in names:
-            token = token.lower()
-        found.append(token)
+    found = [
+        mark.word.lower()
+        if mark.keyword and names is not None and mark.word not in names
+        else mark.word
+        for mark in marks(text)
+    ]
     while found and found[-1] == ";":
         found.pop()
     yield from found

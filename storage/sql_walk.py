@@ -47,6 +47,11 @@ _TYPES = frozenset(
 )
 
 
+def is_reserved(function: str) -> bool:
+    """Would a call of this name be taken for one that reaches outside the query?"""
+    return function == "getenv" or bool(_FILE_FUNCTION.match(function) or _EFFECT.match(function))
+
+
 class TableReference(NamedTuple):
     """A table as the query spells it: `raw.orders` is ("raw", "orders")."""
 
@@ -61,6 +66,8 @@ class Seen:
         self.tables: list[tuple[int, TableReference]] = []  # with the place in the text
         self.opaque: list[str] = []
         self.clocks: list[str] = []
+        self.parameters: list[int] = []  # the places of `$name`
+        self.calls: set[str] = set()  # functions, in small letters
         self.names: set[str] = set()  # every text in the tree that a person may have written
 
 
@@ -71,6 +78,7 @@ class Walk:
         query: for the places of errors.
         parse: the tree of a text, or None (for tables named inside `query_table('…')`).
         unsteady: functions that may answer differently in two runs.
+        known: the functions that DuckDB has; of others only macros can exist.
     """
 
     def __init__(
@@ -78,10 +86,12 @@ class Walk:
         query: Query,
         parse: Callable[[str], dict[str, Any] | None],
         unsteady: frozenset[str],
+        known: frozenset[str],
     ):
         self._query = query
         self._parse = parse
         self._unsteady = unsteady
+        self._known = known
         self.seen = Seen()
 
     def over(self, tree: Any) -> Seen:
@@ -96,7 +106,8 @@ class Walk:
             elif isinstance(node, dict):
                 inner = _scope(node, scope, stack)
                 self._visit(node, inner)
-                skip = _TYPE_NAMES if node.get("type_name") in _TYPES else _NO_NAMES
+                own = node.get("type_name") in _TYPES and "schema" not in node
+                skip = _TYPE_NAMES if own else _NO_NAMES
                 stack.extend((v, inner) for k, v in reversed(node.items()) if k not in skip)
         return self.seen
 
@@ -121,6 +132,8 @@ class Walk:
             names = node.get("column_names", ())
             if len(names) == 1 and names[0].casefold() in BARE_CLOCKS:
                 self.seen.clocks.append(names[0])
+        elif node.get("class") == "PARAMETER":
+            self.seen.parameters.append(int(node.get("query_location", 0)))
         if isinstance(node.get("sample"), dict) and not node["sample"].get("repeatable"):
             self.seen.clocks.append("sample")
 
@@ -160,11 +173,13 @@ class Walk:
                 self.over(tree)
             if trees and all(trees):
                 return
-        if name not in _PURE_TABLE_FUNCTIONS:
+        self.seen.calls.add(name)
+        if name in self._known and name not in _PURE_TABLE_FUNCTIONS:
             self._system(f"{name}(…)")
 
     def _function(self, node: dict[str, Any]) -> None:
         name = str(node.get("function_name", "")).casefold()
+        self.seen.calls.add(name)
         if name == "getenv" or _EFFECT.match(name):
             where, excerpt = locate(self._query, node.get("query_location"))
             raise QueryError(

@@ -195,20 +195,13 @@ class Campaign:
         allowed |= {a for a, s in self.project.path_readers.items() if s in edit.reached}
         for asset, inputs in self.project.reads.items():  # inputs were declared first
             for name, columns in inputs.items():
-                # A SQL asset counts every column of its inputs as read: docs/decisions/0003.
-                read = None if asset in self._sql_assets else columns
-                old = read_slice(self.expected[name], read, True)
-                new = read_slice(expected[name], read, True)
+                in_order = asset not in self.project.queries
+                old = read_slice(self.expected[name], columns, in_order)
+                new = read_slice(expected[name], columns, in_order)
                 remade = name in self.project.objects and name in allowed
                 if old != new or remade:
                     allowed.add(asset)
         return allowed
-
-    @property
-    def _sql_assets(self) -> set[str]:
-        return {
-            a for a in self.project.reads if a.startswith(("filter", "group", "join", "counted"))
-        }
 
     def _compare_readers(self) -> None:
         names = sorted(self.expected)

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from tests.code_shapes import SHAPES
 from tests.motifs import MOTIFS, probes, shaped, sources, unreached
+from tests.readers import Columns
 
 Kind = Literal["changing", "cosmetic", "unreached", "check"]
 TOKEN = re.compile(r"⟦(\w+)⟧")
@@ -55,7 +56,8 @@ class Project:
     files: dict[str, str] = field(default_factory=dict)
     slots: dict[str, Slot] = field(default_factory=dict)
     state: dict[str, int] = field(default_factory=dict)
-    reads: dict[str, dict[str, tuple[str, ...] | None]] = field(default_factory=dict)
+    reads: dict[str, dict[str, Columns]] = field(default_factory=dict)
+    queries: set[str] = field(default_factory=set)  # SQL: they read columns in their table's order
     objects: set[str] = field(default_factory=set)  # pickled: their class's code is content
     unproved: set[str] = field(default_factory=set)  # they read undeclared files: never reused
     path_readers: dict[str, str] = field(default_factory=dict)  # what reads a source's files itself
@@ -202,8 +204,10 @@ class Builder:
             f"    {spread}{self.comment()}\n",
         )
 
-    def asset(self, name: str, inputs: Mapping[str, tuple[str, ...] | None], text: str) -> str:
+    def asset(self, name: str, inputs: Mapping[str, Columns], text: str) -> str:
         self.project.reads[name] = dict(inputs)
+        if "sql_asset(" in text:
+            self.project.queries.add(name)
         if text:
             self.block("pipeline.py", text)
         return name

@@ -17,6 +17,7 @@ from tests.object_motifs import (
     scaler,
     series_and_arrays,
 )
+from tests.readers import AllBut
 
 if TYPE_CHECKING:
     from tests.generated_project import Builder
@@ -48,9 +49,14 @@ def _csv(b: Builder, source: str, rows: int, first: int, *, alone: bool) -> str:
     plain = "".join(",".join(line) + "\n" for line in lines)
     more = "".join(f"{','.join(line)},{'z' if line == names else 7}\n" for line in lines)
     turned = "".join(",".join(line[i] for i in (0, 2, 1, 4, 3, 5)) + "\n" for line in lines)
+    fewer = "".join(",".join(line[:5]) + "\n" for line in lines)
+    renamed = plain.replace("note", "remark", 1)
+    retyped = "".join(f"{','.join(c)},{c[0]}.5\n" for c in cells)
+    retyped = f"{','.join(names)},z\n{retyped}"
     if not alone:
         return plain
-    return b.slot(f"columns of {source}", "changing", (plain, more, turned), source)
+    layouts = (plain, more, turned, fewer, renamed, retyped)
+    return b.slot(f"columns of {source}", "changing", layouts, source)
 
 
 def sources(b: Builder) -> None:
@@ -140,6 +146,64 @@ def join(b: Builder) -> None:
         f"    select l.id, l.k, l.x, coalesce(r.y, 0) as y, r.w\n"
         f"    from {left.replace('/', '_')} l left join {right.replace('/', '.')} r using (id)\n"
         f'    order by {order}\n""")\n',
+    )
+    b.tables.append(name)
+
+
+def overlapping(b: Builder) -> None:
+    """Two inputs with columns of the same names, of which each is read in others."""
+    i, left = b.next(), b.table()
+    right = b.rng.choice([name for name in b.tables if name != left])
+    name = f"overlap{i}"
+    n = b.number("SQL text", name)
+    left_spelt, right_spelt = (t.replace("/", "_") for t in (left, right))
+    b.asset(
+        name,
+        {left: ("id", "x"), right: ("id", "k", "y")},
+        f'sql_asset("{name}", """\n'
+        f"    with r as (select * from {right_spelt}), unread as (from {left_spelt})\n"
+        f"    select l.id, r.k, l.x, r.y + {n} as y\n"
+        f'    from {left_spelt} l inner join r on l.id = r.id where r.k is not null\n""")\n',
+    )
+    b.tables.append(name)
+
+
+def starred(b: Builder) -> None:
+    """All columns but the values of one, which are replaced or left out; and what reads a few."""
+    i, table = b.next(), b.rng.choice(["raw/orders", "raw/events"])
+    name = f"star{i}"
+    way = b.rng.choice(["exclude (w)", "replace (0 as w)"])
+    b.asset(
+        name,
+        {table: AllBut(("w",))},
+        f'sql_asset("{name}", "select * {way} from {table.replace("/", ".")}")\n',
+    )
+    b.tables.append(name)
+    b.asset(
+        f"few{i}",
+        {name: ("k", "y")},
+        f'sql_asset("few{i}", "select k, max(y) as y from (select * from {name}) group by all")\n',
+    )
+    b.asset(
+        f"many{i}",
+        {table: ()},
+        f'sql_asset("many{i}", "select count(*) as n from {table.replace("/", "_")}")\n',
+    )
+
+
+def looked_up(b: Builder) -> None:
+    """A correlated subquery, whose names are those of the outer query where it has no such."""
+    i, table = b.next(), b.table()
+    other = "raw/events" if table != "raw/events" else "raw/orders"
+    name = f"looked{i}"
+    bound = b.slot("SQL text", "changing", ("<", "<=", ">"), name)
+    b.asset(
+        name,
+        {table: ("id", "k", "x", "y"), other: ("id", "w")},
+        f'sql_asset("{name}", """\n'
+        f"    select id, k, x, y, (select max(o.w) from {other.replace('/', '_')} o\n"
+        f"        where o.id % 10 {bound} t.y % 10) as w\n"
+        f'    from {table.replace("/", "_")} t order by all\n""")\n',
     )
     b.tables.append(name)
 
@@ -357,7 +421,7 @@ def inputs_by_mapping(b: Builder) -> None:
 
 
 MOTIFS: tuple[Callable[[Builder], None], ...] = (
-    filter, group, join, split, categorical, index, model, scaler, metric, rows,
-    settings, kinds_of_columns, arrivals_and_returns, series_and_arrays, paths_of_a_source,
-    file_read_without_saying, inputs_by_mapping, comes_and_goes,
+    filter, group, join, overlapping, starred, looked_up, split, categorical, index, model, scaler,
+    metric, rows, settings, kinds_of_columns, arrivals_and_returns, series_and_arrays,
+    paths_of_a_source, file_read_without_saying, inputs_by_mapping, comes_and_goes,
 )  # fmt: skip

@@ -196,7 +196,8 @@ def _read(maker: Declared) -> Any:
     import pyarrow.csv as csv
 
     options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
-    return pa.concat_tables([csv.read_csv(f, convert_options=options) for f in _files(maker)])
+    tables = [csv.read_csv(f, convert_options=options) for f in _files(maker)]
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _files(maker: Declared) -> list[Path]:

@@ -11,7 +11,7 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.warm import LIBRARIES
 
@@ -86,6 +86,15 @@ def readers(
 # ------------------------------------------------------------------------------------- comparing
 
 
+class AllBut(NamedTuple):
+    """All columns of an input, in its order, but the values of these."""
+
+    names: tuple[str, ...]
+
+
+Columns = tuple[str, ...] | AllBut | None  # None: all of them
+
+
 def is_table(value: Any) -> bool:
     return isinstance(value, tuple) and value[0] == "table"
 
@@ -117,11 +126,17 @@ def queried_faults(wanted: Any, rows: list[dict[str, Any]], texts: list[dict[str
     return ""
 
 
-def read_slice(value: Any, columns: tuple[str, ...] | None, ordered: bool) -> Any:
-    """What a reader of these columns reads of a table, row count included."""
+def read_slice(value: Any, columns: Columns, ordered: bool) -> Any:
+    """What a reader of these columns reads of a table, row count included.
+
+    `ordered`: in the order in which it names them; else in that of the table.
+    """
     if columns is None or not is_table(value):
         return value
     found = {name: (name, kind, values) for name, kind, values in value[1]}
+    if isinstance(columns, AllBut):
+        unseen = {name: (name, kind, None) for name, kind, _ in value[1] if name in columns.names}
+        return list((found | unseen).values())
     names = columns if ordered else [name for name in found if name in columns]
     rows = len(value[1][0][2]) if value[1] else 0
     return rows, [found.get(name) for name in names]

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lineal.assets.asset import Asset, Check, Files, Input, Where
+from lineal.assets.asset import Asset, Check, Files, Input, Query, Where
 from lineal.assets.digest import digest_of
 from lineal.assets.executors import Executor, Inline
 from lineal.assets.facts import CheckId, Facts
@@ -48,6 +48,13 @@ def made(
     return Asset(name, "python", HERE, outputs, function=function, inputs=tuple(found), **options)
 
 
+def queried(name: str, *inputs: str | Input, **options: Any) -> Asset:
+    """A SQL asset whose text is its name; what it does is set in `Workbench.files.queries`."""
+    given = [i if isinstance(i, Input) else Input(i, i, "arrow") for i in inputs]
+    query = Query(name, HERE)
+    return Asset(name, "sql", HERE, (name,), query=query, inputs=tuple(given), **options)
+
+
 def from_files(name: str) -> Asset:
     """A file source; what its files hold is set in `Workbench.files.tables`."""
     files = Files(f"{name}.csv", "/data")
@@ -73,7 +80,8 @@ class Workbench:
 
     def __init__(self, *declared: Asset | Check):
         self.declared: list[Asset | Check] = list(declared)
-        self.vault, self.files, self.journal = MemoryVault(), MemoryFiles(), MemoryJournal()
+        self.vault, self.journal = MemoryVault(), MemoryJournal()
+        self.files = MemoryFiles(self.vault)
         self.clock = Ticks()
         self.calls = PlainCalls()
         self.told = Listener()
@@ -119,6 +127,7 @@ class Workbench:
             file_digest=self.digests.get,
             now=self.clock(),
             forced=dict.fromkeys(forced, (None,)),
+            sights=self.files.sights,
         )
 
     def around(self, past: MemoryPast) -> Surroundings:

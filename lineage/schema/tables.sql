@@ -42,6 +42,7 @@ create table asset (
     place varchar,
     columns_declared varchar[],
     partitions varchar,
+    columns struct(name varchar, description varchar)[],
     entry bigint not null,
     position integer not null
 );

@@ -205,15 +205,26 @@ def test_a_column_nobody_reads_and_a_column_somebody_reads(flights: Workplace) -
     kept = weather.read_text(encoding="utf-8")
     assert kept.splitlines()[1].count("NA") == 1  # its wind_gust
     weather.write_text(kept.replace("NA", "25", 1), encoding="utf-8")
+    planes = flights.root / "data" / "planes.csv"
+    flown = planes.read_text(encoding="utf-8")
+    planes.write_text(flown.replace("Fixed wing", "Flying boat", 1), encoding="utf-8")
+    told = flights.lineal("plan").out
+    assert "if a column it reads of raw/planes changes: tailnum, year" in " ".join(told.split())
     run = flights.make()
-    assert run.steps("made") == {"raw/weather"}
-    assert run.steps("fresh") == ALL - {"raw/weather"}
-    assert run.json["counts"]["fresh"] == STEPS - 1
+    assert run.steps("made") == {"raw/weather", "raw/planes"}
+    assert run.steps("fresh") == ALL - {"raw/weather", "raw/planes"}
+    assert run.json["counts"]["fresh"] == STEPS - 2
     assert "wind_gust" in flights.lineal("why", "weather").out
+    told = flights.lineal("why", "trips", "--partition", "2013-12").out
+    assert "2 of 9 columns read" in told
+    assert "tailnum, year" in told
+    planes.write_text(flown.replace("2004", "2003", 1), encoding="utf-8")
+    flights.make("raw/planes")
+    assert "trips" in flights.plan().steps("stale")
     weather.write_text(kept.replace("59.37", "60.37", 1), encoding="utf-8")
     plan = flights.plan()
-    assert plan.steps("stale") == {"raw/weather"}
-    assert "trips" in plan.steps("pending")
+    assert "raw/weather" in plan.steps("stale")
+    assert "delay_model" in plan.steps("pending")
 
 
 def test_an_hour_told_twice_never_becomes_current(flights: Workplace) -> None:

@@ -19,10 +19,12 @@ from lineal.assets.mapping import Marker, last, previous
 from lineal.assets.names import Step
 from lineal.assets.partitions import Partitions, grid, static
 from lineal.assets.plan import Plan, plan
+from lineal.assets.ports import Sight
 from lineal.assets.records import Recipe
 from lineal.assets.slices import Sliced
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Known
-from tests.workbench import Workbench, judged, made
+from tests.fakes import FakeQuery
+from tests.workbench import Workbench, judged, made, queried
 
 DAYS = daily("2024-01-01", "2024-01-04")
 LATER = daily("2024-01-03", "2024-01-06")
@@ -103,6 +105,66 @@ def test_fresh_partitions_are_seen_at_once() -> None:
     )
     bench.run()
     assert check_same(bench) == 8
+
+
+def queries() -> Crowd:
+    """Tables day by day, a query of each, one of two days, and one of all."""
+    inputs = (Input("a", "a"), Input("a", "a", marker=last(2)), Input("a", "a"))
+    makers = (DAYS, DAYS, None)
+    bench = Crowd(
+        part("a", DAYS, takes_partition=True),
+        *(
+            queried(name, each, partitions=days)
+            for name, each, days in zip(("each", "two", "all"), inputs, makers, strict=True)
+        ),
+        part("python", DAYS, Input("a", "a", columns=("m",))),
+    )
+    reading = FakeQuery(
+        lambda a: {"n": (repr(a),)},
+        lambda a: {"a": Sight(("m",)) if "o" not in a else Sight(doubt="o")},
+    )
+    bench.files.queries |= dict.fromkeys(("each", "two", "all"), reading)
+    bench.run()
+    return bench
+
+
+def test_queries_are_seen_at_once_by_what_they_read() -> None:
+    bench = queries()
+    assert check_same(bench) == 16
+    remade(bench, n=[0], m=[1])
+    assert check_same(bench) == 16  # the partitions whose n changed are seen by their columns
+    remade(bench, n=[0], m=[2])
+    assert check_same(bench) == 12  # not the two days that read it in `two`, nor one of the others
+    bench.run()
+    assert check_same(bench) == 16
+
+
+def test_queries_that_read_otherwise_than_they_did_are_told_so_each() -> None:
+    bench = queries()
+    reads = FakeQuery(
+        bench.files.queries["each"].run, lambda a: {"a": Sight(("n",)), "b": Sight(())}
+    )
+    bench.files.queries["each"] = reads
+    assert check_same(bench) == 12
+    bench = queries()
+    remade(bench, o=[0], m=[1])
+    check_same(bench)
+    bench.run()
+    assert check_same(bench) == 16
+
+
+def remade(bench: Crowd, **table: list[int]) -> None:
+    """The second day of a is made anew, and nothing that reads it."""
+    before = {d.name: d for d in bench.declared}["a"]
+
+    def changed(partition: Any) -> Any:
+        return table if str(partition) == "2024-01-02" else value(partition=partition)
+
+    assert isinstance(before, Asset)
+    bench.replace(replace(before, function=changed))
+    bench.force = {"a": ("2024-01-02",)}
+    bench.run(["a"])
+    bench.force = {}
 
 
 def test_a_lost_object_is_made_again_and_no_other() -> None:

@@ -1,0 +1,106 @@
+"""The verb `export`: the lineage for other programs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from lineal.lineage.openlineage import Event
+
+    Runs = Iterator[tuple[str, Iterator[Event]]]
+
+
+@click.group()
+def export() -> None:
+    """Tell other programs what was made, from what, by which code.
+
+    \b
+    Example:  lineal export openlineage --output events.jsonl
+    """
+
+
+@export.command()
+@click.option("--run", metavar="RUN", help="Only that run.")
+@click.option("--since", metavar="RUN", help="That run and those after it. Default: all runs.")
+@click.option("--output", metavar="FILE", help="Write there; `-`, the default, prints them.")
+@click.option("--url", metavar="URL", help="Send them there, such as http://localhost:5000.")
+@click.option("--namespace", metavar="NAME", help="Of jobs and datasets. Default: the project.")
+def openlineage(
+    run: str | None, since: str | None, output: str | None, url: str | None, namespace: str | None
+) -> None:
+    """Tell the runs as OpenLineage events, one a line, or send them to an endpoint.
+
+    Nothing is sent anywhere but to --url. If OPENLINEAGE_API_KEY is set, it goes along. The same
+    export gives the same events, ids too: what is sent twice does no harm. docs/openlineage.md
+    says what is in them.
+
+    \b
+    Examples:
+      lineal export openlineage --output events.jsonl
+      lineal export openlineage --run r12
+      lineal export openlineage --since r12 --url http://localhost:5000
+    """
+    if run is not None and since is not None:
+        raise click.UsageError("`--run` and `--since` can't go together")
+    if output is not None and url is not None:
+        raise click.UsageError("`--output` and `--url` can't go together")
+    import lineal.project
+    from lineal.exporting import told_runs
+
+    project = lineal.project.open()
+    runs = told_runs(
+        project.root,
+        project.journal,
+        namespace or project.name,
+        lineal.__version__,
+        run=run,
+        since=since,
+    )
+    if url is not None:
+        _send(runs, url)
+    elif output in (None, "-"):
+        _write(runs, sys.stdout)
+    else:
+        runs = _begun(runs)  # a run that is not there leaves the file as it was
+        with Path(str(output)).open("w", encoding="utf-8", newline="\n") as file:
+            told, count = _write(runs, file)
+        click.echo(f"Wrote {_counted(told, count)} to {output}.")
+
+
+def _begun(runs: Runs) -> Runs:
+    """The same, but what is wrong with the question is raised now."""
+    first = next(runs, None)
+    return runs if first is None else itertools.chain([first], runs)
+
+
+def _send(runs: Runs, url: str) -> None:
+    from lineal.sending import Endpoint, send
+
+    endpoint = Endpoint(url, os.environ.get("OPENLINEAGE_API_KEY", "").strip())
+    told, count = send(endpoint, runs)
+    click.echo(f"Sent {_counted(told, count)} to {endpoint.url}.")
+
+
+def _write(runs: Iterable[tuple[str, Iterable[Event]]], file: TextIO) -> tuple[int, int]:
+    from lineal.sending import line
+
+    told = count = 0
+    for _, events in runs:
+        for event in events:
+            file.write(line(event) + "\n")
+            count += 1
+        told += 1
+    return told, count
+
+
+def _counted(runs: int, events: int) -> str:
+    from lineal.cli.render import plural
+
+    return f"{plural(events, 'event')} of {plural(runs, 'run')}"

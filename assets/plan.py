@@ -79,13 +79,22 @@ def _why(verdict: Verdict) -> str:
 
 def condition(pending: Pending) -> str:
     """`if a column it reads of features changes: rush`, or `if features changes`."""
-    inputs, one = ", ".join(pending.inputs), len(pending.inputs) == 1
-    if pending.columns:
-        shown = ", ".join(pending.columns[:4]) + (", …" if len(pending.columns) > 4 else "")
-        return f"if a column it reads of {inputs} changes: {shown}"
-    if pending.columns is None:
-        return f"if {inputs} {'changes' if one else 'change'}"
-    return f"if {inputs} {'has' if one else 'have'} more or fewer rows"
+    read = dict(pending.columns)
+    whole = [name for name in pending.inputs if name not in read]
+    counted = [name for name in pending.inputs if read.get(name) == ()]
+    told = [f"{', '.join(whole)} {'changes' if len(whole) == 1 else 'change'}"] if whole else []
+    if counted:
+        told.append(
+            f"{', '.join(counted)} {'has' if len(counted) == 1 else 'have'} more or fewer rows"
+        )
+    columns = list(
+        dict.fromkeys(column for name in pending.inputs for column in read.get(name, ()))
+    )
+    if columns:
+        names = ", ".join(name for name in pending.inputs if read.get(name))
+        shown = ", ".join(columns[:4]) + (", …" if len(columns) > 4 else "")
+        told.append(f"a column it reads of {names} changes: {shown}")
+    return f"if {', or '.join(told)}"
 
 
 def plan(

@@ -135,7 +135,7 @@ def test_values_are_loaded_as_they_were(place: Travelled) -> None:
 def test_sql_sees_every_table_as_it_was(place: Travelled) -> None:
     both = (
         f"select (select sum(id) from orders) now, "
-        f"(select sum(id) from \"orders@{place.then}\") as was"
+        f'(select sum(id) from "orders@{place.then}") as was'
     )
     assert json.loads(place.said("sql", both, "--json")) == [{"now": 17, "was": 13}]
     query = "select sum(o.id) as o, sum(p.gross) as p from orders o join priced p using (id)"

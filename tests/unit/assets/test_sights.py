@@ -263,5 +263,16 @@ def test_partitions_of_different_columns_are_read_whole() -> None:
     assert {used.mode for used in made.inputs} == {"all"}
 
 
+def test_a_query_that_reads_all_there_is_does_not_read_what_comes_later() -> None:
+    bench = over_raw(("left", selecting("a", "b", "c")))
+    bench.files.queries["left"] = FakeQuery(
+        bench.files.queries["left"].run,
+        lambda raw: {"raw": Sight() if len(raw) == 3 else Sight(("a", "b", "c"))},
+    )
+    assert bench.outcomes()["left"] == "fresh"
+    given(bench, **TABLE, d=(7, 8))
+    assert isinstance(bench.verdicts()["left"], Fresh)
+
+
 def test_one_who_knows_nothing_of_sql_sees_everything() -> None:
     assert everything(queried("x").query, {"raw": ()}, {}) == {}  # type: ignore[arg-type]

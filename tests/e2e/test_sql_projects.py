@@ -74,6 +74,12 @@ def test_an_edit_of_a_macro_makes_those_stale_that_reach_it(place: Workplace) ->
             why = place.lineal("why", "stg/best").out
             assert "euros" in why and "macros.sql:3" in why
         place.write("sql/macros.sql", MACROS)
+    place.edit("sql/macros.sql", "c / 100", "c / 50")
+    assert place.lineal("materialize", "--json").steps("made") == {"inline", "stg/best"}
+    (row, _) = place.lineal("sql", "select eur from stg.best order by id", "--json").json
+    assert row == {"eur": 2.0}
+    place.write("sql/macros.sql", MACROS)
+    assert place.lineal("materialize", "--json").steps("reused") == {"inline", "stg/best"}
     place.edit("rates.csv", "2.0", "3.0")
     assert stale(place) == {"rates", "stg/best"}
     place.edit("rates.csv", "3.0", "2.0")

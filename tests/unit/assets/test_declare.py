@@ -83,6 +83,21 @@ def given(made: Asset, parameter: str) -> Input:
 # -------------------------------------------------------------------------------------- assets
 
 
+def test_columns_are_described_wherever_a_table_is_declared() -> None:
+    found = declare(
+        WORDS
+        + "said = {'id': 'its number'}\n"
+        + "@asset(columns=said)\ndef a(): ...\n"
+        + "source('b', 'b.csv', columns=said)\n"
+        + "sql_asset('c', 'select 1 as id', columns=said)\n"
+    )
+    assert [each.columns for each in found if isinstance(each, Asset)] == [
+        (("id", "its number"),)
+    ] * 3
+    error = the_error("sql_asset('c', 'select 1 as id', columns=['id'])")
+    assert "each column and what it is" in str(error.advice)
+
+
 def test_a_bare_asset_takes_name_place_and_description_from_its_function() -> None:
     @asset
     def flights(raw_flights):  # type: ignore[no-untyped-def]

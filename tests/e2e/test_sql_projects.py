@@ -145,7 +145,7 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
         """)  # fmt: skip
     assert place.lineal("materialize", "--json").steps("made") == {"plain"}
     shown = place.lineal("show", "plain").out
-    assert "  id  int64 1 … 2  number of the payment" in shown
+    assert "  id  int64  1 … 2  number of the payment" in shown
     assert "described, but no column: idd; did you mean `id`?" in shown
     columns = place.lineal("show", "plain", "--json").json["columns"]
     assert [(c["name"], c["description"]) for c in columns] == [("id", "number of the payment")]
@@ -155,6 +155,6 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
     place.edit("sql/plain.sql", "misspelt", "another text")
     assert stale(place) == set()  # for people only
     place.edit("sql/plain.sql", 'id = "number', 'id = 3 # "number')
-    assert "sql/plain.sql:3  `columns id=` is 3" in place.lineal("plan").err
+    assert "sql/plain.sql:4  `columns id=` is 3" in place.lineal("plan").err
     (place.root / "sql" / "plain.sql").write_text(before)
     assert place.lineal("materialize").code == 0

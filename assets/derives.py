@@ -33,7 +33,7 @@ def derived(
         if output not in outputs:
             raise DefinitionError(
                 f"`derives=` names `{output}`{did_you_mean(output, outputs)}",
-                advice=f"`{name}` makes {', '.join(outputs)}; say of each what its columns come from",
+                advice=f"`{name}` makes {', '.join(outputs)}: say it of each by itself",
             )
     return tuple(
         Derived(output, column, *_found(source, inputs))

@@ -219,7 +219,7 @@ def to_text(lineage: ColumnLineage, width: int) -> str:
 
 
 def _nothing(down: bool) -> str:
-    return "goes nowhere" if down else "of no column"
+    return "goes nowhere" if down else "from no column"
 
 
 def _alike(

@@ -41,7 +41,7 @@ _MADE = """
     made as (
         select step.id, step.code, coalesce(given.inputs, []) as inputs,
             coalesce(shape.names, []) as output,
-            md5(to_json([[[step.code]], coalesce(given.inputs, []), [shape.names]])::varchar) as edges
+            md5(to_json([[[step.code]], given.inputs, [shape.names]])::varchar) as edges
         from step
         left join given on given.materialization = step.id
         left join shape on shape.version = step.version
@@ -58,7 +58,7 @@ _TEXTS = """
 
 
 def new_edges(connection: duckdb.DuckDBPyConnection, after: int) -> list[tuple[Any, ...]]:
-    """Say which edges each query made since an entry has; rows of `column_edge` that are missing."""
+    """Enter which edges each query made since an entry has; the rows missing in `column_edge`."""
     since = {"after": after}
     new = connection.execute(_MADE + _NEW, since).fetchall()
     connection.execute(

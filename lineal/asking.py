@@ -303,9 +303,10 @@ class Asking:
         from lineal.lineage import drawing, tree
 
         asset, dot, column = name.partition(".")
-        if (columns and form in ("tree", "json")) or (dot and _NAME.fullmatch(asset)):
-            meant = (asset, column) if dot and _NAME.fullmatch(asset) else (name, None)
-            return self._column_lineage(*meant, partition, down=down, form=form)
+        dot = dot if _NAME.fullmatch(asset) else ""  # a key may hold a dot
+        if dot or (columns and form in ("tree", "json")):
+            whole, one = (asset, column) if dot else (name, None)
+            return self._column_lineage(whole, one, partition, down=down, form=form)
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
         if form == "json":

@@ -151,7 +151,7 @@ edge as (
     join lineage.input i on i.materialization = m.id and i.parameter = d.parameter
     join lineage.version_column c on c.version = m.version and c.name = d.name
     left join lineage.version_column s on s.version = i.source_version and s.name = d.source_name
-    where m.kind <> 'sql' and (
+    where m.kind not in ('sql', 'files') and (
         s.name is not null -- or it is no table
         or not exists (from lineage.version_column a where a.version = i.source_version)
     )
@@ -161,7 +161,7 @@ edge as (
         null as type, null as subtype, false as masking, 'declared' as known
     from (select *, unnest(columns) as source_name from lineage.input where mode in ('columns', 'shape')) r
     join lineage.materialization m on m.id = r.materialization
-    where m.kind <> 'sql' and not exists (
+    where m.kind not in ('sql', 'files') and not exists (
         from derived d
         where d.asset = m.asset and d.parameter = r.parameter and d.source_name = r.source_name
     )
@@ -172,7 +172,7 @@ edge as (
     from lineage.input i
     join lineage.materialization m on m.id = i.materialization
     left join lineage.version_column c on c.version = m.version
-    where m.kind <> 'sql' and i.mode <> 'none'
+    where m.kind not in ('sql', 'files') and i.mode <> 'none'
         and (i.mode not in ('columns', 'shape') or exists (from derived d where d.asset = m.asset))
         and not exists (from derived d where d.asset = m.asset and d.name = c.name)
 )

@@ -122,10 +122,9 @@ def ingest(path: Path, journal: Journal, last: int | None = None) -> int:
         through, digest = _insert_entries(connection, journal, (after, digest), last)
         for statement in _statements("after"):
             connection.execute(statement.replace("$after", str(after)))
-        edges = new_edges(connection, after)
-        if edges:
-            with _batch(connection, "column_edge", edges) as batch:
-                connection.execute(f"insert into lineage.column_edge select * from {batch}")
+        follows = Rows()
+        follows["column_edge"] += new_edges(connection, after)
+        _insert(connection, follows)
         connection.execute("update lineage.ingested set entry = ?, digest = ?", [through, digest])
         connection.execute("commit")
         connection.execute(f"checkpoint {DATABASE}")  # closing would do it too, and hide an error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,6 +63,7 @@ class Way(NamedTuple):
     to: Point
     how: str
     hops: tuple[Hop, ...]
+    any_of: tuple[str, ...] = ()  # the columns that were read, where it is not known which flows
 
 
 class ColumnLineage(NamedTuple):
@@ -154,11 +156,8 @@ def _unclear(hops: Iterable[Hop]) -> list[Way]:
     found = []
     for asset, some in by_asset.items():
         names = [h.source_name for h in some if h.source_name is not None and h.type is None]
-        if names and len(names) == len(some):
-            how = f"opaque: any of {', '.join(names)}" if len(names) > 1 else f"opaque: {names[0]}"
-        else:
-            how = "opaque"
-        found.append(Way(Point(asset), how, tuple(some)))
+        some_of = tuple(names) if len(names) == len(some) else ()
+        found.append(Way(Point(asset), "opaque", tuple(some), some_of))
     return found
 
 
@@ -209,17 +208,16 @@ def to_text(lineage: ColumnLineage, width: int) -> str:
     ways = ways_of(lineage)
     shown: set[Point] = set()
     lines = [lineage.title, ""] if lineage.title else []
+    page = _Page(ways, shown, " → " if lineage.down else " ← ", width)
     for names, point in _alike(lineage.starts, ways):
         found = ways(point)
         if not found and point.rows:
             continue
-        lines += names if found else [f"{name}  {_nothing(lineage.down)}" for name in names]
-        lines += _branches(found, ways, shown, "", width)
+        lines += textwrap.wrap(", ".join(names), width, break_long_words=False)
+        if not found:
+            lines[-1] += "  goes nowhere" if lineage.down else "  from no column"
+        lines += page.branches(found, "")
     return "\n".join(lines)
-
-
-def _nothing(down: bool) -> str:
-    return "goes nowhere" if down else "from no column"
 
 
 def _alike(
@@ -235,32 +233,57 @@ def _alike(
         yield [p.column or p.label for p in points], points[0]
 
 
-def _branches(
-    found: Sequence[Way],
-    ways: Callable[[Point], list[Way]],
-    shown: set[Point],
-    stem: str,
-    width: int,
-) -> list[str]:
-    lines = []
-    for number, way in enumerate(found, start=1):
-        fork, below = ("└─ ", "   ") if number == len(found) else ("├─ ", "│  ")
-        line, end = stem + fork + _told(way), way.to
-        further = [] if end in shown else ways(end)
-        shown.add(end)
-        while len(further) == 1 and len(f"{line} ← {_told(further[0])}") <= width:
-            line, end = f"{line} ← {_told(further[0])}", further[0].to
-            further = [] if end in shown else ways(end)
-            shown.add(end)
-        if not further and ways(end):
-            line += "  (above)"
-        lines.append(line)
-        lines += _branches(further, ways, shown, stem + below, width)
-    return lines
+class _Page(NamedTuple):
+    """What a tree is drawn on. `shown`: the points from which it went on before."""
+
+    ways: Callable[[Point], list[Way]]
+    shown: set[Point]
+    arrow: str
+    width: int
+
+    def branches(self, found: Sequence[Way], stem: str) -> list[str]:
+        """The lines of some ways and all beyond them; what has no fork is one line."""
+        lines = []
+        for number, way in enumerate(found, start=1):
+            fork, below = ("└─ ", "   ") if number == len(found) else ("├─ ", "│  ")
+            line, further, again = self._chain(stem + fork, way)
+            lines.append(line + "  (above)" * again)
+            lines += self.branches(further, stem + below)
+        return lines
+
+    def _chain(self, lead: str, way: Way) -> tuple[str, list[Way], bool]:
+        line = lead + _told(way, self.width - len(lead))
+        further, again = self._beyond(way.to)
+        while len(further) == 1:
+            more = self.arrow + _told(further[0], self.width)
+            if len(line + more) > self.width:
+                break
+            line += more
+            further, again = self._beyond(further[0].to)
+        return line, further, again
+
+    def _beyond(self, point: Point) -> tuple[list[Way], bool]:
+        """The ways on from a point, if they weren't shown before; were they?"""
+        found = self.ways(point)
+        again = point in self.shown
+        self.shown.add(point)
+        return ([], bool(found)) if again else (found, False)
 
 
-def _told(way: Way) -> str:
-    return "  ".join(text for text in (way.to.label, way.how) if text)
+def _told(way: Way, room: int) -> str:
+    """`orders.amount  aggregated`, `weather  opaque: any of humid, … (6 columns)`."""
+    told = "  ".join(text for text in (way.to.label, way.how) if text)
+    names = way.any_of
+    if not names:
+        return told
+    if len(names) == 1:
+        return f"{told}: {names[0]}"
+    whole = f"{told}: any of {', '.join(names)}"
+    kept = len(names)
+    while len(whole) > room and kept:
+        kept -= 1
+        whole = f"{told}: any of {', '.join([*names[:kept], '…'])} ({len(names)} columns)"
+    return whole if kept else f"{told}: any of {len(names)} columns"
 
 
 def to_json(lineage: ColumnLineage) -> dict[str, Any]:

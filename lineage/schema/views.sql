@@ -132,56 +132,57 @@ from lineage.input i
 join lineage.materialization m on m.id = i.materialization;
 
 -- What is known of columns: of a query what its text says, else what is declared, else that nothing is.
+-- Each part holds the whole row, so that a condition on a version reaches the tables.
 create view column_lineage as
-with derived as (
+with read as not materialized (
+    select i.asset as source_asset, i.partition as source_partition, i.source_version,
+        m.asset as target_asset, m.partition as target_partition, m.version as target_version,
+        m.id as materialization, m.run, m.started_at, m.kind, i.parameter, i.mode, i.columns
+    from lineage.materialization m
+    join lineage.input i on i.materialization = m.id
+    where i.mode <> 'none'
+),
+derived as not materialized (
     select name as asset, unnest(derives, recursive := true) from lineage.asset where len(derives) > 0
 ),
-edge as (
-    select s.materialization, i.asset, i.partition, i.source_version, e.source_name, e.name, e.type,
-        e.subtype, e.masking, e.known
-    from lineage.edge_set s
-    join lineage.column_edge e using (edges)
-    join lineage.input i on i.materialization = s.materialization and i.parameter = e.parameter
-    where i.mode <> 'none'
-    union all by name
-    select i.materialization, i.asset, i.partition, i.source_version, d.source_name, d.name,
-        'DIRECT' as type, null as subtype, false as masking, 'declared' as known
-    from lineage.materialization m
-    join derived d on d.asset = m.asset
-    join lineage.input i on i.materialization = m.id and i.parameter = d.parameter
-    join lineage.version_column c on c.version = m.version and c.name = d.name
-    left join lineage.version_column s on s.version = i.source_version and s.name = d.source_name
-    where m.kind not in ('sql', 'files') and (
+edge as not materialized (
+    select r.*, e.source_name, e.name as target_name, e.type, e.subtype, e.masking, e.known
+    from read r
+    join lineage.edge_set s using (materialization)
+    join lineage.column_edge e on e.edges = s.edges and e.parameter = r.parameter
+    union all
+    select r.*, d.source_name, d.name, 'DIRECT', null, false, 'declared'
+    from read r
+    join derived d on d.asset = r.target_asset and d.parameter = r.parameter
+    join lineage.version_column c on c.version = r.target_version and c.name = d.name
+    left join lineage.version_column s on s.version = r.source_version and s.name = d.source_name
+    where r.kind not in ('sql', 'files') and (
         s.name is not null -- or it is no table
-        or not exists (from lineage.version_column a where a.version = i.source_version)
+        or not exists (from lineage.version_column a where a.version = r.source_version)
     )
-    union all by name
-    -- Which of its columns the columns that were handed over are in, nobody says.
-    select r.materialization, r.asset, r.partition, r.source_version, r.source_name, null as name,
-        null as type, null as subtype, false as masking, 'declared' as known
-    from (select *, unnest(columns) as source_name from lineage.input where mode in ('columns', 'shape')) r
-    join lineage.materialization m on m.id = r.materialization
-    where m.kind not in ('sql', 'files') and not exists (
+    union all
+    -- Which of its columns those that were handed over are in, nobody says.
+    select r.*, c.source_name, null, null, null, false, 'declared'
+    from read r, lateral (select unnest(r.columns) as source_name) c
+    where r.kind not in ('sql', 'files') and r.mode in ('columns', 'shape') and not exists (
         from derived d
-        where d.asset = m.asset and d.parameter = r.parameter and d.source_name = r.source_name
+        where d.asset = r.target_asset and d.parameter = r.parameter and d.source_name = c.source_name
     )
-    union all by name
-    -- Nor what any column, or a thing without columns, comes from.
-    select i.materialization, i.asset, i.partition, i.source_version, null as source_name, c.name,
-        null as type, null as subtype, false as masking, 'opaque' as known
-    from lineage.input i
-    join lineage.materialization m on m.id = i.materialization
-    left join lineage.version_column c on c.version = m.version
-    where m.kind not in ('sql', 'files') and i.mode <> 'none'
-        and (i.mode not in ('columns', 'shape') or exists (from derived d where d.asset = m.asset))
-        and not exists (from derived d where d.asset = m.asset and d.name = c.name)
+    union all
+    -- Nor what any other column, or a thing without columns, comes from.
+    select r.*, null, c.name, null, null, false, 'opaque'
+    from read r
+    left join lineage.version_column c on c.version = r.target_version
+    where r.kind not in ('sql', 'files')
+        and (
+            r.mode not in ('columns', 'shape')
+            or exists (from derived d where d.asset = r.target_asset)
+        )
+        and not exists (from derived d where d.asset = r.target_asset and d.name = c.name)
 )
-select e.asset as source_asset, e.partition as source_partition, e.source_version, e.source_name,
-    m.asset as target_asset, m.partition as target_partition, m.version as target_version,
-    e.name as target_name, e.type, e.subtype, e.masking, e.known, m.id as materialization, m.run,
-    m.started_at
-from edge e
-join lineage.materialization m on m.id = e.materialization;
+select source_asset, source_partition, source_version, source_name, target_asset, target_partition,
+    target_version, target_name, type, subtype, masking, known, materialization, run, started_at
+from edge;
 
 -- A closure for each model that is asked for: a condition on the model or the registry is applied first.
 create view model_training_data as

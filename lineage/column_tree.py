@@ -157,7 +157,8 @@ def _unclear(hops: Iterable[Hop]) -> list[Way]:
     for asset, some in by_asset.items():
         names = [h.source_name for h in some if h.source_name is not None and h.type is None]
         some_of = tuple(names) if len(names) == len(some) else ()
-        found.append(Way(Point(asset), "opaque", tuple(some), some_of))
+        only = some_of[0] if len(some_of) == 1 else None
+        found.append(Way(Point(asset, only), "opaque", tuple(some), () if only else some_of))
     return found
 
 
@@ -276,8 +277,6 @@ def _told(way: Way, room: int) -> str:
     names = way.any_of
     if not names:
         return told
-    if len(names) == 1:
-        return f"{told}: {names[0]}"
     whole = f"{told}: any of {', '.join(names)}"
     kept = len(names)
     while len(whole) > room and kept:

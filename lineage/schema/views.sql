@@ -158,27 +158,26 @@ edge as not materialized (
     left join lineage.version_column s on s.version = r.source_version and s.name = d.source_name
     where r.kind not in ('sql', 'files') and (
         s.name is not null -- or it is no table
-        or not exists (from lineage.version_column a where a.version = r.source_version)
+        or r.source_version not in (select version from lineage.version_column)
     )
     union all
     -- Which of its columns those that were handed over are in, nobody says.
-    select r.*, c.source_name, null, null, null, false, 'declared'
-    from read r, lateral (select unnest(r.columns) as source_name) c
-    where r.kind not in ('sql', 'files') and r.mode in ('columns', 'shape') and not exists (
-        from derived d
-        where d.asset = r.target_asset and d.parameter = r.parameter and d.source_name = c.source_name
-    )
+    select r.* exclude (handed), r.handed, null, null, null, false, 'declared'
+    from (
+        select *, unnest(columns) as handed from read
+        where kind not in ('sql', 'files') and mode in ('columns', 'shape')
+    ) r
+    anti join derived d
+        on d.asset = r.target_asset and d.parameter = r.parameter and d.source_name = r.handed
     union all
     -- Nor what any other column, or a thing without columns, comes from.
     select r.*, null, c.name, null, null, false, 'opaque'
     from read r
     left join lineage.version_column c on c.version = r.target_version
-    where r.kind not in ('sql', 'files')
-        and (
-            r.mode not in ('columns', 'shape')
-            or exists (from derived d where d.asset = r.target_asset)
-        )
-        and not exists (from derived d where d.asset = r.target_asset and d.name = c.name)
+    anti join derived d on d.asset = r.target_asset and d.name = c.name
+    where r.kind not in ('sql', 'files') and (
+        r.mode not in ('columns', 'shape') or r.target_asset in (select asset from derived)
+    )
 )
 select source_asset, source_partition, source_version, source_name, target_asset, target_partition,
     target_version, target_name, type, subtype, masking, known, materialization, run, started_at

@@ -1,4 +1,4 @@
-"""`lineal lineage ASSET --columns` and `ASSET.COLUMN`, and `derives=`, on a project that was made."""
+"""`lineal lineage ASSET --columns`, `ASSET.COLUMN`, and `derives=`, on a project that was made."""
 
 from __future__ import annotations
 

@@ -170,12 +170,14 @@ def test_a_column_is_followed_down_to_where_it_is_not_known_any_more(past):
     ]
 
 
-def test_columns_that_are_opaque_in_the_same_way_are_told_together(past):
+def test_of_a_model_it_says_which_columns_were_read(past):
     catalog, history, made = past
     told = lineage_of(upstream(history, made["model"]), catalog, None, down=False)
-    assert to_text(told, 60).splitlines()[2:6] == [
+    assert to_text(told, 60).splitlines()[2:] == [
         "model",
-        "├─ scores  opaque ← speeds  opaque ← orders  opaque",
-        "│  └─ raw/orders  opaque",
-        "└─ speeds.other  opaque ← orders  opaque  (above)",
+        "├─ scores  opaque ← speeds.speed  opaque",
+        "│  └─ orders.amount  declared",
+        "│     └─ raw/orders.cents  transformed",
+        "└─ speeds.other  opaque ← orders  opaque",
+        "   └─ raw/orders  opaque",
     ]

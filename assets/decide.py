@@ -93,15 +93,20 @@ def _decide_waiting(
     return Decision(Pending(pending, _columns_of(given, pending)), "wait", used)
 
 
-def _columns_of(inputs: Sequence[Input], pending: Sequence[str]) -> tuple[str, ...] | None:
-    """The columns read of the pending inputs; None unless they alone are seen of each."""
-    read: dict[str, None] = {}
-    waiting = [given for given in inputs if (given.asset or given.parameter) in pending]
-    for given in waiting:
-        if given.columns is None or given.shape:
-            return None
-        read.update(dict.fromkeys(given.columns))
-    return tuple(read) if waiting else None
+def _columns_of(
+    inputs: Sequence[Input], pending: Sequence[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The columns read of pending inputs of which nothing else is seen."""
+    read: dict[str, tuple[str, ...] | None] = {}
+    for given in inputs:
+        name = given.asset or given.parameter
+        columns = None if given.shape else given.columns
+        before = read.setdefault(name, columns)
+        if before is None or columns is None:
+            read[name] = None
+        else:
+            read[name] = tuple(dict.fromkeys((*before, *columns)))
+    return tuple((name, c) for name, c in read.items() if c is not None and name in pending)
 
 
 def kind_of(graph: Graph, asset: Asset) -> str:

@@ -78,14 +78,23 @@ def _why(verdict: Verdict) -> str:
 
 
 def condition(pending: Pending) -> str:
-    """`if a column it reads of features changes: rush`, or `if features changes`."""
-    inputs, one = ", ".join(pending.inputs), len(pending.inputs) == 1
-    if pending.columns:
-        shown = ", ".join(pending.columns[:4]) + (", …" if len(pending.columns) > 4 else "")
-        return f"if a column it reads of {inputs} changes: {shown}"
-    if pending.columns is None:
-        return f"if {inputs} {'changes' if one else 'change'}"
-    return f"if {inputs} {'has' if one else 'have'} more or fewer rows"
+    """`if features changes, or a column it reads of planes changes: year, or of rates: rate`."""
+    read = dict(pending.columns)
+    whole = [name for name in pending.inputs if name not in read]
+    told = [f"{', '.join(whole)} {'changes' if len(whole) == 1 else 'change'}"] if whole else []
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in pending.inputs:
+        if name in read:
+            groups.setdefault(read[name], []).append(name)
+    if counted := groups.pop((), []):
+        told.append(
+            f"{', '.join(counted)} {'has' if len(counted) == 1 else 'have'} more or fewer rows"
+        )
+    for number, (columns, names) in enumerate(groups.items()):
+        shown = ", ".join(columns[:4]) + (", …" if len(columns) > 4 else "")
+        of = f"of {', '.join(names)}"
+        told.append(f"{of}: {shown}" if number else f"a column it reads {of} changes: {shown}")
+    return f"if {', or '.join(told)}"
 
 
 def plan(

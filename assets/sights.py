@@ -60,7 +60,15 @@ def seen(
         shapes.update((_name(given), shape) for shape in found)
     if len(shapes) < len(asset.inputs):  # one has no partition at all
         return {}
-    return facts.sights(asset.query, shapes, query_parameters(asset, facts, key))
+    sights = facts.sights(asset.query, shapes, query_parameters(asset, facts, key))
+    return {name: _named(sights[name], shape) for name, shape in shapes.items() if name in sights}
+
+
+def _named(sight: Sight, shape: Shape) -> Sight:
+    """All columns that there are, by name, unless that is a doubt: one more is not read then."""
+    if sight.columns is not None or sight.doubt:
+        return sight
+    return sight._replace(columns=tuple(name for name, _ in shape))
 
 
 def _name(given: Input) -> str:

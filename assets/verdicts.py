@@ -37,12 +37,20 @@ class Stale:
 class Pending:
     """No reason of its own, but inputs will be remade: decided once their content is known.
 
-    `columns`: those it reads of them, by what they look like now; None when it sees more of one.
+    `columns`: of inputs of which it sees no more, those it reads, by what the input looks like now.
     """
 
     inputs: tuple[str, ...]
-    columns: tuple[str, ...] | None = None
+    columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
     name: ClassVar[str] = "pending"
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that it reads of what is pending; nothing where it sees more of one."""
+        known = dict(self.columns)
+        if not known.keys() >= set(self.inputs):
+            return ()
+        return tuple(dict.fromkeys(column for name in self.inputs for column in known[name]))
 
 
 Verdict = Fresh | Stale | Pending

@@ -80,7 +80,7 @@ _CALENDAR = re.compile(
 )
 
 
-class Flow(NamedTuple):
+class Dependency(NamedTuple):
     """A column of an input that a column of an output depends on.
 
     `column` None: every column, or the object as a whole. `source_column` None: nobody knows which.
@@ -314,15 +314,15 @@ def file_name(root: str, file: SourceFile) -> str:
     return posixpath.normpath(posixpath.join(root, file.path))
 
 
-def column_lineage(namespace: str, flows: Iterable[Flow]) -> Fields | None:
+def column_lineage(namespace: str, dependencies: Iterable[Dependency]) -> Fields | None:
     """Which columns each column depends on, and on which all of them do.
 
     A dependency of which nobody knows the column can't be told here; the input itself is.
     """
-    known = [flow for flow in dict.fromkeys(flows) if flow.source_column is not None]
+    known = [each for each in dict.fromkeys(dependencies) if each.source_column is not None]
     if not known:
         return None
-    names = dict.fromkeys(flow.column for flow in known if flow.column is not None)
+    names = dict.fromkeys(each.column for each in known if each.column is not None)
     found: Fields = {
         "fields": {
             name: {"inputFields": _input_fields(namespace, known, name)} for name in sorted(names)
@@ -332,16 +332,18 @@ def column_lineage(namespace: str, flows: Iterable[Flow]) -> Fields | None:
     return {**found, "dataset": whole} if whole else found
 
 
-def _order(flow: Flow) -> tuple[str, ...]:
-    return flow.asset, flow.source_column or "", flow.type, flow.subtype or ""
+def _order(each: Dependency) -> tuple[str, ...]:
+    return each.asset, each.source_column or "", each.type, each.subtype or ""
 
 
-def _input_fields(namespace: str, flows: Iterable[Flow], column: str | None) -> list[Fields]:
+def _input_fields(
+    namespace: str, dependencies: Iterable[Dependency], column: str | None
+) -> list[Fields]:
     by_source: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for flow in sorted((f for f in flows if f.column == column), key=_order):
-        subtype = {"subtype": flow.subtype} if flow.subtype else {}
-        by_source.setdefault((flow.asset, str(flow.source_column)), []).append(
-            {"type": flow.type, **subtype, "masking": flow.masking}
+    for each in sorted((f for f in dependencies if f.column == column), key=_order):
+        subtype = {"subtype": each.subtype} if each.subtype else {}
+        by_source.setdefault((each.asset, str(each.source_column)), []).append(
+            {"type": each.type, **subtype, "masking": each.masking}
         )
     return [
         {"namespace": namespace, "name": asset, "field": field, "transformations": how}

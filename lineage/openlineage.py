@@ -7,6 +7,7 @@ store and the materialization: events told twice are the same events.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from lineal.assets.records import (
     Used,
 )
 from lineal.lineage import facets
-from lineal.lineage.facets import Fields, Flow
+from lineal.lineage.facets import Dependency, Fields
 
 Event = dict[str, Any]
 
@@ -35,7 +36,7 @@ _RUN_ENDS = MappingProxyType({"done": "COMPLETE", "failed": "FAIL", "cancelled":
 class Known(NamedTuple):
     """A materialization, and what is known of all that it refers to.
 
-    `sources`: the materializations that its inputs are, by id. `flows`: between columns.
+    `sources`: the materializations that its inputs are, by id. `dependencies`: between columns.
     """
 
     made: Materialization
@@ -43,7 +44,7 @@ class Known(NamedTuple):
     checks: tuple[CheckResult, ...] = ()
     recipe: Recipe | None = None
     declared: AssetFacts | None = None
-    flows: tuple[Flow, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +70,29 @@ class Teller:
 
         One without an end goes on, or its process died: it has a START and no more.
         """
-        told = self._lineal_run(started, ended)
         job = self._job(_RUN_JOB, "RUN", {})
-        run = {
-            "runId": self._id(started.run),
-            "facets": self._facets("Run", processing_engine=self._engine(started), lineal_run=told),
-        }
-        yield self._event("START", started.started_at, run, job)
+        yield self._event("START", started.started_at, self._lineal_run(started, {}), job)
         for each in known:
             yield from self._step(started, each)
             if each.checks:
                 yield from self._checks(started, each)
         if ended is not None:
+            run = self._lineal_run(started, {"counts": dict(ended.counts)})
             yield self._event(_RUN_ENDS[ended.outcome], ended.ended_at, run, job)
 
-    def _lineal_run(self, started: RunStarted, ended: RunEnded | None) -> Fields:
-        return {
+    def _lineal_run(self, started: RunStarted, more: Fields) -> Fields:
+        told = {
             "run": started.run,
             "environment": started.environment,
             "command": list(started.command),
             "gitCommit": started.git_commit,
             "gitDirty": started.git_dirty,
             "planned": started.planned,
-            "counts": dict(ended.counts) if ended is not None else None,
+            **more,
+        }
+        return {
+            "runId": self._id(started.run),
+            "facets": self._facets("Run", processing_engine=self._engine(started), lineal_run=told),
         }
 
     # ---------------------------------------------------------------------------------- one step
@@ -156,7 +157,7 @@ class Teller:
         contents = [source.content if source is not None else None for source in sources]
         versions = {used.content for used in uses}
         one = contents[0] if len(versions) == 1 else None
-        looked_into = any(used.mode in ("all", "columns") for used in uses)
+        looked_into = any(used.mode in ("all", "columns", "result") for used in uses)
         once = {u.materialization: (u, c) for u, c in zip(uses, contents, strict=True)}
         return {
             **self._dataset(asset),
@@ -178,7 +179,7 @@ class Teller:
         about = {
             **facets.content(made.content),
             **facets.declared(known.declared),
-            "columnLineage": facets.column_lineage(self.namespace, known.flows),
+            "columnLineage": facets.column_lineage(self.namespace, known.dependencies),
         }
         written = facets.statistics(made.content) if made.outcome == "made" else None
         return {
@@ -277,6 +278,11 @@ class Teller:
             for key, fields in found.items()
             if fields is not None
         }
+
+
+def to_line(event: Event) -> str:
+    """An event as one line of JSON, in ASCII: no terminal and no odd file name can break it."""
+    return json.dumps(event, allow_nan=False, separators=(",", ":"))
 
 
 def _is_published(made: Materialization) -> bool:

@@ -194,10 +194,11 @@ def _columns_read(derivation: Derivation, edges: Sequence[Edge], named: bool) ->
         names = {column.name for column in content.columns} if content else set()
         known |= names
         read |= names if edge.mode == "all" else set(edge.columns)
-    if not known or not read:
+    counted = any(edge.mode in ("columns", "shape") for edge in edges)
+    if not known or not (read or counted):
         return ""
     if named and len(read) < len(known):
-        return ", ".join(sorted(read))
+        return ", ".join(sorted(read)) or "how many rows"
     return f"{'all ' if named else f'{len(read)} of '}{len(known)} columns"
 
 

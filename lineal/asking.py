@@ -23,7 +23,7 @@ from lineal.answers import (
     Status,
 )
 from lineal.assets.asset import Arrival, Asset, CustomFormat
-from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
+from lineal.assets.errors import IntegrityError, LinealError, UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys, unknown
@@ -282,11 +282,14 @@ class Asking:
                 return comparer.runs(first, second)
             return comparer.compare(first, second, partition, key, most)
 
-    def _key_of(self, asset: str) -> Sequence[str]:
-        """The primary key that an asset declares now; of one that is no more, none."""
-        with self.look() as seen:
-            maker = seen.graph.maker.get(asset)
-            return () if maker is None else seen.graph.assets[maker].contract.primary_key
+    def _key_of(self, asset: str) -> Sequence[str] | None:
+        """The primary key that an asset declares now; None if the code can't be read."""
+        try:
+            with self.look() as seen:
+                maker = seen.graph.maker.get(asset)
+                return () if maker is None else seen.graph.assets[maker].contract.primary_key
+        except LinealError:  # whatever is wrong: what was recorded can be compared all the same
+            return None
 
     # ------------------------------------------------------------------------------ lineage, runs
 
@@ -361,7 +364,7 @@ def _plan_row(position: int, planned_step: PlannedStep) -> PlanRow:
         verdict.name,
         [{"kind": reason.kind, "detail": reason.detail} for reason in reasons],
         pending.inputs if pending else (),
-        (pending.columns or ()) if pending else (),
+        pending.read if pending else (),
         planned_step.version,
         planned_step.seconds,
     )

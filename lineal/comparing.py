@@ -87,12 +87,12 @@ class Comparer:
     Args:
         history: the past as it is now.
         objects: where the bytes are.
-        key_of: the primary key that an asset declares now.
+        key_of: the primary key that an asset declares now; None if nobody knows.
     """
 
     history: History
     objects: Objects
-    key_of: Callable[[str], Sequence[str]]
+    key_of: Callable[[str], Sequence[str] | None]
 
     # ---------------------------------------------------------------------------------- versions
 
@@ -197,10 +197,11 @@ class Comparer:
             return compare(tables[0], tables[1], key, most), ()
         declared = self.key_of(after.asset)
         if not declared:
-            told = f"`{after.asset}` declares no primary key: rows are counted as they are"
-            return compare(tables[0], tables[1], (), most), (
-                f"{told} (--key NAME compares by one)",
-            )
+            told = f"`{after.asset}` declares no primary key"
+            if declared is None:
+                told = f"the project's code has errors, so the key of `{after.asset}` is not known"
+            told += ": rows are counted as they are (--key NAME compares by one)"
+            return compare(tables[0], tables[1], (), most), (told,)
         try:
             return compare(tables[0], tables[1], declared, most), ()
         except UsageError as error:  # declared later than one of the two was made

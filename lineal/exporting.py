@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lineal.assets.errors import UsageError, did_you_mean
 from lineal.assets.records import AssetFacts, Materialization, RunEnded, RunStarted
-from lineal.lineage.facets import Flow
+from lineal.lineage.facets import Dependency
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.openlineage import Event, Known, Teller
@@ -17,7 +17,7 @@ from lineal.lineage.openlineage import Event, Known, Teller
 if TYPE_CHECKING:
     import duckdb
 
-Flows = dict[str, list[Flow]]
+Dependencies = dict[str, list[Dependency]]
 
 
 def told_runs(
@@ -50,10 +50,12 @@ def told_runs(
         declared: dict[str, AssetFacts | None] = {}
         with closing(Catalog(journal.root, journal).connect_for_questions()[0]) as catalog:
             for started, ended in meant:
-                flows = _flows(catalog, started.run)
+                dependencies = _dependencies(catalog, started.run)
                 yield (
                     started.run,
-                    teller.run(started, ended, _known(history, started.run, flows, declared)),
+                    teller.run(
+                        started, ended, _known(history, started.run, dependencies, declared)
+                    ),
                 )
                 history.forget()
 
@@ -71,7 +73,7 @@ def _meant(
 
 
 def _known(
-    history: History, run: str, flows: Flows, declared: dict[str, AssetFacts | None]
+    history: History, run: str, dependencies: Dependencies, declared: dict[str, AssetFacts | None]
 ) -> Iterator[Known]:
     for made in history.run_materializations(run):
         if made.asset not in declared:
@@ -83,7 +85,7 @@ def _known(
             tuple(check for check in checks if check is not None),
             history.recipe(made.recipe),
             declared[made.asset],
-            tuple(flows.get(made.id, ())),
+            tuple(dependencies.get(made.id, ())),
         )
 
 
@@ -93,15 +95,15 @@ def _sources(history: History, made: Materialization) -> dict[str, Materializati
     return {name: source for name, source in found.items() if source is not None}
 
 
-def _flows(catalog: duckdb.DuckDBPyConnection, run: str) -> Flows:
+def _dependencies(catalog: duckdb.DuckDBPyConnection, run: str) -> Dependencies:
     """What columns depend on, by materialization."""
     query = "select * from lineage.column_lineage where run = ?"
     answer = catalog.execute(query, [run])
     names = [name for name, *_ in answer.description or ()]
-    found: Flows = {}
+    found: Dependencies = {}
     for values in answer.fetchall():
         row = dict(zip(names, values, strict=True))
-        flow = Flow(
+        each = Dependency(
             row["source_asset"],
             row["source_name"],
             row["target_name"],
@@ -109,5 +111,5 @@ def _flows(catalog: duckdb.DuckDBPyConnection, run: str) -> Flows:
             row["subtype"],
             bool(row.get("masking")),
         )
-        found.setdefault(row["materialization"], []).append(flow)
+        found.setdefault(row["materialization"], []).append(each)
     return found

@@ -56,5 +56,6 @@ def opened(
             )
         finally:
             history.close()
+            queries.save()  # what the plan found out of its columns
     finally:
         definitions.close()

@@ -116,6 +116,7 @@ class Snapshot:
             now=now,
             resources={r.name: self.parameters_of(r) for r in self.graph.resources.values()},
             slices=Sliced(self.graph, now, self._found_keys(assets, observations)),
+            sights=self.queries.sights,
         )
 
     def _found_keys(

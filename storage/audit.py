@@ -15,7 +15,7 @@ from typing import Any
 from lineal.assets.asset import Check
 from lineal.assets.errors import did_you_mean
 from lineal.storage.finding import SAMPLE_COLUMNS, SAMPLE_ROWS, Finding, judge_value
-from lineal.storage.sandbox import Shown, hide, show
+from lineal.storage.sandbox import Rows, hide, show
 
 __all__ = ["Finding", "audit", "judge_value"]
 
@@ -41,8 +41,8 @@ class RowRule:
 def audit(
     connection: Any,
     checks: Sequence[Check],
-    table: Shown,
-    others: Mapping[str, Shown],
+    table: Rows,
+    others: Mapping[str, Rows],
     previous_rows: int | None = None,
     key: Sequence[str] = (),
 ) -> list[Finding]:
@@ -81,8 +81,8 @@ class _Audit:
     def __init__(
         self,
         connection: Any,
-        table: Shown,
-        others: Mapping[str, Shown],
+        table: Rows,
+        others: Mapping[str, Rows],
         previous_rows: int | None,
         key: tuple[str, ...],
     ):

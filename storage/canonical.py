@@ -27,7 +27,7 @@ from lineal.assets.errors import ContentError
 _UTC = frozenset({"utc", "etc/utc", "+00:00", "-00:00", "z"})
 
 # Types that are the same in memory, in Parquet and in every reader, and their texts.
-_PLAIN = {
+PLAIN_TYPES = {
     pa.null(): "null",
     pa.bool_(): "bool",
     pa.int8(): "int8",
@@ -68,7 +68,7 @@ def canonical_type(kind: pa.DataType, where: str) -> pa.DataType:
     """
     if kind in _REPLACED:
         return _REPLACED[kind]
-    if kind in _PLAIN or pt.is_duration(kind) or pt.is_fixed_size_binary(kind):
+    if kind in PLAIN_TYPES or pt.is_duration(kind) or pt.is_fixed_size_binary(kind):
         return kind
     if pt.is_timestamp(kind):
         zone = "UTC" if kind.tz is not None and kind.tz.casefold() in _UTC else kind.tz
@@ -137,7 +137,7 @@ def refused(where: str, what: str, advice: str) -> ContentError:
 
 def type_text(kind: pa.DataType) -> str:
     """The text of a canonical type: part of the digest, shown to people."""
-    text = _PLAIN.get(kind)
+    text = PLAIN_TYPES.get(kind)
     if text is not None:
         return text
     if pt.is_timestamp(kind):

@@ -26,7 +26,7 @@ from lineal.assets.records import Content, Observation
 from lineal.storage.audit import audit, judge_value
 from lineal.storage.finding import Finding, no_table
 from lineal.storage.memory import quarter
-from lineal.storage.sandbox import Sandbox, Shown, StoredTable, are_large
+from lineal.storage.sandbox import Rows, Sandbox, Shaped, Shown, StoredTable, are_large, bare
 from lineal.storage.sql import Queries, SqlFacts, query_error, spellings
 from lineal.storage.vault import HeldFiles, Vault
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EVERYTHING: Mapping[str, Sight] = {}
+_ALL = Sight()
 _THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 
 
@@ -99,7 +100,7 @@ class Engine:
 
         facts = self._queries.describe(query)
         bound = _bound(query, facts, parameters)
-        tables = {name: self._shown(held) for name, held in inputs.items()}
+        tables = {n: self._seen(held, sights.get(n, _ALL)) for n, held in inputs.items()}
         with contextlib.ExitStack() as held:
             connection = held.enter_context(self._sandbox.showing(tables, facts, query.macros))
             room = Room(self._large, held.enter_context(Aside(self._vault.objects)))
@@ -112,13 +113,29 @@ class Engine:
                 next(found)
             return found
 
-    def _shown(self, held: Versions) -> Shown:
+    def _seen(self, held: Versions, sight: Sight) -> Shown:
+        """A version as one query sees it: no more than the columns that it was found to read."""
+        if sight.columns is None:
+            return self._shown(held)
+        known = [each if isinstance(each, Content) else each.content for each in _parts(held)]
+        if sight.columns:
+            rows = self._shown(held, sight.columns)
+        else:
+            rows = bare(sum(each.rows or 0 for each in known))
+        if not sight.shape:
+            return rows
+        from lineal.storage.type_texts import empty_table
+
+        return Shaped(rows, empty_table([column[:2] for column in known[0].columns]))
+
+    def _shown(self, held: Versions, columns: Sequence[str] | None = None) -> Rows:
         """A version as queries see it: its files, where it is too large to be held."""
-        parts = tuple(held.values()) if isinstance(held, Mapping) else (held,)
+        parts = _parts(held)
         known = [self._known(each) for each in parts]
         if known and are_large(known, self._large):
-            return StoredTable.of(known, [self._vault.load(each, "path") for each in parts])
-        table: pa.Table = self._vault.load(held, "arrow")
+            paths = [self._vault.load(each, "path") for each in parts]
+            return StoredTable.of(known, paths, columns)
+        table: pa.Table = self._vault.load(held, "arrow", columns)
         return table
 
     def _known(self, held: Content | Canonical) -> Content:
@@ -189,6 +206,10 @@ class Engine:
         except UserCodeError as error:
             return Finding(False, None, error.message)
         return judge_value(answer, name)
+
+
+def _parts(held: Versions) -> tuple[Content | Canonical, ...]:
+    return tuple(held.values()) if isinstance(held, Mapping) else (held,)
 
 
 def _streaming(

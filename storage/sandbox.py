@@ -6,23 +6,27 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from lineal.assets.asset import Macro
 from lineal.assets.errors import QueryError
 from lineal.assets.records import Content
 from lineal.disk import Disk, refusals
-from lineal.storage.sql import SqlFacts, query_error, spellings
+from lineal.storage.sql import SqlFacts, query_error, spellings, words_of
 from lineal.storage.sql_text import named
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Shown: TypeAlias = "pa.Table | StoredTable"
+Rows: TypeAlias = "pa.Table | StoredTable"
+Shown: TypeAlias = "Rows | Shaped"
 
 _TABLE = "parquet"
+# The column of a table of which only the rows count; what names it does not bind over the whole.
+NOTHING = "lineal rows"
+ROW_NUMBER = "rowid"  # only DuckDB's own tables have it
 # DuckDB can't read these from a file as what they are, or not at all: they come through Arrow.
 _THROUGH_ARROW = re.compile(r"duration\[|float16|decimal\((39|[4-7]\d)")
 _MAGIC = re.compile(r"[*?\[{]")  # DuckDB takes such a path for a pattern
@@ -36,16 +40,36 @@ class StoredTable(NamedTuple):
     num_rows: int
 
     @classmethod
-    def of(cls, contents: Sequence[Content], paths: Sequence[Path]) -> StoredTable:
+    def of(
+        cls,
+        contents: Sequence[Content],
+        paths: Sequence[Path],
+        columns: Sequence[str] | None = None,
+    ) -> StoredTable:
         from lineal.storage.formats.parquet import read_pieces
 
         places = tuple(os.path.abspath(path) for path in paths)  # noqa: PTH100
-        return cls(places, next(read_pieces(paths[0])), sum(c.rows or 0 for c in contents))
+        empty = next(read_pieces(paths[0], columns))
+        return cls(places, empty, sum(c.rows or 0 for c in contents))
 
     @property
     def column_names(self) -> list[str]:
         names: list[str] = self.empty.column_names
         return names
+
+
+class Shaped(NamedTuple):
+    """Some columns of a table; of the others the names and types, with nulls for their values."""
+
+    rows: pa.Table | StoredTable
+    empty: pa.Table  # all columns, in order
+
+
+def bare(rows: int) -> pa.Table:
+    """A table of which nothing is shown but how many rows it has."""
+    import pyarrow as pa
+
+    return pa.table({NOTHING: pa.nulls(rows)})
 
 
 def are_large(contents: Sequence[Content], most: int) -> bool:
@@ -88,17 +112,12 @@ class Sandbox:
         else.
         """
         with self.reading(tables.values()) as connection:
-            undo: list[str] = []
-            _show(connection, tables, _written(facts), undo)
-            for macro in macros:
-                create(connection, macro)
-                kind = "macro table" if macro.table else "macro"
-                undo.append(f"drop {kind} {quoted(macro.name)}")
+            undo = _show_all(connection, tables, facts, macros) + create(connection, macros)
             yield connection
             for statement in reversed(undo):
                 connection.execute(statement)
-            for name in tables:
-                hide(connection, name)
+            for name, table in tables.items():
+                hide(connection, name, table)
 
     @contextlib.contextmanager
     def reading(self, tables: Iterable[Shown]) -> Iterator[Any]:
@@ -107,7 +126,8 @@ class Sandbox:
         One instance is kept from call to call, because opening one costs more than a small query;
         after any error, and for other files, a new one is opened.
         """
-        stored = (table.paths for table in tables if isinstance(table, StoredTable))
+        rows = (table.rows if isinstance(table, Shaped) else table for table in tables)
+        stored = (table.paths for table in rows if isinstance(table, StoredTable))
         paths = sorted({path for each in stored for path in each})
         with self._lock:
             if paths:
@@ -163,13 +183,40 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _show_all(
+    connection: Any,
+    tables: Mapping[str, Shown],
+    facts: SqlFacts | None,
+    macros: Sequence[Macro],
+) -> list[str]:
+    """Show tables in all the spellings that a query uses; the statements that undo it."""
+    if facts is None or ROW_NUMBER not in words_of(facts, macros):
+        for name, table in tables.items():
+            show(connection, name, table)
+        return spell(connection, tables, written(facts))
+    undo: list[str] = []
+    for name, table in tables.items():
+        show(connection, _below(name), table)
+        connection.execute(f"create table {quoted(name)} as from {quoted(_below(name))}")
+        undo.append(f"drop table {quoted(name)}")
+        hide(connection, _below(name), table)
+    return undo + spell(connection, tables, written(facts), "table")
+
+
 def show(connection: Any, name: str, table: Shown) -> None:
     """Show a table under a name, with the same types from memory and from its file."""
-    if not isinstance(table, StoredTable):
+    if isinstance(table, Shaped):
+        _show_shaped(connection, name, table)
+    elif not isinstance(table, StoredTable):
         connection.register(name, table)
-        return
+    else:
+        _show_stored(connection, name, table)
+
+
+def _show_stored(connection: Any, name: str, table: StoredTable) -> None:
     files = ", ".join(map(literal, table.paths))
-    source = f"read_parquet([{files}], hive_partitioning = false)"
+    chosen = ", ".join(map(quoted, table.column_names))
+    source = f"(select {chosen} from read_parquet([{files}], hive_partitioning = false))"
     connection.register(name, table.empty)
     wanted = connection.sql(f"from {quoted(name)}").types
     connection.unregister(name)
@@ -181,28 +228,60 @@ def show(connection: Any, name: str, table: Shown) -> None:
     connection.execute(f"create view {quoted(name)} as select {', '.join(columns)} from {source}")
 
 
-def create(connection: Any, macro: Macro) -> None:
-    """Create a macro over the tables that are shown; raises QueryError at its own line."""
+def _show_shaped(connection: Any, name: str, table: Shaped) -> None:
+    connection.register(name, table.empty)
+    kinds = connection.sql(f"from {quoted(name)}").types
+    connection.unregister(name)
+    below = _below(name)
+    show(connection, below, table.rows)
+    read = frozenset(table.rows.column_names)
+    columns = [
+        quoted(column) if column in read else f"null::{kind} as {quoted(column)}"
+        for column, kind in zip(table.empty.column_names, kinds, strict=True)
+    ]
+    connection.execute(
+        f"create view {quoted(name)} as select {', '.join(columns)} from {quoted(below)}"
+    )
+
+
+def _below(name: str) -> str:
+    """Where the columns lie of which another view shows more than there are."""
+    return f"lineal {name}"
+
+
+def create(connection: Any, macros: Iterable[Macro]) -> list[str]:
+    """Create macros over the tables that are shown; what takes them back.
+
+    Raises:
+        QueryError: at the line of a macro that DuckDB refuses.
+    """
     import duckdb
 
-    try:
-        connection.execute(macro.text)
-    except duckdb.Error as error:
-        told = query_error(named(macro), error)
-        raise QueryError(
-            f"in the macro `{macro.name}`: {told.message}",
-            where=told.where,
-            advice=told.advice,
-            excerpt=told.excerpt,
-        ) from error
+    undo: list[str] = []
+    for macro in macros:
+        try:
+            connection.execute(macro.text)
+        except duckdb.Error as error:
+            told = query_error(named(macro), error)
+            raise QueryError(
+                f"in the macro `{macro.name}`: {told.message}",
+                where=told.where,
+                advice=told.advice,
+                excerpt=told.excerpt,
+            ) from error
+        undo.append(f"drop {'macro table' if macro.table else 'macro'} {quoted(macro.name)}")
+    return undo
 
 
-def hide(connection: Any, name: str) -> None:
+def hide(connection: Any, name: str, table: Shown | None = None) -> None:
     """Take back what was shown in memory; views of files end with their connection."""
+    if isinstance(table, Shaped):
+        connection.execute(f"drop view {quoted(name)}")
+        name = _below(name)
     connection.unregister(name)
 
 
-def _written(facts: SqlFacts | None) -> frozenset[str] | None:
+def written(facts: SqlFacts | None) -> frozenset[str] | None:
     """The spellings a query uses; None when it may use any."""
     if facts is None or facts.opaque:
         return None
@@ -210,22 +289,17 @@ def _written(facts: SqlFacts | None) -> frozenset[str] | None:
     return frozenset(".".join(p[-n:]).casefold() for p in parts for n in (1, 2))
 
 
-def _show(
+def spell(
     connection: Any,
-    tables: Mapping[str, Shown],
+    names: Collection[str],
     written: frozenset[str] | None,
-    drops: list[str],
-) -> None:
-    """Show every table by name, and as views in the other spellings that are written."""
-    taken = {name.casefold() for name in tables}
+    kind: Literal["view", "table"] = "view",
+) -> list[str]:
+    """Show what is shown by name in the other spellings that are written; what takes it back."""
+    taken = {name.casefold() for name in names}
     schemas: set[str] = set()
-
-    def view(name: str, spelt: str) -> None:
-        connection.execute(f"create view {spelt} as from main.{quoted(name)}")
-        drops.append(f"drop view {spelt}")
-
-    for name, table in tables.items():
-        show(connection, name, table)
+    drops: list[str] = []
+    for name in names:
         for spelling in spellings(name):
             key = spelling.strip('"').casefold()
             if key in taken or (written is not None and key not in written):
@@ -236,4 +310,7 @@ def _show(
                 schemas.add(schema.casefold())
                 connection.execute(f"create schema {quoted(schema)}")
                 drops.append(f"drop schema {quoted(schema)}")
-            view(name, f"{quoted(schema)}.{quoted(leaf)}" if dot else quoted(spelling))
+            spelt = f"{quoted(schema)}.{quoted(leaf)}" if dot else quoted(spelling)
+            connection.execute(f"create {kind} {spelt} as from main.{quoted(name)}")
+            drops.append(f"drop {kind} {spelt}")
+    return drops

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,17 +18,19 @@ from typing import Any, NamedTuple, TypeVar
 from lineal.assets.asset import Macro, MacroFile, Query, Where
 from lineal.assets.digest import digest_of
 from lineal.assets.errors import QueryError
+from lineal.assets.ports import Shape, Sight
 from lineal.disk import Disk, keep, kept
+from lineal.storage.kinds import kind_of
 from lineal.storage.spellings import Spellings, resolve, spellings
 from lineal.storage.sql_macros import at_its_name, cut, shape_of
 from lineal.storage.sql_order import OrderFacts, holds_rows, order_facts
-from lineal.storage.sql_text import locate, named, query_error, tokens, without_comments
+from lineal.storage.sql_text import begin_of, locate, named, query_error, tokens, without_comments
 from lineal.storage.sql_walk import (
     BARE_CLOCKS,
-    NOT_SELECT,
     Seen,
     TableReference,
     Walk,
+    advice_for,
     is_reserved,
     tables_without_tree,
 )
@@ -48,6 +50,8 @@ __all__ = [
 _T = TypeVar("_T")
 
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
+_SIGHTS = "sights/1"
+_MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
 
 
 class SqlFacts(NamedTuple):
@@ -89,7 +93,7 @@ class Queries:
     def __init__(self, cache_path: Path | None = None, duckdb_version: str = ""):
         self._path = cache_path
         self._version = duckdb_version
-        self._new: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}  # what was asked for, by key
         self._lock = threading.RLock()
 
     def describe(self, query: Query) -> SqlFacts:
@@ -114,24 +118,47 @@ class Queries:
         rows = self._remembered("macros", file.text, _macro_rows, made)
         return [Macro(name, text, Where(path, first + n), table) for name, text, n, table in rows]
 
+    def sights(
+        self, query: Query, shapes: Mapping[str, Shape], parameters: Mapping[str, Any]
+    ) -> Mapping[str, Sight]:
+        """Which columns of its inputs a query reads: `lineal.assets.ports.Sights`."""
+        facts = self.describe(query)
+        kinds = {name: kind_of(parameters.get(name)) for name in facts.parameters}
+        texts = [query.text, *(macro.text for macro in query.macros)]
+
+        def made() -> dict[str, Sight]:
+            from lineal.storage.sql_columns import sights
+
+            return sights(self._scratch, query, facts, shapes, kinds)
+
+        asked = (_SIGHTS, texts, sorted(shapes.items()), sorted(kinds.items()))
+        return self._remembered("sights", asked, _sights_from_json, made)
+
     def _remembered(
-        self, what: str, text: str, read: Callable[[Any], _T | None], make: Callable[[], _T]
+        self, what: str, asked: object, read: Callable[[Any], _T | None], make: Callable[[], _T]
     ) -> _T:
         """What is known of a text already, or is now."""
-        key = digest_of((SCHEME, self._version, what, text))
+        key = digest_of((SCHEME, self._version, what, asked))
         with self._lock:
-            known: _T | None = self._new.get(key)
+            known: _T | None = self._known.get(key)
             if known is None:
                 known = read(self._kept.get(key))
             if known is None:
-                known = self._new[key] = make()
+                known = make()
+            self._known[key] = known
         return known
 
     def save(self) -> None:
-        """Write what is new, by replacement; a lost or torn cache only costs time."""
-        if self._path is None or not self._new:
+        """Write what is new, by replacement; a lost or torn cache only costs time.
+
+        What was asked for last is kept longest.
+        """
+        if self._path is None or self._known.keys() <= self._kept.keys():
             return
-        keep(self._path, json.dumps({**self._kept, **self._new}).encode(), Disk())
+        others = [item for item in self._kept.items() if item[0] not in self._known]
+        room = max(0, _MOST_KEPT - len(self._known))
+        body = {**dict(others[-room:] if room else ()), **self._known}
+        keep(self._path, json.dumps(body).encode(), Disk())
 
     @cached_property
     def _kept(self) -> dict[str, Any]:
@@ -247,24 +274,34 @@ class Queries:
             ":memory:", config={"threads": 1, "python_enable_replacements": False}
         )
 
+    @cached_property
+    def _scratch(self) -> Any:
+        from lineal.storage.sql_plans import Scratch
+
+        return Scratch()
+
     def _statement(self, query: Query) -> Any:
         """The one SELECT that the text is."""
         found = self._statements(query)
         if len(found) != 1:
             what = f"{len(found)} statements" if found else "no statement"
+            where, excerpt = locate(query, begin_of(query.text, 1))
             raise QueryError(
                 f"a SQL asset is one SELECT; this text holds {what}",
-                where=str(query.where),
+                where=where,
                 advice="make each its own asset, or join them with WITH",
+                excerpt=excerpt,
             )
         verb = next(tokens(query.text, None)).casefold()
         kind = found[0].type.name
         if kind == "SELECT" or (kind == "MULTI" and verb in _PIVOTING):
             return found[0]
+        where, excerpt = locate(query, begin_of(query.text, 0))
         raise QueryError(
             f"`{verb.upper()}` can't be a SQL asset",
-            where=str(query.where),
-            advice=_advice_for(verb),
+            where=where,
+            advice=advice_for(verb),
+            excerpt=excerpt,
         )
 
     def _statements(self, query: Query) -> list[Any]:
@@ -347,14 +384,10 @@ def _parameters(query: Query, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _advice_for(verb: str) -> str:
-    if verb in ("copy", "attach", "import", "export"):
-        return "files come in by `source(name, path)`; `lineal path ASSET` says where results are"
-    if verb in ("set", "pragma", "reset", "install", "load", "use", "call"):
-        return "lineal runs every query with the same fixed settings"
-    if verb == "create":
-        return f"{NOT_SELECT}; macros are in `macros.sql` at the top of the folder of SQL files"
-    return NOT_SELECT
+def words_of(facts: SqlFacts, macros: Iterable[Macro]) -> frozenset[str]:
+    """The words of a query and of the macros that it reaches, in small letters."""
+    texts = (facts.normalised, *(macro.text for macro in macros))
+    return frozenset(re.findall(r"\w+", " ".join(texts).casefold()))
 
 
 def _with_macros(facts: SqlFacts, macros: Sequence[SqlFacts]) -> SqlFacts:
@@ -396,4 +429,15 @@ def _from_json(row: Any) -> SqlFacts | None:
             tuple(calls),
         )
     except (TypeError, ValueError):
+        return None
+
+
+def _sights_from_json(rows: Any) -> dict[str, Sight] | None:
+    """Sights from a row of the cache; None when there is none or it is not one."""
+    try:
+        return {
+            name: Sight(None if columns is None else tuple(columns), bool(shape), str(doubt))
+            for name, (columns, shape, doubt) in rows.items()
+        }
+    except (AttributeError, TypeError, ValueError):
         return None

@@ -18,6 +18,7 @@ from tests.e2e.command_line import Workplace
 
 ROOT = Path(__file__).resolve().parents[2]
 FLIGHTS = ROOT / "examples" / "flights"
+SHOP = ROOT / "examples" / "shop"
 PATIENCE = 300.0  # seconds, on a busy machine
 ALL = {
     "raw/flights", "raw/weather", "raw/planes", "raw/airports", "raw/airlines", "flights",
@@ -209,7 +210,8 @@ def test_a_column_nobody_reads_and_a_column_somebody_reads(flights: Workplace) -
     flown = planes.read_text(encoding="utf-8")
     planes.write_text(flown.replace("Fixed wing", "Flying boat", 1), encoding="utf-8")
     told = flights.lineal("plan").out
-    assert "if a column it reads of raw/planes changes: tailnum, year" in " ".join(told.split())
+    assert "if a column it reads of weather changes: origin, time_hour, " in told
+    assert "or of raw/planes: tailnum, year" in told
     run = flights.make()
     assert run.steps("made") == {"raw/weather", "raw/planes"}
     assert run.steps("fresh") == ALL - {"raw/weather", "raw/planes"}
@@ -252,6 +254,50 @@ def test_every_flights_asset_is_described(flights: Workplace) -> None:
     assert {name for name in undescribed if not name.startswith("raw/")} == set()
 
 
+# --------------------------------------------------------------------------------------- shop
+
+
+def copy_of_the_shop(folder: Path) -> Workplace:
+    shutil.copytree(SHOP, folder, ignore=shutil.ignore_patterns(".lineal", "*.bak", "__pycache__"))
+    return Workplace(folder)
+
+
+def test_the_shop_remakes_only_what_an_edit_reaches(tmp_path: Path) -> None:
+    shop = copy_of_the_shop(tmp_path / "shop")
+    run = shop.make()
+    assert run.json["counts"]["made"] == len(run.json["steps"]) == 10
+    months = shop.lineal("sql", "select * from marts.months", "--json").json
+    assert [row["month"] for row in months] == [f"2026-0{month}" for month in range(1, 9)]
+    sold = shop.lineal(
+        "sql", "--json",
+        """select sum(amount) - (select sum(amount) from marts.months) as apart,
+        sum(amount) - (select sum(cents) / 100 from raw.payments) as unpaid from marts.orders""",
+    )  # fmt: skip
+    assert [float(value) for value in sold.json[0].values()] == [0, 0]  # nothing came back unpaid
+    rows = shop.lineal("sql", "select name, description from lineage.asset", "--json").json
+    assert {row["name"] for row in rows if not row["description"]} == {
+        "raw/customers", "raw/orders", "raw/payments",
+    }  # fmt: skip
+    shop.edit("data/customers.csv", "Hanna Gruber", "Hanna Huber")
+    steps = shop.make()
+    assert steps.steps("made") == {"raw/customers", "staging/customers", "marts/customers"}
+    assert {"loyalty", "marts/months", "marts/orders"} <= steps.steps("fresh")
+    payments = shop.root / "data" / "payments.csv"
+    payments.write_text(payments.read_text(encoding="utf-8") + "200,999,card,500\n", "utf-8")
+    refused = shop.lineal("materialize", "--json")
+    assert (refused.code, refused.steps("blocked")) == (1, {"staging/payments"})
+    assert shop.lineal("sql", "select * from marts.months", "--json").json == months
+
+
+def test_the_shop_tour_runs_as_written(shell: Shell, tmp_path: Path) -> None:
+    shop = copy_of_the_shop(tmp_path / "shop")
+    said = shell.type(shop.root, SHOP / "README.md")
+    assert said.count("Nothing to do: 10") == 2
+    assert len(re.findall(r"^ +marts/\w+ +code changed +macros.sql:5 +is_sold", said, re.M)) == 2
+    assert re.search(r"^3 made, .*6 fresh", said, re.MULTILINE)
+    assert re.search(r"^3 made, 7 fresh", said, re.MULTILINE)
+
+
 # ------------------------------------------------------------------------------------- init
 
 
@@ -276,13 +322,15 @@ def test_the_project_of_init_can_be_read_on_one_screen() -> None:
 
 
 def test_the_readme_runs_as_written(shell: Shell, tmp_path: Path) -> None:
+    copy_of_the_shop(tmp_path / "examples" / "shop")
     said = shell.type(tmp_path, ROOT / "README.md")
+    assert "10 made in" in said
     assert "Nothing to do: 6 fresh" in said
     assert re.search(r"candidate +strength=10\.0 +never made", said)
     assert re.search(r"model +code changed +pipeline.py:\d+ +pipeline.measurements", said)
-    assert f"one file of {len(PIPELINE.splitlines())} lines" in (ROOT / "README.md").read_text(
-        encoding="utf-8"
-    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"one file of {len(PIPELINE.splitlines())} lines" in readme
+    assert (SHOP / "sql" / "marts" / "months.sql").read_text(encoding="utf-8") in readme
 
 
 def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> None:
@@ -292,7 +340,8 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
         for kind in ("python", "sql", "toml")
     }
     empty.write("pipeline.py", "\n\n".join(blocks["python"]))
-    (query,) = blocks["sql"]
+    query, macros = blocks["sql"]
+    empty.write("sql/macros.sql", macros)
     empty.write("sql/by_city.sql", query)
     empty.write("lineal.toml", "\n".join(blocks["toml"]))
     empty.write("data/orders1.csv", "id,customer,amount\n1,ann,10.5\n2,bob,0.5\n")

@@ -117,9 +117,7 @@ def test_without_a_key_rows_are_counted_as_they_are(before: list[Any], after: li
 
 def test_numbers_of_another_type_are_compared_by_value_and_exactly() -> None:
     before = pa.table({"id": [1, 2, 3, 4], "n": [1, 2**53 + 1, None, 7]})
-    after = pa.table(
-        {"id": pa.array([1, 2, 3, 4], pa.int8()), "n": [1.0, float(2**53), None, 7.5]}
-    )
+    after = pa.table({"id": pa.array([1, 2, 3, 4], pa.int8()), "n": [1.0, float(2**53), None, 7.5]})
     for found in (compared(before, after, ["id"]),):
         assert (found.added, found.removed, found.changed) == (0, 0, 2)
         assert [row.key for row in found.changed_rows] == [(2,), (4,)]

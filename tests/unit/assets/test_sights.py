@@ -197,6 +197,11 @@ def test_a_plan_calls_stale_what_no_pending_input_can_leave_fresh() -> None:
     bench.files.tables["raw"] = {"a": (2, 2)}
     assert details(bench, "join") == [("input_changed", "other (column x)")]
     assert bench.outcomes()["join"] == "made"
+    bench.files.tables |= {"raw": {"a": (0, 2)}, "other": {"k": (0, 4), "x": (0, 6)}}
+    pending = bench.verdicts()["join"]
+    assert isinstance(pending, Pending)
+    told = "if a column it reads of raw changes: a, or of other: k, x"
+    assert condition(pending) == told
 
 
 def test_an_input_that_changes_whose_column_is_read_is_a_change() -> None:
@@ -261,6 +266,17 @@ def test_partitions_of_different_columns_are_read_whole() -> None:
     made = bench.journal.past().current("total", None)
     assert made is not None
     assert {used.mode for used in made.inputs} == {"all"}
+
+
+def test_a_query_that_reads_all_there_is_does_not_read_what_comes_later() -> None:
+    bench = over_raw(("left", selecting("a", "b", "c")))
+    bench.files.queries["left"] = FakeQuery(
+        bench.files.queries["left"].run,
+        lambda raw: {"raw": Sight() if len(raw) == 3 else Sight(("a", "b", "c"))},
+    )
+    assert bench.outcomes()["left"] == "fresh"
+    given(bench, **TABLE, d=(7, 8))
+    assert isinstance(bench.verdicts()["left"], Fresh)
 
 
 def test_one_who_knows_nothing_of_sql_sees_everything() -> None:

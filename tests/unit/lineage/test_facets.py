@@ -1,25 +1,25 @@
 import pytest
 
-from lineal.lineage.facets import Flow, column_lineage, nominal_time
+from lineal.lineage.facets import Dependency, column_lineage, nominal_time
 
 
 def test_columns_depend_on_columns_and_on_what_decides_for_all_of_them():
-    flows = [
-        Flow("orders", "amount", "total", "DIRECT", "AGGREGATION"),
-        Flow("orders", "amount", "total", "DIRECT", "AGGREGATION"),  # of another partition
-        Flow("orders", "state", "total", "INDIRECT", "CONDITIONAL"),
-        Flow("people", "name", "who", "DIRECT", "TRANSFORMATION", masking=True),
-        Flow("people", "id", None, "INDIRECT", "JOIN"),
-        Flow("orders", "customer", None, "INDIRECT", "JOIN"),
-        Flow("orders", "customer", None, "INDIRECT", "FILTER"),
-        Flow("opaque", None, "total", "DIRECT", None),
+    dependencies = [
+        Dependency("orders", "amount", "total", "DIRECT", "AGGREGATION"),
+        Dependency("orders", "amount", "total", "DIRECT", "AGGREGATION"),  # of another partition
+        Dependency("orders", "state", "total", "INDIRECT", "CONDITIONAL"),
+        Dependency("people", "name", "who", "DIRECT", "TRANSFORMATION", masking=True),
+        Dependency("people", "id", None, "INDIRECT", "JOIN"),
+        Dependency("orders", "customer", None, "INDIRECT", "JOIN"),
+        Dependency("orders", "customer", None, "INDIRECT", "FILTER"),
+        Dependency("opaque", None, "total", "DIRECT", None),
     ]
 
     def read(name, field, *how):
         told = [{"type": kind, "subtype": sub, "masking": mask} for kind, sub, mask in how]
         return {"namespace": "shop", "name": name, "field": field, "transformations": told}
 
-    assert column_lineage("shop", flows) == {
+    assert column_lineage("shop", dependencies) == {
         "fields": {
             "total": {
                 "inputFields": [
@@ -34,7 +34,7 @@ def test_columns_depend_on_columns_and_on_what_decides_for_all_of_them():
             read("people", "id", ("INDIRECT", "JOIN", False)),
         ],
     }
-    assert column_lineage("shop", flows[-1:]) is None
+    assert column_lineage("shop", dependencies[-1:]) is None
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,15 @@ create view superseded as
 with replaced as (
     select c.environment, c.asset, c.partition, c.materialization, i.position, i.parameter, i.mode,
         i.asset as source_asset, i.partition as source_partition, i.source_version,
-        n.version as current_version, n.rows is distinct from o.rows as rows_differ
+        n.version as current_version, n.rows is distinct from o.rows or (
+            i.mode = 'shape' and (
+                select list((k.name, k.type) order by k.position)
+                from lineage.version_column k where k.version = i.source_version
+            ) is distinct from (
+                select list((k.name, k.type) order by k.position)
+                from lineage.version_column k where k.version = n.version
+            )
+        ) as form_differs
     from lineage.current c
     join lineage.input i on i.materialization = c.materialization and i.mode <> 'none'
         and i.asset <> c.asset
@@ -71,7 +79,7 @@ changed as (
 select r.environment, r.asset, r.partition, r.materialization, r.parameter, r.source_asset,
     r.source_partition, r.source_version, r.current_version,
     coalesce(c.names, []) as columns_changed,
-    r.mode <> 'columns' or r.rows_differ or c.names is not null as matters
+    r.mode not in ('columns', 'shape') or r.form_differs or c.names is not null as matters
 from replaced r
 left join changed c using (environment, materialization, position);
 

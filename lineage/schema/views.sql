@@ -13,20 +13,21 @@ select 'r' || (node >> 32) || '.' || (node & 4294967295) as materialization,
     'r' || (source_node >> 32) || '.' || (source_node & 4294967295) as source_materialization
 from lineage.derivation_edge;
 
--- A retirement that counts has no version: nothing is current.
+-- The last act of each step, if it is no retirement. Which that is, is found by numbers alone.
 create view current as
 select p.environment, p.asset, p.partition, p.materialization, p.version, v.digest, v.format, v.rows,
     v.bytes, v.summary, p.run, p.entry, p.position
-from (
-    select unnest(arg_max(act, row(run_number, entry, position)))
+from lineage.publication p
+join lineage.version v on v.id = p.version
+where (p.entry, p.position) in (
+    select unnest(arg_max({entry: entry, position: position}, row(run_number, entry, position)))
     from (
-        from lineage.publication
-        union all by name
-        select * exclude (reason) from lineage.retirement
-    ) act
+        select environment, asset, partition, run_number, entry, position from lineage.publication
+        union all
+        select environment, asset, partition, run_number, entry, position from lineage.retirement
+    )
     group by environment, asset, partition
-) p
-join lineage.version v on v.id = p.version;
+);
 
 -- Publications and retirements, each with the moment from which it counts: the end of its computation, or
 -- the beginning of its run when nothing was computed for it.

@@ -78,22 +78,22 @@ def _why(verdict: Verdict) -> str:
 
 
 def condition(pending: Pending) -> str:
-    """`if a column it reads of features changes: rush`, or `if features changes`."""
+    """`if features changes, or a column it reads of planes changes: year, or of rates: rate`."""
     read = dict(pending.columns)
     whole = [name for name in pending.inputs if name not in read]
-    counted = [name for name in pending.inputs if read.get(name) == ()]
     told = [f"{', '.join(whole)} {'changes' if len(whole) == 1 else 'change'}"] if whole else []
-    if counted:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in pending.inputs:
+        if name in read:
+            groups.setdefault(read[name], []).append(name)
+    if counted := groups.pop((), []):
         told.append(
             f"{', '.join(counted)} {'has' if len(counted) == 1 else 'have'} more or fewer rows"
         )
-    columns = list(
-        dict.fromkeys(column for name in pending.inputs for column in read.get(name, ()))
-    )
-    if columns:
-        names = ", ".join(name for name in pending.inputs if read.get(name))
+    for number, (columns, names) in enumerate(groups.items()):
         shown = ", ".join(columns[:4]) + (", …" if len(columns) > 4 else "")
-        told.append(f"a column it reads of {names} changes: {shown}")
+        of = f"of {', '.join(names)}"
+        told.append(f"{of}: {shown}" if number else f"a column it reads {of} changes: {shown}")
     return f"if {', or '.join(told)}"
 
 

@@ -44,6 +44,14 @@ class Pending:
     columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
     name: ClassVar[str] = "pending"
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that it reads of what is pending; nothing where it sees more of one."""
+        known = dict(self.columns)
+        if not known.keys() >= set(self.inputs):
+            return ()
+        return tuple(dict.fromkeys(column for name in self.inputs for column in known[name]))
+
 
 Verdict = Fresh | Stale | Pending
 

@@ -364,7 +364,7 @@ def _plan_row(position: int, planned_step: PlannedStep) -> PlanRow:
         verdict.name,
         [{"kind": reason.kind, "detail": reason.detail} for reason in reasons],
         pending.inputs if pending else (),
-        (pending.columns or ()) if pending else (),
+        pending.read if pending else (),
         planned_step.version,
         planned_step.seconds,
     )

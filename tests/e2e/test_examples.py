@@ -210,7 +210,8 @@ def test_a_column_nobody_reads_and_a_column_somebody_reads(flights: Workplace) -
     flown = planes.read_text(encoding="utf-8")
     planes.write_text(flown.replace("Fixed wing", "Flying boat", 1), encoding="utf-8")
     told = flights.lineal("plan").out
-    assert "or a column it reads of raw/planes changes: tailnum, year" in " ".join(told.split())
+    assert "if a column it reads of weather changes: origin, time_hour, " in told
+    assert "or of raw/planes: tailnum, year" in told
     run = flights.make()
     assert run.steps("made") == {"raw/weather", "raw/planes"}
     assert run.steps("fresh") == ALL - {"raw/weather", "raw/planes"}

@@ -197,6 +197,11 @@ def test_a_plan_calls_stale_what_no_pending_input_can_leave_fresh() -> None:
     bench.files.tables["raw"] = {"a": (2, 2)}
     assert details(bench, "join") == [("input_changed", "other (column x)")]
     assert bench.outcomes()["join"] == "made"
+    bench.files.tables |= {"raw": {"a": (0, 2)}, "other": {"k": (0, 4), "x": (0, 6)}}
+    pending = bench.verdicts()["join"]
+    assert isinstance(pending, Pending)
+    told = "if a column it reads of raw changes: a, or of other: k, x"
+    assert condition(pending) == told
 
 
 def test_an_input_that_changes_whose_column_is_read_is_a_change() -> None:

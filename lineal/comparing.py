@@ -41,7 +41,7 @@ class ValueChange(NamedTuple):
     after: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Versions:
     """Two versions side by side.
 
@@ -57,6 +57,13 @@ class Versions:
     rows: RowsDifference | None
     values: tuple[ValueChange, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        told = "the same" if self.facts.same else "different"
+        if self.rows is not None:
+            rows = self.rows
+            told = f"{rows.added:,} rows added, {rows.removed:,} removed, {rows.changed:,} changed"
+        return f"<{self.names[0]} → {self.names[1]}: {told}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,9 @@ def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> Non
 @click.argument("after", metavar="[B]", required=False)
 @PARTITION
 @click.option("--key", multiple=True, metavar="COLUMN", help="Tells rows apart (may be repeated).")
-@click.option("--rows", type=click.IntRange(0), default=5, help="How many rows of each kind.")
+@click.option(
+    "--rows", type=click.IntRange(0), default=5, metavar="N", help="Rows of each kind to show (5)."
+)
 @click.option("-v", "--verbose", is_flag=True, help="All columns, partitions and reasons.")
 @JSON
 def diff(

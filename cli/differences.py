@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lineal.assets.keys import in_order
@@ -82,7 +82,14 @@ def _sentence(found: Versions) -> str:
         told.append(f"{plural(len(schema.changed), 'column')} changed")
     elif found.values:
         told.append(f"{plural(len(found.values), 'value')} changed")
+    told = [part for part in told if part] or _of_metrics(found.facts.before, found.facts.after)
     return ", ".join(told) or "other content"
+
+
+def _of_metrics(before: Materialization, after: Materialization) -> list[str]:
+    """`auc 0.81 → 0.82`, of the first that differ."""
+    moved = list(_moved(before, after))
+    return [f"{name} {_metric(was)} → {_metric(now)}" for name, was, now in moved[:2]]
 
 
 def _of_rows(found: Versions, rows: RowsDifference) -> list[str]:
@@ -263,17 +270,25 @@ def _values(style: Style, found: Sequence[ValueChange], verbose: bool) -> list[s
 
 
 def _metrics(style: Style, before: Materialization, after: Materialization) -> list[str]:
-    old, new = dict(before.metrics), dict(after.metrics)
-    names = [n for n in dict.fromkeys((*old, *new)) if old.get(n) != new.get(n)]
-    names = [n for n in names if not _both_nan(old.get(n), new.get(n))]
-    width = name_column(names)
+    moved = list(_moved(before, after))
+    width = name_column(name for name, _, _ in moved)
     rows = []
-    for name in names:
-        was, now = old.get(name), new.get(name)
+    for name, was, now in moved:
         by = f"   ({now - was:+.4g})" if was is not None and now is not None else ""
         told = f"{_metric(was)} → {_metric(now)}{by}"
         rows += style.folded(told, f"  {style.name(name, width)}   ")
     return ["metrics", *rows] if rows else []
+
+
+def _moved(
+    before: Materialization, after: Materialization
+) -> Iterator[tuple[str, float | None, float | None]]:
+    """The metrics that differ, before and after."""
+    old, new = dict(before.metrics), dict(after.metrics)
+    for name in dict.fromkeys((*old, *new)):
+        was, now = old.get(name), new.get(name)
+        if was != now and not _both_nan(was, now):
+            yield name, was, now
 
 
 def _both_nan(old: float | None, new: float | None) -> bool:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
-if TYPE_CHECKING:
-    from lineal.lineage.openlineage import Event
-
-    Runs = Iterator[tuple[str, Iterator[Event]]]
+Runs = Iterator[tuple[str, Iterator[str]]]  # each with its events, as lines
 
 
 @click.group()
@@ -53,9 +50,10 @@ def openlineage(
         raise click.UsageError("`--output` and `--url` can't go together")
     import lineal.project
     from lineal.exporting import told_runs
+    from lineal.lineage.openlineage import to_line
 
     project = lineal.project.open()
-    runs = told_runs(
+    told = told_runs(
         project.root,
         project.journal,
         namespace or project.name,
@@ -63,6 +61,7 @@ def openlineage(
         run=run,
         since=since,
     )
+    runs: Runs = ((name, map(to_line, events)) for name, events in told)
     if url is not None:
         _send(runs, url)
     elif output in (None, "-"):
@@ -70,8 +69,8 @@ def openlineage(
     else:
         runs = _begun(runs)  # a run that is not there leaves the file as it was
         with Path(str(output)).open("w", encoding="utf-8", newline="\n") as file:
-            told, count = _write(runs, file)
-        click.echo(f"Wrote {_counted(told, count)} to {output}.")
+            done = _write(runs, file)
+        click.echo(f"Wrote {_counted(*done)} to {output}.")
 
 
 def _begun(runs: Runs) -> Runs:
@@ -88,13 +87,11 @@ def _send(runs: Runs, url: str) -> None:
     click.echo(f"Sent {_counted(told, count)} to {endpoint.url}.")
 
 
-def _write(runs: Iterable[tuple[str, Iterable[Event]]], file: TextIO) -> tuple[int, int]:
-    from lineal.sending import line
-
+def _write(runs: Runs, file: TextIO) -> tuple[int, int]:
     told = count = 0
     for _, events in runs:
         for event in events:
-            file.write(line(event) + "\n")
+            file.write(event + "\n")
             count += 1
         told += 1
     return told, count

@@ -52,7 +52,10 @@ class _Runs:
         style, found = self.style, self.found
         before, after = found.before[0].run, found.after[0].run
         rows = style.folded(f"{before} → {after}: {self._sentence()}.", "", "  ")
-        rows += ["", _run_line("before", found.before), _run_line("after", found.after), ""]
+        rows.append("")
+        for word, run in (("before", found.before), ("after", found.after)):
+            rows += style.folded(_run_text(run), f"  {word:<8} ")
+        rows.append("")
         told = [s for s in found.steps if not _is_left(s)]
         groups = _groups(told)
         shown = groups if self.verbose else groups[:_STEPS]
@@ -145,7 +148,7 @@ def _times(steps: Iterable[StepChange]) -> str:
     return told[0] if told[0] == told[1] else f"{told[0]} → {told[1]}"
 
 
-def _run_line(word: str, run: tuple[RunStarted, RunEnded | None]) -> str:
+def _run_text(run: tuple[RunStarted, RunEnded | None]) -> str:
     started, ended = run
     end = "not ended" if ended is None else ended.outcome
     took = "" if ended is None else duration(ended.ended_at - started.started_at)
@@ -153,4 +156,4 @@ def _run_line(word: str, run: tuple[RunStarted, RunEnded | None]) -> str:
     changed = " (with changes)" if started.git_dirty else ""
     command = shorten(" ".join(started.command), 30)
     told = [f"{started.run:<6} {moment(started.started_at):<13} {end:<9} {took:>8}", command]
-    return "  " + f"{word:<8} " + "   ".join(filter(None, [*told, commit + changed]))
+    return "   ".join(filter(None, [*told, commit + changed]))

@@ -102,7 +102,7 @@ def add_plan(copy: Path, plan: Sequence[PlanRow]) -> None:
     with contextlib.closing(open_file(copy)) as connection:
         connection.execute(_statements("plan")[0])
         if plan:
-            with _batch(connection, "plan", plan) as batch:
+            with _batch(_types(connection)["plan"], "plan", plan) as batch:
                 connection.execute(f"insert into lineage.plan select * from {batch}")
 
 
@@ -202,6 +202,7 @@ def _insert_entries(
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
+    types = _types(connection)
     ended = rows.pop("run_ended", [])
     filled = [table for table, values in rows.items() if values]
     # Before the table that tells whether they are in, the rows that hang on it.
@@ -212,20 +213,32 @@ def _insert(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
             condition = (
                 f"where not exists (select 1 from lineage.{parent} p where p.{there} = b.{here})"
             )
-        with _batch(connection, table, rows[table]) as batch:
+        with _batch(types[table], table, rows[table]) as batch:
             connection.execute(f"insert into lineage.{table} select * from {batch} b {condition}")
     if ended:
         columns = ("id", "ended_at", "outcome", *OUTCOMES)
         changes = ", ".join(f"{name} = b.{name}" for name in columns[1:])
-        with _batch(connection, "run", ended, columns) as batch:
+        with _batch(types["run"], "run", ended, columns) as batch:
             connection.execute(
                 f"update lineage.run set {changes} from {batch} b where run.id = b.id"
             )
 
 
+def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """The columns of each table of the file, with their types."""
+    found: dict[str, dict[str, str]] = {}
+    query = (
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = ? and schema_name = 'lineage' order by table_name, column_index"
+    )
+    for table, column, kind in connection.execute(query, [DATABASE]).fetchall():
+        found.setdefault(table, {})[column] = kind
+    return found
+
+
 @contextlib.contextmanager
 def _batch(
-    connection: duckdb.DuckDBPyConnection,
+    types: Mapping[str, str],
     table: str,
     rows: Sequence[tuple[Any, ...]],
     columns: Sequence[str] = (),
@@ -236,13 +249,6 @@ def _batch(
 
     Arrow would be as fast, but the first array made of Python values imports pandas.
     """
-    types = dict(
-        connection.execute(
-            "select column_name, data_type from duckdb_columns() where database_name = ? "
-            "and schema_name = 'lineage' and table_name = ? order by column_index",
-            [DATABASE, table],
-        ).fetchall()
-    )
     names = tuple(columns) or tuple(types)
     lines = [
         _json_line(

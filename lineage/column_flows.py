@@ -104,9 +104,9 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A relation in a FROM. `path` is what qualifies its columns: (`raw`, `orders`), in small letters."""
+    """A relation in a FROM."""
 
-    path: tuple[str, ...]
+    path: tuple[str, ...]  # what qualifies its columns, in small letters: (`raw`, `orders`)
     columns: tuple[Column, ...]
     hidden: frozenset[str] = frozenset()  # columns that `*` has from the other side of a USING
 

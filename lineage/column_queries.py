@@ -297,9 +297,8 @@ def _told_apart(columns: Sequence[Column]) -> list[Column]:
     for column in columns:
         name = column.name.casefold()
         count = seen[name] = seen.get(name, -1) + 1
-        if count and name:
-            column = column._replace(name=f"{column.name}_{count}", told=False)
-        found.append(column)
+        twice = column._replace(name=f"{column.name}_{count}", told=False)
+        found.append(twice if count and name else column)
     return found
 
 

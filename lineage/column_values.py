@@ -68,7 +68,7 @@ class Values:
         known = self._substitutes.get(id(node))
         if known is not None:
             return known
-        handle = _HANDLERS.get(node["class"])
+        handle: _Handler | None = _HANDLERS.get(node["class"])
         if handle is None:
             raise Doubt(f"an expression {node['class']}")
         return handle(self, node, scope)
@@ -107,7 +107,7 @@ class Values:
         columns = [column for table in scope.tables for column in table.columns]
         if any(c.spread for c in columns) or node["index"] > len(columns):
             raise Doubt("a column by its place")
-        return columns[node["index"] - 1].value
+        return columns[int(node["index"]) - 1].value
 
     # ------------------------------------------------------------------------------ conditions
 
@@ -332,7 +332,8 @@ def stars_in(node: Any) -> list[Tree]:
     return [] if node.get("type") == "OPERATOR_UNPACK" else stars_in(list(node.values()))
 
 
-_HANDLERS: Mapping[str, Callable[[Values, Tree, Scope], Value]] = {
+_Handler = Callable[[Values, Tree, Scope], Value]
+_HANDLERS: Mapping[str, _Handler] = {
     "COLUMN_REF": Values._column,
     "CONSTANT": Values._constant,
     "PARAMETER": Values._constant,

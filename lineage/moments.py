@@ -23,40 +23,26 @@ from lineal.lineage.shelf import brief
 if TYPE_CHECKING:
     import duckdb
 
-# Publications and retirements of one environment, with the moment from which each counts.
-_ACTS = """
-    select p.asset, p.partition, p.materialization, p.version, p.run, p.run_number, p.entry,
-        p.position, p.reason, case
-            when p.reason is null and m.run = p.run and m.started_at is not null
-            then m.started_at + to_microseconds(round(coalesce(m.seconds, 0) * 1e6)::bigint)
-            else r.started_at
-        end as moment
-    from (
-        select *, null::varchar as reason from lineage.publication
-        union all by name
-        from lineage.retirement
-    ) p
-    left join lineage.materialization m on m.id = p.materialization
-    left join lineage.run r on r.id = p.run
-    where p.environment = $environment and p.entry <= $entry
-"""
+# `lineage.act`: publications and retirements, with the moment from which each counts.
+_OURS = "from lineage.act where environment = $environment and entry <= $entry"
 
 _THEN = f"""
     select asset, partition, unnest(arg_max(
         {{materialization: materialization, run: run, reason: reason}},
         row(run_number, entry, position)
-    )) from ({_ACTS})
-    where ($moment is null or moment is null or moment <= $moment::timestamp)
+    ))
+    {_OURS}
+        and ($moment is null or counts_from is null or counts_from <= $moment::timestamp)
         and ($run is null or run_number <= $run)
     group by asset, partition
     order by min(row(entry, position))
 """
 
-_FIRST = f"select min(moment) from ({_ACTS}) where $asset is null or asset = $asset"
+_FIRST = f"select min(counts_from) {_OURS} and ($asset is null or asset = $asset)"
 
 _OF_ASSET = f"""
-    select partition, version, run_number from ({_ACTS})
-    where asset = $asset and ($partition is null or partition = $partition)
+    select partition, version, run_number {_OURS}
+        and asset = $asset and ($partition is null or partition = $partition)
     order by run_number, entry, position
 """
 

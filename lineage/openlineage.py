@@ -7,6 +7,7 @@ store and the materialization: events told twice are the same events.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -277,6 +278,11 @@ class Teller:
             for key, fields in found.items()
             if fields is not None
         }
+
+
+def to_line(event: Event) -> str:
+    """An event as one line of JSON, in ASCII: no terminal and no odd file name can break it."""
+    return json.dumps(event, allow_nan=False, separators=(",", ":"))
 
 
 def _is_published(made: Materialization) -> bool:

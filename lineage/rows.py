@@ -38,12 +38,21 @@ class Rows(defaultdict[str, list[tuple[Any, ...]]]):
     def __init__(self) -> None:
         super().__init__(list)
         self._seen: set[tuple[str, str]] = set()
+        self._nodes: dict[str, str] = {}
 
     def first(self, table: str, key: str) -> bool:
         """Is it the first time that this key of this table is met here?"""
         unseen = (table, key) not in self._seen
         self._seen.add((table, key))
         return unseen
+
+    def node(self, version: str) -> str:
+        """What the edges call a version: half of a digest of its name, as sixteen bytes."""
+        node = self._nodes.get(version)
+        if node is None:
+            node = sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            self._nodes[version] = node
+        return node
 
 
 def version_id(asset: str, partition: str | None, digest: str) -> str:
@@ -168,11 +177,6 @@ def _node(materialization: str) -> int:
     return (int(run[1:]) << 32) + int(number)
 
 
-def _version_node(version: str) -> str:
-    """What the edges call a version: half of a digest of its name, as sixteen bytes."""
-    return sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
 def _edges(rows: Rows, f: Materialization, origin: str, version: str | None) -> None:
     sources = dict.fromkeys(used.materialization for used in f.inputs if used.materialization)
     if origin != f.id:  # an observation is a root, also when it was parsed before
@@ -180,10 +184,9 @@ def _edges(rows: Rows, f: Materialization, origin: str, version: str | None) -> 
     node = _node(f.id)
     rows["derivation_edge"] += [(node, _node(source)) for source in sources]
     if version is not None:
-        version_node = _version_node(version)
+        version_node = rows.node(version)
         rows["version_edge"] += [
-            (version_node, _version_node(version_id(u.asset, u.partition, u.content)))
-            for u in f.inputs
+            (version_node, rows.node(version_id(u.asset, u.partition, u.content))) for u in f.inputs
         ]
 
 
@@ -200,7 +203,7 @@ def _version(rows: Rows, f: Materialization, content: Content) -> None:
         return
     objects = [o._asdict() for o in content.objects]
     rows["version"].append((
-        version, _version_node(version), f.asset, f.partition, content.digest, content.format,
+        version, rows.node(version), f.asset, f.partition, content.digest, content.format,
         content.rows, content.bytes, content.summary, objects, f.id,
     ))  # fmt: skip
     rows["version_column"] += [

@@ -43,6 +43,12 @@ class Trees:
 
     def query(self, text: str) -> Tree:
         """The tree of a SELECT. Raises Doubt if DuckDB does not show it."""
+        found = self._shown(text) or self._shown(_with_entries(text))
+        if found is None:
+            raise Doubt("DuckDB does not show how it reads this")
+        return found
+
+    def _shown(self, text: str) -> Tree | None:
         rows = self._asked(
             "select json_serialize_sql($text::varchar, skip_null := true, skip_empty := true,"
             " skip_default := true)",
@@ -50,12 +56,18 @@ class Trees:
         )
         answer = json.loads(rows[0][0])
         if answer["error"] or len(answer["statements"]) != 1:
-            raise Doubt("DuckDB does not show how it reads this")
+            return None
         return dict(answer["statements"][0]["node"])
 
     def text(self, expression: Any) -> str:
         """An expression as DuckDB writes it, which names its column."""
-        node = {"type": "SELECT_NODE", "select_list": [expression], "from_table": {"type": "EMPTY"}}
+        node = {
+            "type": "SELECT_NODE",
+            "cte_map": {},
+            "select_list": [expression],
+            "from_table": {"type": "EMPTY"},
+            "aggregate_handling": "STANDARD_HANDLING",
+        }
         whole = {"error": False, "statements": [{"node": node}]}
         try:
             rows = self._asked("select json_deserialize_sql($t::json)", t=json.dumps(whole))
@@ -159,3 +171,54 @@ def _pieces(text: str) -> list[str]:
             pieces.append(text[begin : step.start()])
             begin = step.end()
     return [*pieces, text[begin:]]
+
+
+_QUERIES = frozenset({"select", "from", "with", "pivot", "unpivot", "values", "table", "("})
+_ENDS_ON = frozenset({"using", "group", "order", "limit", ")", ";", "union", "except", "intersect"})
+
+
+def _with_entries(text: str) -> str:
+    """The text, each PIVOT that takes its values from the data with ANY_ENTRY as the only one.
+
+    DuckDB shows a tree only of a PIVOT that says what it looks for.
+    """
+    import duckdb
+
+    data = text.encode()
+    starts = [start for start, _ in duckdb.tokenize(text)]
+    words = [
+        data[start:end].decode().strip().lower()
+        for start, end in zip(starts, [*starts[1:], len(data)], strict=True)
+    ]
+    places = [
+        starts[last] + len(words[last].encode())
+        for number, word in enumerate(words)
+        if word in ("pivot", "pivot_wider") and _is_statement(words[number + 1 : number + 3])
+        for last in _without_in(words, number + 1)
+    ]
+    for place in sorted(places, reverse=True):
+        data = data[:place] + f" in ('{ANY_ENTRY}')".encode() + data[place:]
+    return data.decode()
+
+
+def _is_statement(after: Sequence[str]) -> bool:
+    """`PIVOT t ON …`, and not `FROM t PIVOT (sum(x) FOR …)`."""
+    return len(after) == 2 and (after[0] != "(" or after[1] in _QUERIES)
+
+
+def _without_in(words: Sequence[str], begin: int) -> list[int]:
+    """The last word of each expression after ON that no IN belongs to."""
+    depth, begun, told = 0, False, False
+    found: list[int] = []
+    for number in range(begin, len(words) + 1):
+        word = words[number] if number < len(words) else ";"
+        ends = depth == 0 and word in _ENDS_ON
+        if begun and (ends or (depth == 0 and word == ",")):
+            found += [] if told else [number - 1]
+            told = False
+        if ends:
+            return found
+        begun = begun or (depth == 0 and word == "on")
+        told = told or (begun and depth == 0 and word == "in")
+        depth += (word in ("(", "[", "{")) - (word in (")", "]", "}"))
+    return found

@@ -11,7 +11,7 @@ from lineal.assets.graph import Graph
 from lineal.assets.partitions import Grid
 from lineal.storage.sql import Queries, Spellings, TableReference
 from lineal.storage.sql_macros import Library
-from lineal.storage.sql_text import named, place_of_call, place_of_table
+from lineal.storage.sql_text import named, place_of_call, place_of_parameter, place_of_table
 
 
 def bind(declared: Iterable[Declaration], queries: Queries) -> Graph:
@@ -99,10 +99,14 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
     given = (*asset.parameters, *_of_partitions(asset))
     unset = [p for p in facts.parameters if p not in given]
     if unset:
+        where, excerpt = place_of_parameter(query, unset[0])
+        in_file = query.where.file.endswith(".sql")
+        said = f"[parameters] {unset[0]} = …" if in_file else f"parameters={{{unset[0]!r}: …}}"
         raise DefinitionError(
             f"the SQL of `{asset.name}` uses ${unset[0]}, which has no value",
-            where=str(asset.where),
-            advice=f"give it one: parameters={{{unset[0]!r}: …}}",
+            where=where,
+            advice=f"give it one: {said}",
+            excerpt=excerpt,
         )
     return replace(
         asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)

@@ -24,13 +24,13 @@ from lineal.storage.kinds import kind_of
 from lineal.storage.spellings import Spellings, resolve, spellings
 from lineal.storage.sql_macros import at_its_name, cut, shape_of
 from lineal.storage.sql_order import OrderFacts, holds_rows, order_facts
-from lineal.storage.sql_text import locate, named, query_error, tokens, without_comments
+from lineal.storage.sql_text import begin_of, locate, named, query_error, tokens, without_comments
 from lineal.storage.sql_walk import (
     BARE_CLOCKS,
-    NOT_SELECT,
     Seen,
     TableReference,
     Walk,
+    advice_for,
     is_reserved,
     tables_without_tree,
 )
@@ -285,19 +285,23 @@ class Queries:
         found = self._statements(query)
         if len(found) != 1:
             what = f"{len(found)} statements" if found else "no statement"
+            where, excerpt = locate(query, begin_of(query.text, 1))
             raise QueryError(
                 f"a SQL asset is one SELECT; this text holds {what}",
-                where=str(query.where),
+                where=where,
                 advice="make each its own asset, or join them with WITH",
+                excerpt=excerpt,
             )
         verb = next(tokens(query.text, None)).casefold()
         kind = found[0].type.name
         if kind == "SELECT" or (kind == "MULTI" and verb in _PIVOTING):
             return found[0]
+        where, excerpt = locate(query, begin_of(query.text, 0))
         raise QueryError(
             f"`{verb.upper()}` can't be a SQL asset",
-            where=str(query.where),
-            advice=_advice_for(verb),
+            where=where,
+            advice=advice_for(verb),
+            excerpt=excerpt,
         )
 
     def _statements(self, query: Query) -> list[Any]:
@@ -378,16 +382,6 @@ def _parameters(query: Query, names: Iterable[str]) -> tuple[str, ...]:
                 advice="write `$minimum` and declare `minimum` as a parameter, not `?` or `$1`",
             )
     return tuple(sorted(names))
-
-
-def _advice_for(verb: str) -> str:
-    if verb in ("copy", "attach", "import", "export"):
-        return "files come in by `source(name, path)`; `lineal path ASSET` says where results are"
-    if verb in ("set", "pragma", "reset", "install", "load", "use", "call"):
-        return "lineal runs every query with the same fixed settings"
-    if verb == "create":
-        return f"{NOT_SELECT}; macros are in `macros.sql` at the top of the folder of SQL files"
-    return NOT_SELECT
 
 
 def words_of(facts: SqlFacts, macros: Iterable[Macro]) -> frozenset[str]:

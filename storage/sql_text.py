@@ -54,13 +54,47 @@ def query_error(query: Query, error: BaseException, *, advice: str | None = None
     said = text[: place.start()] if place else text
     first, _, rest = said.partition("\n")
     message = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first.strip())
+    message = re.sub(r",? or SET [^.]*", "", message)  # the settings are locked
     offset = _offset(query.text, place) if place else None
-    hints = " ".join(line.strip() for line in rest.splitlines() if line.strip())
-    advice = advice or hints or None
+    advice = advice or _hints(rest) or None
     if query.macros:
         return _among_macros(query, message, advice, offset, len(place[4]) if place else 0)
+    if offset is None:
+        offset = _only_place(query.text, message)
     where, excerpt = locate(query, offset)
     return QueryError(message, where=where, advice=advice, excerpt=excerpt)
+
+
+def _hints(text: str) -> str:
+    """What DuckDB advises, as far as it helps here: the first of many candidates, no settings."""
+    lines = [line.strip() for line in text.splitlines()]
+    useful = [line for line in lines if line and not re.search(r"\bSET \w+", line)]
+    more = len(useful) - 5
+    return " ".join(useful[:5]) + (f" … and {more} more" if more > 0 else "")
+
+
+def _only_place(text: str, message: str) -> int | None:
+    """The place of the one word of a text that a message quotes, where DuckDB does not say it."""
+    quoted = {word.casefold() for word in re.findall(r'"+([^"]+)"+', message)}
+    places = [mark.start for mark in marks(text) if mark.word.strip('"').casefold() in quoted]
+    return places[0] if len(places) == 1 else None
+
+
+def begin_of(text: str, statement: int) -> int | None:
+    """Where the n-th statement of a text begins."""
+    found = [Mark(0, 0, ";", False), *marks(text)]
+    begins = [
+        mark.start for last, mark in itertools.pairwise(found) if last.word == ";" != mark.word
+    ]
+    return begins[statement] if statement < len(begins) else None
+
+
+def place_of_parameter(query: Query, name: str) -> tuple[str, str | None]:
+    """Where a query first says `$name`, as `locate` tells it."""
+    data = query.text.encode()
+    sign = f"${name}".encode()
+    places = (m.start for m in marks(query.text) if data[m.start : m.start + len(sign)] == sign)
+    return locate(query, next(places, None))
 
 
 def _among_macros(
@@ -155,8 +189,8 @@ def marks(text: str) -> Iterator[Mark]:
 
     data = text.encode()
     found = duckdb.tokenize(text)
-    ends = [start for start, _ in found[1:]] + [len(data)]
-    for (start, kind), end in zip(found, ends, strict=True):
+    ends = [*(start for start, _ in found[1:]), len(data)]
+    for (start, kind), end in zip(found, ends, strict=False):  # an empty text has an end only
         word = data[start:end].strip()
         if kind.name != "comment" and word:
             yield Mark(start, start + len(word), word.decode(), kind.name == "keyword")

@@ -52,6 +52,17 @@ def is_reserved(function: str) -> bool:
     return function == "getenv" or bool(_FILE_FUNCTION.match(function) or _EFFECT.match(function))
 
 
+def advice_for(verb: str) -> str:
+    """What to do instead of a statement that is no SELECT."""
+    if verb in ("copy", "attach", "import", "export"):
+        return "files come in by `source(name, path)`; `lineal path ASSET` says where results are"
+    if verb in ("set", "pragma", "reset", "install", "load", "use", "call"):
+        return "lineal runs every query with the same fixed settings"
+    if verb == "create":
+        return f"{NOT_SELECT}; macros are in `macros.sql` at the top of the folder of SQL files"
+    return NOT_SELECT
+
+
 class TableReference(NamedTuple):
     """A table as the query spells it: `raw.orders` is ("raw", "orders")."""
 

@@ -176,10 +176,17 @@ def names_in(text: str) -> list[str]:
 
 
 def with_columns(table: pa.Table, names: list[str]) -> pa.Table:
-    """The table with further columns of these names, where it has none."""
+    """The table with further columns of these names where it has none, as another has them."""
     has = {name.casefold() for name in table.column_names}
+    others = {
+        n.casefold(): other.column(n) for other in TABLES.values() for n in other.column_names
+    }
     for number, name in enumerate(names):
-        if name not in has:
-            values = pa.array([100 * number + n for n in range(table.num_rows)], pa.int64())
+        if name in others and name not in has:
+            column = others[name]
+            values = column.take([row % len(column) for row in range(table.num_rows)])
             table = table.append_column(name, values)
+        elif name not in has:
+            numbers = [100 * number + row for row in range(table.num_rows)]
+            table = table.append_column(name, pa.array(numbers))
     return table

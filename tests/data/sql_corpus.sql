@@ -189,7 +189,7 @@ select payload->>'$.a' as a, payload->'b' as b from events;
 select json_extract(payload, ['$.a', '$.b']), json_array_length(payload, '$.c') from events;
 select e.id, j.key, j.value from events e, json_each(e.payload) j;
 select * from (values (1, 'x'), (2, 'y')) v(id, word) join nodes using (id);
-select union_value(n := id) from nodes;
+select (union_value(n := id)).n from nodes;
 
 -- functions and types
 select date_trunc('month', day), extract(year from day), day + interval 1 month, strftime(day, '%Y') from orders;

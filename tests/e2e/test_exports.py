@@ -333,7 +333,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.server.status == 302:
             self.send_header("Location", f"{self.server.url}/elsewhere")
         self.end_headers()
-        self.wfile.write(b"the event is too dull\nreally" if refused else b"")
+        key = self.headers["Authorization"] or ""
+        self.wfile.write(f"the event is too dull {key}\nreally".encode() if refused else b"")
 
     do_GET = do_POST
 
@@ -369,14 +370,15 @@ def test_events_are_posted_with_the_key_and_nobody_sees_it(
 
 
 def test_a_refused_event_tells_how_far_it_came_and_how_to_go_on(
-    told: Workplace, events: list[Event], endpoint: _Server
+    told: Workplace, events: list[Event], endpoint: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "hush-hush")
     first = len(_export(told, "--run", "r1"))
     endpoint.refuse_after, endpoint.status = first + 1, 422
     said = told.lineal("export", "openlineage", "--url", f"{endpoint.url}/other")
     assert said.code == 1
     assert f"{endpoint.url}/other answered 422" in said.err
-    assert "the event is too dull" in said.err
+    assert "the event is too dull Bearer …\n" in said.err
     assert f"{first + 1} events were sent" in said.err
     assert f"--since {_runs(told)[1]}`" in said.err
     endpoint.got.clear()

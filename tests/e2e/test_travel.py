@@ -12,6 +12,10 @@ import pytest
 
 import lineal
 from lineal.assets.errors import UsageError
+from lineal.cli.differences import diff_lines
+from lineal.cli.render import Style, span
+from lineal.cli.run_differences import run_diff_lines
+from lineal.lineage.compare import RunsDifference
 from tests.e2e.command_line import Workplace
 
 DAY_BEFORE = "1999-12-31"
@@ -254,6 +258,21 @@ def test_what_is_one_version_or_was_never_another_is_said(place: Travelled) -> N
     assert place.diff(f"steady@{place.then}")["same"] is True
     assert "nothing was ever made of" in place.refused("diff", "stead")
     assert "is no version" in place.refused("diff", "priced@abc", "priced")
+
+
+def test_what_is_said_fits_the_terminal_and_plain_ascii(place: Travelled) -> None:
+    project = lineal.open(place.root)
+    for words in (("priced",), ("orders",), ("summary",), ("model",), ("ranked",)):
+        found = project.diff(*words)
+        assert not isinstance(found, RunsDifference)
+        for width in (60, 80, 120):
+            style = Style(width, ascii=False)
+            assert max(map(span, diff_lines(style, found, True))) <= width
+        assert "".join(diff_lines(Style(80, ascii=True), found, True)).isascii()
+    runs = project.diff(*[story.started.run for story in project.runs()])
+    assert isinstance(runs, RunsDifference)
+    rows = run_diff_lines(Style(80, ascii=False), runs, True)
+    assert max(map(span, rows)) <= 80
 
 
 def test_data_that_is_gone_is_said_to_be_gone(place: Travelled, tmp_path: Path) -> None:

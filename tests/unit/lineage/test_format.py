@@ -202,8 +202,7 @@ def documented():
 def test_the_schema_page_and_the_schema_are_the_same_both_ways(lineage):
     columns, macros = documented()
     rows = lineage.execute(
-        "select table_name, column_name, replace(lower(data_type), '\"', '') "
-        "from information_schema.columns "
+        "select table_name, column_name, lower(data_type) from information_schema.columns "
         "where table_schema = 'lineage'"
     ).fetchall()
     assert columns == set(rows)

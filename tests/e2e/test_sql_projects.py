@@ -158,3 +158,17 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
     assert "sql/plain.sql:4  `columns id=` is 3" in place.lineal("plan").err
     (place.root / "sql" / "plain.sql").write_text(before)
     assert place.lineal("materialize").code == 0
+
+
+def test_only_a_column_that_is_read_makes_a_query_stale(place: Workplace) -> None:
+    def made(old: str, new: str) -> set[str]:
+        place.edit("pay.csv", old, new)
+        steps = place.lineal("materialize", "--json").json["steps"]
+        return {step["asset"] for step in steps if step["outcome"] == "made"}
+
+    assert made("2,250", "2,260") == {"raw/pay", "inline", "stg/best"}  # through macros too
+    assert made("usd", "eur") == {"raw/pay", "dollars", "stg/best"}
+    assert made("cur\n1,100,eur\n2,260,eur", "cur,best\n1,100,eur,5\n2,260,eur,6") == {"raw/pay"}
+    place.write("pay.csv", "id,cents,cur\n1,100,eur\n2,250,usd\n")
+    assert place.lineal("materialize").code == 0
+    assert stale(place) == set()

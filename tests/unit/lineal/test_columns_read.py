@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,15 +64,22 @@ class Shop:
         return condition(step.verdict)
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    (tmp_path / "pipeline.py").write_text(PIPELINE)
-    shop = Shop(tmp_path)
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "pipeline.py").write_text(PIPELINE)
+    shop = Shop(folder)
     shop.orders("north", "1,1,10,a", "2,2,20,b")
     shop.orders("south", "3,1,30,c")
     shop.people("1,ann,Rome", "2,bob,Oslo")
     shop.made()
-    return shop
+    return folder
+
+
+@pytest.fixture
+def shop(made_once: Path, tmp_path: Path) -> Shop:
+    shutil.copytree(made_once, tmp_path / "shop")
+    return Shop(tmp_path / "shop")
 
 
 def test_a_change_goes_as_far_as_it_is_read(shop: Shop) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lineal.lineage.column_flows import (
     NOTHING,
     Column,
+    Direct,
     Doubt,
     Indirect,
     Influence,
@@ -195,11 +197,7 @@ class Values:
         return self.all(nodes, scope).deciding(subtype)
 
     def _window(self, node: Tree, scope: Scope) -> Value:
-        name = node["function_name"].casefold()
-        given = [each["expression"] for each in node.get("arguments", ())]
-        arguments = self.all(given, scope)
-        counts = name in self.trees.aggregates
-        found = arguments.made("AGGREGATION" if counts else "TRANSFORMATION", name in _MASKING)
+        found = self._over(node, scope)
         sorts = [each["expression"] for each in node.get("orders", ())]
         frame = [node[name] for name in ("start_expr", "end_expr") if name in node]
         around = [*node.get("partitions", ()), *sorts, *frame]
@@ -211,6 +209,17 @@ class Values:
         if node.get("filter_expr") is not None:
             found = found.under(self.of(node["filter_expr"], scope).deciding("FILTER"))
         return found
+
+    def _over(self, node: Tree, scope: Scope) -> Value:
+        """What is computed over a window."""
+        name = node["function_name"].casefold()
+        macro = self.macro(name)
+        if macro is not None:
+            return replace(self.of(macro.body, self.bound(macro, node, scope)), aggregated=False)
+        given = [each["expression"] for each in node.get("arguments", ())]
+        counts = name in self.trees.aggregates
+        how: Direct = "AGGREGATION" if counts else "TRANSFORMATION"
+        return self.all(given, scope).made(how, name in _MASKING)
 
     # ------------------------------------------------------------------------------ subqueries
 

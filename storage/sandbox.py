@@ -112,7 +112,8 @@ class Sandbox:
         else.
         """
         with self.reading(tables.values()) as connection:
-            undo = _show_all(connection, tables, facts, macros) + create(connection, macros)
+            undo = _show_all(connection, tables, facts, macros)
+            create(connection, macros, undo)
             yield connection
             for statement in reversed(undo):
                 connection.execute(statement)
@@ -249,28 +250,27 @@ def _below(name: str) -> str:
     return f"lineal {name}"
 
 
-def create(connection: Any, macros: Iterable[Macro]) -> list[str]:
-    """Create macros over the tables that are shown; what takes them back.
+def create(connection: Any, macros: Iterable[Macro], undo: list[str]) -> None:
+    """Create macros over the tables that are shown; `undo` gets what takes them back.
 
     Raises:
         QueryError: at the line of a macro that DuckDB refuses.
     """
     import duckdb
 
-    undo: list[str] = []
     for macro in macros:
         try:
             connection.execute(macro.text)
         except duckdb.Error as error:
             told = query_error(named(macro), error)
+            clash = told.message.startswith("Conflicting column names")
             raise QueryError(
                 f"in the macro `{macro.name}`: {told.message}",
                 where=told.where,
-                advice=told.advice,
+                advice="give that parameter another name" if clash else told.advice,
                 excerpt=told.excerpt,
             ) from error
         undo.append(f"drop {'macro table' if macro.table else 'macro'} {quoted(macro.name)}")
-    return undo
 
 
 def hide(connection: Any, name: str, table: Shown | None = None) -> None:

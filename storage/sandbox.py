@@ -266,10 +266,11 @@ def create(connection: Any, macros: Iterable[Macro], undo: list[str]) -> None:
             connection.execute(macro.text)
         except duckdb.Error as error:
             told = query_error(named(macro), error)
+            clash = told.message.startswith("Conflicting column names")
             raise QueryError(
                 f"in the macro `{macro.name}`: {told.message}",
                 where=told.where,
-                advice=told.advice,
+                advice="give that parameter another name" if clash else told.advice,
                 excerpt=told.excerpt,
             ) from error
         undo.append(f"drop {'macro table' if macro.table else 'macro'} {quoted(macro.name)}")

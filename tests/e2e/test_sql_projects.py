@@ -74,6 +74,12 @@ def test_an_edit_of_a_macro_makes_those_stale_that_reach_it(place: Workplace) ->
             why = place.lineal("why", "stg/best").out
             assert "euros" in why and "macros.sql:3" in why
         place.write("sql/macros.sql", MACROS)
+    place.edit("sql/macros.sql", "c / 100", "c / 50")
+    assert place.lineal("materialize", "--json").steps("made") == {"inline", "stg/best"}
+    (row, _) = place.lineal("sql", "select eur from stg.best order by id", "--json").json
+    assert row == {"eur": 2.0}
+    place.write("sql/macros.sql", MACROS)
+    assert place.lineal("materialize", "--json").steps("reused") == {"inline", "stg/best"}
     place.edit("rates.csv", "2.0", "3.0")
     assert stale(place) == {"rates", "stg/best"}
     place.edit("rates.csv", "3.0", "2.0")
@@ -139,7 +145,7 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
         """)  # fmt: skip
     assert place.lineal("materialize", "--json").steps("made") == {"plain"}
     shown = place.lineal("show", "plain").out
-    assert "  id  int64 1 … 2  number of the payment" in shown
+    assert "  id  int64  1 … 2  number of the payment" in shown
     assert "described, but no column: idd; did you mean `id`?" in shown
     columns = place.lineal("show", "plain", "--json").json["columns"]
     assert [(c["name"], c["description"]) for c in columns] == [("id", "number of the payment")]
@@ -149,7 +155,7 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
     place.edit("sql/plain.sql", "misspelt", "another text")
     assert stale(place) == set()  # for people only
     place.edit("sql/plain.sql", 'id = "number', 'id = 3 # "number')
-    assert "sql/plain.sql:3  `columns id=` is 3" in place.lineal("plan").err
+    assert "sql/plain.sql:4  `columns id=` is 3" in place.lineal("plan").err
     (place.root / "sql" / "plain.sql").write_text(before)
     assert place.lineal("materialize").code == 0
 

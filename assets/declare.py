@@ -269,10 +269,7 @@ def _files(name: Any, pattern: Any, options: Mapping[str, Any], where: Where) ->
             files=Files(path, folder_of(where), given.get("read", Reader("auto"))),
             partitions=file_partitions(path, given.get("partitions")),
             contract=contract(given),
-            checks=given.get("checks", ()),
-            tags=given.get("tags", ()),
-            owner=given.get("owner"),
-            description=given.get("description", ""),
+            **{key: given[key] for key in DESCRIPTIVE if key in given},
         )
     except DefinitionError as error:
         refused(placed(error, where))

@@ -146,13 +146,17 @@ class TableView(NamedTuple):
     objects: tuple[StoredObject, ...]
 
 
-def table_views(history: History) -> list[TableView]:
+def table_views(history: History, among: Iterable[str] | None = None) -> list[TableView]:
     """A view for every table that is current; the partitions of an asset are one view.
+
+    `among`: for these assets alone, who must be all that have a spelling in common with one.
 
     `a/b/c` is `a.b_c`, `a_b_c` and `"a/b/c"`; a spelling that two assets share is given to the
     asset whose very name it is, else to none.
     """
-    tables = {asset: _objects(history, asset) for asset in {s.asset: None for s in history.steps()}}
+    tables = {
+        asset: _objects(history, asset) for asset in (_assets(history) if among is None else among)
+    }
     tables = {asset: objects for asset, objects in tables.items() if objects}
     spellings = {asset: _spellings(asset) for asset in tables}
     claims = Counter(_folded(name) for names in spellings.values() for name in names)
@@ -166,6 +170,10 @@ def table_views(history: History) -> list[TableView]:
         ]
         views.append(TableView(tuple(names), objects))
     return views
+
+
+def _assets(history: History) -> dict[str, None]:
+    return {step.asset: None for step in history.steps()}
 
 
 def _objects(history: History, asset: str) -> tuple[StoredObject, ...]:
@@ -251,15 +259,14 @@ def ask(
     """
     import duckdb
 
-    views = table_views(history)
+    views = table_views(history, _asked(history, query))
     named = [*_named(views, query), *mentioned_versions(history, query)]
-    listed = _listed(views, named, query)
     planned = plan() if plan is not None and _PLAN.search(query) else None
+    shown = (named, _listed(views, named, query))
     try:
-        paths = (path_of, place_of or path_of)
-        return _ask_once(catalog, named, listed, paths, query, planned)
+        return _ask_once(catalog, shown, (path_of, place_of or path_of), query, planned)
     except duckdb.Error as error:
-        names = [view for table in views for _, view in table.names]
+        names = [view for table in table_views(history) for _, view in table.names]
         raise _query_error(error, names) from error
 
 
@@ -268,15 +275,14 @@ _PathOf = Callable[[StoredObject], Path]
 
 def _ask_once(
     catalog: Catalog,
-    named: Iterable[TableView],
-    listed: Iterable[TableView],
+    tables: tuple[Iterable[TableView], Iterable[TableView]],
     paths: tuple[_PathOf, _PathOf],
     query: str,
     plan: Sequence[PlanRow] | None,
 ) -> Result:
     connection, note = catalog.connect_for_questions(plan)
     try:
-        path_of, place_of = paths
+        (named, listed), (path_of, place_of) = tables, paths
         if _NAMES_ONLY.match(query.casefold()):
             _show_names(connection, listed)
         else:
@@ -335,6 +341,18 @@ def _show_names(connection: duckdb.DuckDBPyConnection, tables: Iterable[TableVie
 
     for table in tables:
         add_empty_view(connection, table.names)
+
+
+def _asked(history: History, query: str) -> list[str] | None:
+    """The assets that a query may name, by any spelling; None: it may be about any asset."""
+    text = query.casefold()
+    if _MAKES_UP_NAMES.search(text) or any(word in text for word in _LOOKS_AROUND):
+        return None
+
+    def may_name(asset: str) -> bool:
+        return any(_stands_in(text, name.casefold()) for _, name in _spellings(asset))
+
+    return list(filter(may_name, _assets(history)))
 
 
 def _named(views: Sequence[TableView], query: str) -> list[TableView]:

@@ -1,5 +1,6 @@
 -- The table macros of schema `lineage`. Closures recurse by plain UNION over a table of edges: that ends
--- on cycles, and a view of distinct edges would be asked again at every step.
+-- on cycles, and a view of distinct edges would be asked again at every step. `in` rather than a join: what
+-- is reached is the smaller side, and no estimate knows that.
 
 -- What the edges call a materialization: the number of its run, and its own below it.
 create macro materialization_node(m) as
@@ -8,24 +9,22 @@ create macro materialization_node(m) as
 -- Every version that went into these bytes, in any way they ever arose. `v`: a version, or how it begins.
 create macro upstream_of(v) as table
 with recursive reached(node) as (
-    select e.source_node
-    from lineage.version s join lineage.version_edge e on e.node = s.node
-    where starts_with(s.id, v)
+    select e.source_node from lineage.version_edge e
+    where e.node in (select s.node from lineage.version s where starts_with(s.id, v))
     union
     select e.source_node from reached r join lineage.version_edge e on e.node = r.node
 )
-select w.* from reached r join lineage.version w on w.node = r.node;
+from lineage.version w where w.node in (select r.node from reached r);
 
 -- Every version these bytes went into, in any way they ever arose: all that must go if they must.
 create macro downstream_of(v) as table
 with recursive reached(node) as (
-    select e.node
-    from lineage.version s join lineage.version_edge e on e.source_node = s.node
-    where starts_with(s.id, v)
+    select e.node from lineage.version_edge e
+    where e.source_node in (select s.node from lineage.version s where starts_with(s.id, v))
     union
     select e.node from reached r join lineage.version_edge e on e.source_node = r.node
 )
-select w.* from reached r join lineage.version w on w.node = r.node;
+from lineage.version w where w.node in (select r.node from reached r);
 
 -- The materializations that one materialization was in fact computed from. `m`: its id.
 create macro derived_from(m) as table
@@ -35,7 +34,7 @@ with recursive reached(node) as (
     union
     select e.source_node from reached r join lineage.derivation_edge e on e.node = r.node
 )
-select w.* from reached r join lineage.materialization w on w.node = r.node;
+from lineage.materialization w where w.node in (select r.node from reached r);
 
 -- The materializations that were in fact computed from one. `m`: its id.
 create macro derived_into(m) as table
@@ -45,7 +44,7 @@ with recursive reached(node) as (
     union
     select e.node from reached r join lineage.derivation_edge e on e.source_node = r.node
 )
-select w.* from reached r join lineage.materialization w on w.node = r.node;
+from lineage.materialization w where w.node in (select r.node from reached r);
 
 -- All that made one materialization, itself among the steps: files, columns read, code, parameters, packages.
 create macro made_of(m) as table

@@ -13,20 +13,21 @@ select 'r' || (node >> 32) || '.' || (node & 4294967295) as materialization,
     'r' || (source_node >> 32) || '.' || (source_node & 4294967295) as source_materialization
 from lineage.derivation_edge;
 
--- A retirement that counts has no version: nothing is current.
+-- The last act of each step, if it is no retirement. Which that is, is found by numbers alone.
 create view current as
 select p.environment, p.asset, p.partition, p.materialization, p.version, v.digest, v.format, v.rows,
     v.bytes, v.summary, p.run, p.entry, p.position
-from (
-    select unnest(arg_max(act, row(run_number, entry, position)))
+from lineage.publication p
+join lineage.version v on v.id = p.version
+where (p.entry, p.position) in (
+    select unnest(arg_max({entry: entry, position: position}, row(run_number, entry, position)))
     from (
-        from lineage.publication
-        union all by name
-        select * exclude (reason) from lineage.retirement
-    ) act
+        select environment, asset, partition, run_number, entry, position from lineage.publication
+        union all
+        select environment, asset, partition, run_number, entry, position from lineage.retirement
+    )
     group by environment, asset, partition
-) p
-join lineage.version v on v.id = p.version;
+);
 
 -- Publications and retirements, each with the moment from which it counts: the end of its computation, or
 -- the beginning of its run when nothing was computed for it.
@@ -50,7 +51,15 @@ create view superseded as
 with replaced as (
     select c.environment, c.asset, c.partition, c.materialization, i.position, i.parameter, i.mode,
         i.asset as source_asset, i.partition as source_partition, i.source_version,
-        n.version as current_version, n.rows is distinct from o.rows as rows_differ
+        n.version as current_version, n.rows is distinct from o.rows or (
+            i.mode = 'shape' and (
+                select list((k.name, k.type) order by k.position)
+                from lineage.version_column k where k.version = i.source_version
+            ) is distinct from (
+                select list((k.name, k.type) order by k.position)
+                from lineage.version_column k where k.version = n.version
+            )
+        ) as form_differs
     from lineage.current c
     join lineage.input i on i.materialization = c.materialization and i.mode <> 'none'
         and i.asset <> c.asset
@@ -71,7 +80,7 @@ changed as (
 select r.environment, r.asset, r.partition, r.materialization, r.parameter, r.source_asset,
     r.source_partition, r.source_version, r.current_version,
     coalesce(c.names, []) as columns_changed,
-    r.mode <> 'columns' or r.rows_differ or c.names is not null as matters
+    r.mode not in ('columns', 'shape') or r.form_differs or c.names is not null as matters
 from replaced r
 left join changed c using (environment, materialization, position);
 

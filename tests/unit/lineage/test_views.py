@@ -179,6 +179,19 @@ def test_superseded_says_which_columns_that_are_read_changed(journal, catalog):
     ]
 
 
+def test_one_that_saw_the_names_of_other_columns_minds_a_new_one_and_not_their_values(
+    journal, catalog
+):
+    run = Run(journal)
+    raw = run.make("raw", table("raw 1", "id=i", "note=1"))
+    run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
+    query = "select columns_changed, matters from lineage.superseded"
+    Run(journal).make("raw", table("raw 2", "id=i", "note=2"))
+    assert answer(catalog, query) == [([], False)]
+    Run(journal).make("raw", table("raw 3", "id=i", "note=2", "more"))
+    assert answer(catalog, query) == [([], True)]
+
+
 def test_a_reader_of_what_was_retired_rests_on_nothing_current(journal, catalog):
     run = Run(journal)
     part = run.make("raw", table("raw", "id=i"), partition="1")

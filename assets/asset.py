@@ -91,6 +91,15 @@ class Input:
         return replace(self, arrival=self.each_arrival) if self.each else self
 
 
+class Derived(NamedTuple):
+    """A column of an output, and a column of an input that it is said to come from."""
+
+    output: str
+    column: str
+    parameter: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Contract:
     """What the output promises: format, key, order and schema. Part of the fingerprint."""
@@ -237,6 +246,7 @@ class Asset:
     tags: tuple[str, ...] = ()
     owner: str | None = None
     description: str = ""
+    derives: tuple[Derived, ...] = ()
 
     @property
     def several(self) -> bool:

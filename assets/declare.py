@@ -28,6 +28,7 @@ from lineal.assets.asset import (
     place,
     refused,
 )
+from lineal.assets.derives import derived
 from lineal.assets.errors import DefinitionError
 from lineal.assets.file_partitions import file_partitions
 from lineal.assets.names import check_name
@@ -45,7 +46,9 @@ from lineal.assets.signature import Signature, read_signature
 
 Function = Callable[..., Any]
 
-ASSET_OPTIONS = ("name", "inputs", "outputs", *CONTRACT, *DESCRIPTIVE, *CODE, *RUNNING)
+ASSET_OPTIONS = (
+    "name", "inputs", "outputs", *CONTRACT, *DESCRIPTIVE, "derives", *CODE, *RUNNING
+)  # fmt: skip
 FETCH_OPTIONS = ("refetch", *CONTRACT, *DESCRIPTIVE, *CODE, *RUNNING)
 FILES_OPTIONS = ("read", "partitions", *CONTRACT, *DESCRIPTIVE)
 
@@ -111,6 +114,7 @@ def asset(*function: Any, **options: Any) -> Any:
         pools: the places it takes in each pool of the settings while it runs: {"database": 1}.
         exclusive: it runs alone.
         partitions: the slices it is made in.
+        derives: for people, what a column comes from: {"speed": ["distance", "flights.air_time"]}.
         columns: what each column is: {"origin": "where it starts"}; for people, like
         tags, owner, description: the description is the docstring unless given.
     """
@@ -136,13 +140,15 @@ def _asset(function: Function, options: Mapping[str, Any], called: Where) -> Ass
         given = read_options(options, ASSET_OPTIONS, "@asset")
         name = check_name(given.get("name") or own_name(function))
         signature = _signature(function, given, where)
+        outputs = given.get("outputs", (name,))
         made = Asset(
             name=name,
             kind="python",
             where=where,
-            outputs=given.get("outputs", (name,)),
+            outputs=outputs,
             function=function,
             contract=contract(given),
+            derives=derived(given.get("derives"), outputs, name, signature.inputs),
             **signature._asdict(),
             **_described(function, given),
         )
@@ -263,10 +269,7 @@ def _files(name: Any, pattern: Any, options: Mapping[str, Any], where: Where) ->
             files=Files(path, folder_of(where), given.get("read", Reader("auto"))),
             partitions=file_partitions(path, given.get("partitions")),
             contract=contract(given),
-            checks=given.get("checks", ()),
-            tags=given.get("tags", ()),
-            owner=given.get("owner"),
-            description=given.get("description", ""),
+            **{key: given[key] for key in DESCRIPTIVE if key in given},
         )
     except DefinitionError as error:
         refused(placed(error, where))

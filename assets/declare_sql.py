@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
@@ -192,9 +192,7 @@ def _text_of(what: str, file: str, where: Where) -> str:
 def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) -> Asset:
     read = [_marked(name, said) for name, said in options.get("inputs", {}).items()]
     parameters = options.get("parameters", {})
-    for parameter in parameters:
-        if not parameter.isidentifier() or parameter in _BUILT_IN:
-            raise DefinitionError(f"`{parameter}` can't be the name of a parameter")
+    _check_parameters(parameters)
     return declared(
         Asset(
             name=name,
@@ -211,6 +209,15 @@ def _declare(name: str, query: Query, options: Mapping[str, Any], where: Where) 
             **{key: options[key] for key in (*DESCRIPTIVE, *RUNNING) if key in options},
         )
     )
+
+
+def _check_parameters(parameters: Iterable[str]) -> None:
+    for parameter in parameters:
+        if not parameter.isidentifier() or parameter in _BUILT_IN:
+            raise DefinitionError(
+                f"`{parameter}` can't be the name of a parameter",
+                advice="it is a word such as `minimum`; lineal gives partition, start and end",
+            )
 
 
 def _marked(name: str, said: Any) -> Input:
@@ -273,13 +280,30 @@ def _header(text: str, top: Where) -> dict[str, Any]:
         ) from error
     options: dict[str, Any] = {}
     for option, value in given.items():
-        where = Where(top.file, first + _line_of(option, body))
+        line = _line_of(option, body)
+        where = Where(top.file, first + line)
         try:
-            said = _read_as(option, value, where)
-            options.update(read_options({option: said}, SQL_OPTIONS, "a header"))
+            options.update(_option(option, value, where))
         except DefinitionError as error:
-            raise _placed(error, where) from None
+            line += _line_of(_wrong_entry(option, value, where), body, line)
+            raise _placed(error, Where(top.file, first + line)) from None
     return options
+
+
+def _option(option: str, value: Any, where: Where) -> dict[str, Any]:
+    options = read_options({option: _read_as(option, value, where)}, SQL_OPTIONS, "a header")
+    _check_parameters(options.get("parameters", {}))
+    return options
+
+
+def _wrong_entry(option: str, value: Any, where: Where) -> str | None:
+    """The key of a table in which a single entry is wrong."""
+    for key, each in value.items() if isinstance(value, dict) else ():
+        try:
+            _option(option, {key: each}, where)
+        except DefinitionError:
+            return str(key)
+    return None
 
 
 def _read_as(option: str, value: Any, where: Where) -> Any:
@@ -305,11 +329,14 @@ def _marker(text: Any) -> Marker:
         ) from error
 
 
-def _line_of(option: str, body: str) -> int:
-    """How many lines below the start of the header an option stands."""
-    pattern = rf"^\s*(?:\[\s*)?[\"']?{re.escape(option)}\b"
-    matched = re.search(pattern, body, re.MULTILINE)
-    return body.count("\n", 0, matched.end()) if matched else 0
+def _line_of(option: str | None, body: str, below: int = 0) -> int:
+    """How many lines below the start of the header, or below another line, an option stands."""
+    if option is None:
+        return 0
+    pattern = rf"^\s*(?:\[\[?\s*)?[\"']?{re.escape(option)}\b"
+    start = sum(map(len, body.splitlines(keepends=True)[:below]))
+    matched = re.compile(pattern, re.MULTILINE).search(body, start)
+    return body.count("\n", start, matched.end()) if matched else 0
 
 
 def _checks(given: Any, where: Where) -> list[Check]:

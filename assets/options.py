@@ -152,6 +152,11 @@ def _schema(option: str, value: Any) -> tuple[tuple[str, str], ...]:
     return tuple((_text(option, column), _text(option, kind)) for column, kind in value.items())
 
 
+def _as_given(option: str, value: Any) -> Any:
+    """What can only be read beside the inputs."""
+    return value
+
+
 def _columns(option: str, value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping):
         raise _wrong(option, value, 'each column and what it is: {"origin": "where it starts"}')
@@ -323,6 +328,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "schema": _schema,
         "checks": _checks,
         "columns": _columns,
+        "derives": _as_given,
         "version": _text,
         "ignore": _ignore,
         "volatile": _flag,

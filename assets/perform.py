@@ -21,6 +21,7 @@ from lineal.assets.asset import (
     Result,
 )
 from lineal.assets.decide import planned_check
+from lineal.assets.derives import Sides, refuse_untrue
 from lineal.assets.errors import (
     ContentError,
     IntegrityError,
@@ -184,6 +185,8 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
     else:
         values, traced = _call(task, workshop)
         made = {o: _canonical(asset, o, value, workshop) for o, value in values.items()}
+        if asset.derives:
+            refuse_untrue(asset.derives, _sides(task, made))
     seconds = time.perf_counter() - started
     if traced is None:
         return Outcome(made, seconds)
@@ -339,6 +342,24 @@ def _files(task: Task, known: Known, workshop: Workshop) -> list[Any]:
         found: list[Any] = workshop.vault.load(version_of(task, known), "paths")
         return found
     return [workshop.as_path(p) for p in task.paths[Step(known.asset, known.partition)]]
+
+
+def _sides(task: Task, made: Mapping[str, Made]) -> Sides:
+    """The columns that were handed over, and those that came out."""
+    given = {i.parameter: i.columns for i in task.asset.inputs}
+    read: dict[str, set[str]] = {}
+    for parameter, handed in task.inputs.items():
+        versions = (version_of(task, known) for known in handed.versions)
+        contents = (v if isinstance(v, Content) else v.content for v in versions)
+        names = {column.name for content in contents for column in content.columns}
+        declared = given.get(parameter)
+        read[parameter] = names if declared is None else names & set(declared)
+    return Sides({o: _names(m) for o, m in made.items()}, read)
+
+
+def _names(made: Made) -> list[str]:
+    whole = [made.canonical, *(part for _, part in made.parts)]
+    return list(dict.fromkeys(column.name for each in whole for column in each.content.columns))
 
 
 def _by_output(asset: Asset, returned: Any) -> dict[str, Any]:

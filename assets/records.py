@@ -343,6 +343,7 @@ class AssetFacts(NamedTuple):
     columns_declared: tuple[str, ...] = ()
     partitions: str = ""  # `monthly from 2013-01`; of none, nothing
     columns: tuple[tuple[str, str], ...] = ()  # (column, what it is), as far as it is described
+    derives: tuple[tuple[str, str, str], ...] = ()  # (column, input's parameter, its column)
 
 
 # What one journal entry may hold, in this order within an entry.

@@ -19,13 +19,14 @@ from typing import Any
 
 from benchmarks.measure import LINEAL, Process, against_budget, interleaved, row, spend, told
 from lineal.assets.asset import Contract
+from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_bytes
 from lineal.assets.facts import Facts
 from lineal.assets.names import Step
 from lineal.assets.perform import Outcome
 from lineal.assets.plan import Plan, plan
 from lineal.assets.recorder import Recorder
-from lineal.assets.records import Content, Fact, RunEnded, RunStarted, StoredObject
+from lineal.assets.records import Column, Content, Fact, RunEnded, RunStarted, StoredObject
 from lineal.project import Project
 from lineal.snapshot import Snapshot
 from lineal.storage.vault import HeldBytes, Vault
@@ -55,6 +56,23 @@ def total(second: dict[str, dict]):
     return {{"n": len(second)}}
 """
 )
+_A_QUERY = """\
+import pandas as pd
+
+from lineal import asset, hourly, sql_asset
+
+HOURS = hourly("2000-01-01T00", "{last}")
+
+
+@asset(partitions=HOURS)
+def measured(partition):
+    return pd.DataFrame({{f"c{{n}}": range(24) for n in range(12)}})
+
+
+sql_asset("picked", "select c1, c3 from measured where c5 > 0", partitions=HOURS)
+"""
+# Tables by their columns: as many as are told, which nobody reads here.
+_TABLES = {"measured": [f"c{n}" for n in range(12)], "picked": ["c1", "c3"]}
 _VALUES: dict[str, Callable[[str], Any]] = {
     "first": lambda key: {"hour": key},
     "second": lambda key: {"hour": key, "n": 1},
@@ -71,8 +89,8 @@ def write(folder: Path, text: str, count: int) -> None:
 def fill(folder: Path, text: str) -> None:
     """As if runs had made all that has partitions."""
     project = Project(folder)
-    for name in _VALUES:
-        if f"def {name}(" in text:
+    for name in (*_VALUES, *_TABLES):
+        if f"def {name}(" in text or f'"{name}"' in text:
             _made(project, name)
 
 
@@ -110,6 +128,8 @@ def _facts(seen: Snapshot, found: Plan, facts: Facts, run: str, name: str) -> It
 
 def _content(store: Path, vault: Vault, step: Step) -> Content:
     """The content of a value; its object is written without an fsync of its own."""
+    if step.asset in _TABLES:
+        return _table(store, step)
     value = _VALUES[step.asset](step.partition or "")
     held = vault.canonical(value, Contract(), rows=False, name=step.asset)
     assert isinstance(held, HeldBytes)
@@ -118,6 +138,18 @@ def _content(store: Path, vault: Vault, step: Step) -> Content:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stored.digest}.{stored.suffix}").write_bytes(held.data)
     return replace(held.content, objects=(stored,))
+
+
+def _table(store: Path, step: Step) -> Content:
+    """Of a table only what is recorded of it: its object holds the name of the step."""
+    names = _TABLES[step.asset]
+    columns = tuple(Column(n, "int64", digest_bytes(f"{step} {n}".encode())) for n in names)
+    data = str(step).encode()
+    stored = StoredObject(digest_bytes(data), "parquet", len(data))
+    folder = store / "objects" / stored.digest[:2]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stored.digest}.parquet").write_bytes(data)
+    return Content(content_digest(24, columns), "parquet", (stored,), 24, columns)
 
 
 def measure(folder: Path, title: str, text: str, count: int, runs: int) -> None:
@@ -166,6 +198,8 @@ def main() -> None:
         measure(Path(folder) / "one", title, _ONE_ASSET, count, words.runs)
         title = f"two assets of {half:,} partitions, key by key, and a reader of all"
         measure(Path(folder) / "three", title, _THREE_ASSETS, half, words.runs)
+        title = f"a table and a query of some of its columns, {half:,} partitions each"
+        measure(Path(folder) / "query", title, _A_QUERY, half, words.runs)
 
 
 if __name__ == "__main__":

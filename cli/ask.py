@@ -162,7 +162,7 @@ def path(asset: str, partition: str | None) -> None:
 @PARTITION
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from.")
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
-@click.option("--columns", is_flag=True, help="Show the columns that were read.")
+@click.option("--columns", is_flag=True, help="Of each column of it.")
 @click.option(
     "--format",
     "form",
@@ -179,7 +179,7 @@ def lineage(
     form: str,
     as_json: bool,
 ) -> None:
-    """Draw the lineage of the current version of ASSET (or of ASSET@DIGEST).
+    """Draw the lineage of the current version of ASSET (or of ASSET@DIGEST, or ASSET.COLUMN).
 
     Of an asset with partitions: of all of them together. Without ASSET: all that the project
     declares, made or not.
@@ -187,6 +187,8 @@ def lineage(
     \b
     Examples:
       lineal lineage delay_model
+      lineal lineage busiest --columns
+      lineal lineage flights.dep_delay --down
       lineal lineage --format dot | dot -Tsvg > project.svg
       lineal lineage raw/weather --down
       lineal lineage delay_model --format mermaid

@@ -22,7 +22,7 @@ def column_lines(
     width = name_column(names)
     said = dict(told.columns) if told is not None else {}
     cells = [(c, _range(value, c), said.get(c.name, "")) for c in shown]
-    kinds = max([len(c.type) for c in shown] if said else [16], default=16)
+    kinds = max([len(c.type) + 1 for c in shown] if said else [16], default=16)
     ranges = max(len(each) for _, each, _ in cells) if said else 0
     rows = []
     for column, each, text in cells:

@@ -160,15 +160,17 @@ def _inputs(found: Explanation) -> list[str]:
     rows = []
     for group in groups.values():
         (used, content, _, doubt), count = group[0], len(group)
-        if count > SEVERAL:
-            rows.append(_input(used, content, f"{used.asset} [{count:,} partitions]", ""))
-        else:
-            for one in group:
-                name = str(Step(one.used.asset, one.used.partition))
-                read = _input(one.used, one.content, name, f"@{one.used.content[:6]}")
-                rows.append(read + _unread(one.used, one.content, one.before))
         which = f"all columns: {doubt}" if doubt else _which(used, content)
-        rows += [f"  {which}"] if which else []
+        told = [f"  {which}"] if which else []  # once: it is the same of all partitions
+        if count > SEVERAL:
+            rows += [_input(used, content, f"{used.asset} [{count:,} partitions]", ""), *told]
+            continue
+        for one in group:
+            name, version = str(Step(one.used.asset, one.used.partition)), one.used.content[:6]
+            rows += [_input(one.used, one.content, name, f"@{version}"), *told]
+            told = []
+            unread = _unread(one.used, one.content, one.before)
+            rows += [f"  not read: {unread}"] if unread else []
     return rows
 
 
@@ -195,10 +197,10 @@ def _which(used: Used, content: Content | None) -> str:
 
 
 def _unread(used: Used, now: Content | None, before: Content | None) -> str:
-    """`   column wind_gust changed, not read`, for an input that changed elsewhere."""
+    """`column wind_gust`: what changed of an input that is not read."""
     if used.mode != "columns" or now is None or before is None or now.digest == before.digest:
         return ""
-    return f"   not read: {columns_difference(before, now)}"
+    return columns_difference(before, now)
 
 
 def why_document(found: Explanation) -> dict[str, Any]:

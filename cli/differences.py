@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -249,7 +250,10 @@ def _short(value: Any) -> str:
     if isinstance(value, dt.datetime):
         text = value.isoformat(" ").removesuffix(":00" if value.tzinfo is None else "")
         return text.replace("+00:00", "Z").replace(":00Z", "Z")
-    return shorten(cell(value).replace("\n", " "), _CELL)
+    text = cell(value)
+    if not text.isprintable():  # ends of lines, and what a terminal would obey
+        text = "".join(each if each.isprintable() else " " for each in text)
+    return shorten(text, _CELL)
 
 
 # -------------------------------------------------------------------------- what is no table
@@ -344,7 +348,8 @@ def _states(style: Style, found: States, verbose: bool) -> list[str]:
     if facts.changed:
         key = facts.changed[0][0]
         old = _digest(facts.before[key])
-        rows += ["", f"  lineal diff '{found.asset} {key}@{old}'    its columns and rows"]
+        name = shlex.quote(f"{found.asset} {key}@{old}")
+        rows += ["", f"  lineal diff {name}    its columns and rows"]
     return rows
 
 

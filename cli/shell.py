@@ -8,7 +8,7 @@ import io
 import click
 
 from lineal.answers import Answer
-from lineal.assets.errors import QueryError
+from lineal.assets.errors import LinealError
 from lineal.cli import render
 from lineal.project import Project
 
@@ -97,6 +97,6 @@ def _answer(project: Project, at: str | None, style: render.Style, query: str) -
         return
     try:
         click.echo(answer_text(style, project.sql(query, at), "table"), nl=False)
-    except QueryError as error:
+    except LinealError as error:
         for row in render.error_lines(style, error):
             click.echo(row, err=True)

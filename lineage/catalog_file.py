@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from blake3 import blake3
 
 from lineal.assets.errors import StoreError
+from lineal.lineage.edge_sets import new_edges
 from lineal.lineage.journal import Journal
 from lineal.lineage.rows import OUTCOMES, Rows, add_rows
 
@@ -121,6 +122,9 @@ def ingest(path: Path, journal: Journal, last: int | None = None) -> int:
         through, digest = _insert_entries(connection, journal, (after, digest), last)
         for statement in _statements("after"):
             connection.execute(statement.replace("$after", str(after)))
+        follows = Rows()
+        follows["column_edge"] += new_edges(connection, after)
+        _insert(connection, follows)
         connection.execute("update lineage.ingested set entry = ?, digest = ?", [through, digest])
         connection.execute("commit")
         connection.execute(f"checkpoint {DATABASE}")  # closing would do it too, and hide an error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lineal.lineage.column_flows import (
     NOTHING,
     Column,
+    Direct,
     Doubt,
     Indirect,
     Influence,
@@ -195,11 +197,7 @@ class Values:
         return self.all(nodes, scope).deciding(subtype)
 
     def _window(self, node: Tree, scope: Scope) -> Value:
-        name = node["function_name"].casefold()
-        given = [each["expression"] for each in node.get("arguments", ())]
-        arguments = self.all(given, scope)
-        counts = name in self.trees.aggregates
-        found = arguments.made("AGGREGATION" if counts else "TRANSFORMATION", name in _MASKING)
+        found = self._over(node, scope)
         sorts = [each["expression"] for each in node.get("orders", ())]
         frame = [node[name] for name in ("start_expr", "end_expr") if name in node]
         around = [*node.get("partitions", ()), *sorts, *frame]
@@ -211,6 +209,17 @@ class Values:
         if node.get("filter_expr") is not None:
             found = found.under(self.of(node["filter_expr"], scope).deciding("FILTER"))
         return found
+
+    def _over(self, node: Tree, scope: Scope) -> Value:
+        """What is computed over a window."""
+        name = node["function_name"].casefold()
+        macro = self.macro(name)
+        if macro is not None:
+            return replace(self.of(macro.body, self.bound(macro, node, scope)), aggregated=False)
+        given = [each["expression"] for each in node.get("arguments", ())]
+        counts = name in self.trees.aggregates
+        how: Direct = "AGGREGATION" if counts else "TRANSFORMATION"
+        return self.all(given, scope).made(how, name in _MASKING)
 
     # ------------------------------------------------------------------------------ subqueries
 
@@ -233,9 +242,6 @@ class Values:
         """The columns that `*`, `t.*` or `COLUMNS(…)` stands for."""
         columns = self._all_columns(node, scope)
         left_out = {str(name).casefold() for name in node.get("exclude_list", ())}
-        pairs = {(e.get("table", ""), e["column"]) for e in node.get("qualified_exclude_list", ())}
-        if pairs:
-            raise Doubt("a star without columns of one table")
         replaced = {e["key"].casefold(): e["value"] for e in node.get("replace_list", ())}
         renamed = {e["key"]["column"].casefold(): e["value"] for e in node.get("rename_list", ())}
         found = []
@@ -249,8 +255,9 @@ class Values:
 
     def _all_columns(self, node: Tree, scope: Scope) -> list[Column]:
         relation = node.get("relation_name")
+        without = node.get("qualified_exclude_list", ())
         if relation is not None:
-            tables = [t for t in scope.tables if t.is_called([relation])]
+            tables = [t for t in scope.tables if t.is_called([relation]) and not without]
             if len(tables) == 1:
                 return list(tables[0].columns)
             # A struct's fields, whose names are not known here.
@@ -261,7 +268,11 @@ class Values:
             for column in table.columns:
                 name = column.name.casefold()
                 owner, value = scope.merged.get(name, (None, column.value))
-                if name not in table.hidden:
+                out = any(
+                    table.is_called([each.get("table", "")]) and each["column"].casefold() == name
+                    for each in without
+                )
+                if name not in table.hidden and not out:
                     found.append(column._replace(value=value) if owner == number else column)
         if not found:
             raise Doubt("a star over nothing")

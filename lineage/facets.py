@@ -89,7 +89,7 @@ class Dependency(NamedTuple):
     asset: str
     source_column: str | None
     column: str | None
-    type: str  # DIRECT | INDIRECT
+    type: str | None  # DIRECT | INDIRECT; None: it is not known
     subtype: str | None
     masking: bool = False
 
@@ -333,7 +333,7 @@ def column_lineage(namespace: str, dependencies: Iterable[Dependency]) -> Fields
 
 
 def _order(each: Dependency) -> tuple[str, ...]:
-    return each.asset, each.source_column or "", each.type, each.subtype or ""
+    return each.asset, each.source_column or "", each.type or "", each.subtype or ""
 
 
 def _input_fields(
@@ -342,9 +342,9 @@ def _input_fields(
     by_source: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for each in sorted((f for f in dependencies if f.column == column), key=_order):
         subtype = {"subtype": each.subtype} if each.subtype else {}
-        by_source.setdefault((each.asset, str(each.source_column)), []).append(
-            {"type": each.type, **subtype, "masking": each.masking}
-        )
+        how = by_source.setdefault((each.asset, str(each.source_column)), [])
+        if each.type is not None:
+            how.append({"type": each.type, **subtype, "masking": each.masking})
     return [
         {"namespace": namespace, "name": asset, "field": field, "transformations": how}
         for (asset, field), how in by_source.items()

@@ -184,7 +184,9 @@ _ERROR = _shape(records.ErrorFacts)
 
 _SHAPES: Mapping[str, _Shape] = {
     "run_started": _shape(records.RunStarted, command=_TEXTS, started_at=_NUMBER),
-    "asset": _shape(records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS, columns=_PAIRS),
+    "asset": _shape(
+        records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS, columns=_PAIRS, derives=_PAIRS
+    ),
     "recipe": _shape(
         records.Recipe,
         parts=_many(_shape(records.RecipePart)),

@@ -8,7 +8,7 @@ decides, as it does now: times say what is told of, never what overrides what.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -122,10 +122,10 @@ def as_of(history: History, moment: Moment, asset: str | None = None) -> Then:
     )
 
 
-def after_run(history: History, number: int) -> Then:
-    """The past as the runs up to this one, in the order of runs, left it."""
+def after_runs(history: History, numbers: Sequence[int]) -> list[Then]:
+    """The past as the runs up to each of these, in the order of runs, left it."""
     with _catalog(history) as connection:
-        return _then(connection, history, run=number)
+        return [_then(connection, history, run=number) for number in numbers]
 
 
 def before_last_change(history: History, asset: str, partition: str | None) -> Then | None:

@@ -87,9 +87,10 @@ def _run_ended(rows: Rows, f: RunEnded, entry: int, position: int) -> None:
 
 def _asset(rows: Rows, f: AssetFacts, entry: int, position: int) -> None:
     columns = [{"name": name, "description": told} for name, told in f.columns]
+    derives = [{"name": n, "parameter": p, "source_name": c} for n, p, c in f.derives]
     rows["asset"].append((
         f.asset, f.kind, f.description, f.owner, f.tags, f.where, f.columns_declared,
-        f.partitions, columns, entry, position,
+        f.partitions, columns, derives, entry, position,
     ))  # fmt: skip
 
 

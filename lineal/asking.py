@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 
 
 _RUN = re.compile(r"r[0-9]+\Z")
+
+
+_NAME = re.compile(r"[A-Za-z][\w/]*(@[0-9a-f]+)?")  # what comes before `.column`
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +302,11 @@ class Asking:
     ) -> str:
         from lineal.lineage import drawing, tree
 
+        asset, dot, column = name.partition(".")
+        dot = dot if _NAME.fullmatch(asset) else ""  # a key may hold a dot
+        if dot or (columns and form in ("tree", "json")):
+            whole, one = (asset, column) if dot else (name, None)
+            return self._column_lineage(whole, one, partition, down=down, form=form)
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
         if form == "json":
@@ -305,6 +314,22 @@ class Asking:
         if form == "tree":
             return tree.to_tree(found, columns=columns)
         return {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form](drawing.drawn(found))
+
+    def _column_lineage(
+        self, asset: str, column: str | None, partition: str | None, *, down: bool, form: str
+    ) -> str:
+        from lineal.lineage import column_tree
+        from lineal.lineage.catalog import Catalog
+
+        if form not in ("tree", "json"):
+            raise UsageError(f"columns can't be drawn as {form}", advice="leave `--format` out")
+        with self._meant(asset) as (history, plain):
+            found = _derivation(history, in_partition(plain, partition), down=down)
+            catalog = Catalog(self.store, self.journal)
+            told = column_tree.lineage_of(found, catalog, column, down=down)
+        if form == "json":
+            return json.dumps(column_tree.to_json(told), indent=2, ensure_ascii=False)
+        return column_tree.to_text(told, shutil.get_terminal_size().columns)
 
     def runs(self) -> list[RunStory]:
         with self._past() as history:

@@ -19,7 +19,7 @@ from lineal.lineage.compare import (
     versions_difference,
 )
 from lineal.lineage.facts import History
-from lineal.lineage.moments import after_run, before_last_change
+from lineal.lineage.moments import after_runs, before_last_change
 from lineal.lineage.questions import past_meant, resolve_version, version_name
 from lineal.shown import is_in_partitions, keys_of
 from lineal.storage.objects import Objects
@@ -41,7 +41,7 @@ class ValueChange(NamedTuple):
     after: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Versions:
     """Two versions side by side.
 
@@ -57,6 +57,13 @@ class Versions:
     rows: RowsDifference | None
     values: tuple[ValueChange, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        told = "the same" if self.facts.same else "different"
+        if self.rows is not None:
+            rows = self.rows
+            told = f"{rows.added:,} rows added, {rows.removed:,} removed, {rows.changed:,} changed"
+        return f"<{self.names[0]} → {self.names[1]}: {told}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +247,8 @@ class Comparer:
                 raise UsageError(f"`{first}` is the first run: there is none before it")
             first, second = names[place - 1], first
         pair = runs[first], runs[second]
-        states = (
-            after_run(self.history, _number(pair[0])),
-            after_run(self.history, _number(pair[1])),
-        )
-        return runs_difference(self.history, pair, states)
+        before, after = after_runs(self.history, [_number(run) for run in pair])
+        return runs_difference(self.history, pair, (before, after))
 
 
 def _number(run: tuple[RunStarted, RunEnded | None]) -> int:

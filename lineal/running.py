@@ -202,6 +202,7 @@ class Runner:
             tags=tuple(asset.tags),
             where=str(asset.where).removeprefix(f"{self._root}{os.sep}"),
             columns=asset.columns,
+            derives=tuple(d[1:] for d in asset.derives if d.output == output),
             partitions="" if asset.partitions is None else asset.partitions.describe(),
         )
 

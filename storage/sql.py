@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from lineal.assets.asset import Macro, MacroFile, Query, Where
 from lineal.assets.digest import digest_of
@@ -22,6 +22,14 @@ from lineal.assets.ports import Shape, Sight
 from lineal.disk import Disk, keep, kept
 from lineal.storage.kinds import kind_of
 from lineal.storage.spellings import Spellings, resolve, spellings
+from lineal.storage.sql_facts import (
+    SqlFacts,
+    facts_from,
+    macros_from,
+    sights_from,
+    with_macros,
+    words_of,
+)
 from lineal.storage.sql_macros import at_its_name, cut, shape_of
 from lineal.storage.sql_order import OrderFacts, holds_rows, order_facts
 from lineal.storage.sql_text import begin_of, locate, named, query_error, tokens, without_comments
@@ -45,6 +53,7 @@ __all__ = [
     "query_error",
     "resolve",
     "spellings",
+    "words_of",
 ]
 
 _T = TypeVar("_T")
@@ -52,20 +61,6 @@ _T = TypeVar("_T")
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
 _SIGHTS = "sights/1"
 _MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
-
-
-class SqlFacts(NamedTuple):
-    """Everything lineal knows of a query from its text alone."""
-
-    tables: tuple[TableReference, ...]
-    parameters: tuple[str, ...]
-    tokens_digest: str  # the recipe: nothing but comments and form leaves it as it is
-    normalised: str
-    text: str  # as it was written, without comments
-    order: OrderFacts
-    opaque: tuple[str, ...]  # sentences: what could not be seen
-    volatile: bool  # reads a clock, randomness or the state of DuckDB
-    calls: tuple[str, ...] = ()  # functions that DuckDB does not have: macros of the project
 
 
 # ---------------------------------------------------------------------------------- describe
@@ -98,13 +93,13 @@ class Queries:
 
     def describe(self, query: Query) -> SqlFacts:
         """The facts of one query; raises QueryError at its own line if it can't be an asset."""
-        own = self._remembered("query", query.text, _from_json, lambda: self._describe(query))
-        return _with_macros(own, [self.describe_macro(macro) for macro in query.macros])
+        own = self._remembered("query", query.text, facts_from, lambda: self._describe(query))
+        return with_macros(own, [(each, self.describe_macro(each)) for each in query.macros])
 
     def describe_macro(self, macro: Macro) -> SqlFacts:
         """The facts of one macro; its order is `plain` if it leaves that of a scan as it is."""
         return self._remembered(
-            "macro", macro.text, _from_json, lambda: self._describe_macro(macro)
+            "macro", macro.text, facts_from, lambda: self._describe_macro(macro)
         )
 
     def macros(self, file: MacroFile) -> list[Macro]:
@@ -115,7 +110,7 @@ class Queries:
             found = self._cut(Query(file.text, file.where))
             return [(name, text, where.line - first, table) for name, text, where, table in found]
 
-        rows = self._remembered("macros", file.text, _macro_rows, made)
+        rows = self._remembered("macros", file.text, macros_from, made)
         return [Macro(name, text, Where(path, first + n), table) for name, text, n, table in rows]
 
     def sights(
@@ -132,7 +127,7 @@ class Queries:
             return sights(self._scratch, query, facts, shapes, kinds)
 
         asked = (_SIGHTS, texts, sorted(shapes.items()), sorted(kinds.items()))
-        return self._remembered("sights", asked, _sights_from_json, made)
+        return self._remembered("sights", asked, sights_from, made)
 
     def _remembered(
         self, what: str, asked: object, read: Callable[[Any], _T | None], make: Callable[[], _T]
@@ -188,12 +183,13 @@ class Queries:
             opaque=tuple(dict.fromkeys(seen.opaque)),
             volatile=bool(seen.clocks),
             calls=self._unknown(seen.calls if tree is not None else words),
+            passed=tuple(seen.passed),
         )
 
     def _describe_macro(self, macro: Macro) -> SqlFacts:
         query = named(macro)
         shape = shape_of(query)
-        data, walk = macro.text.encode(), self._walk(query)
+        data, walk = macro.text.encode(), self._walk(query, shape.parameters)
         plain = not macro.table
         for part in shape.parts:
             tree = self._tree(part.padded(data))
@@ -214,10 +210,10 @@ class Queries:
                 advice="give the macro a parameter, and the value where it is called",
                 excerpt=excerpt,
             )
-        words = list(tokens(macro.text, seen.names | shape.parameters | {macro.name}))
+        words = list(tokens(macro.text, seen.names | {*shape.parameters, macro.name}))
         return SqlFacts(
             tables=tuple(dict.fromkeys(table for _, table in seen.tables)),
-            parameters=(),
+            parameters=tuple(name.casefold() for name in shape.parameters),
             tokens_digest=digest_of([SCHEME, words]),
             normalised=" ".join(words),
             text=without_comments(macro.text),
@@ -225,6 +221,7 @@ class Queries:
             opaque=tuple(f"in the macro `{macro.name}`: {told}" for told in seen.opaque),
             volatile=bool(seen.clocks),
             calls=self._unknown(seen.calls),
+            passed=tuple(seen.passed),
         )
 
     def lacks(self, function: str) -> bool:
@@ -241,8 +238,9 @@ class Queries:
             return False
         return True
 
-    def _walk(self, query: Query) -> Walk:
-        return Walk(query, self._tree, self._unsteady, self._known_functions)
+    def _walk(self, query: Query, parameters: Iterable[str] = ()) -> Walk:
+        names = frozenset(name.casefold() for name in parameters)
+        return Walk(query, self._tree, self._unsteady, self._known_functions, names)
 
     def _unknown(self, called: Iterable[str]) -> tuple[str, ...]:
         """The functions that are not DuckDB's own: macros of the project, if any."""
@@ -382,62 +380,3 @@ def _parameters(query: Query, names: Iterable[str]) -> tuple[str, ...]:
                 advice="write `$minimum` and declare `minimum` as a parameter, not `?` or `$1`",
             )
     return tuple(sorted(names))
-
-
-def words_of(facts: SqlFacts, macros: Iterable[Macro]) -> frozenset[str]:
-    """The words of a query and of the macros that it reaches, in small letters."""
-    texts = (facts.normalised, *(macro.text for macro in macros))
-    return frozenset(re.findall(r"\w+", " ".join(texts).casefold()))
-
-
-def _with_macros(facts: SqlFacts, macros: Sequence[SqlFacts]) -> SqlFacts:
-    """What is known of a query together with the macros that it reaches."""
-    if not macros:
-        return facts
-    each = (facts, *macros)
-    plain = all(one.order.kind == "plain" for one in macros)
-    return facts._replace(
-        tables=tuple(dict.fromkeys(table for one in each for table in one.tables)),
-        order=facts.order if plain or facts.order.kind != "plain" else OrderFacts(),
-        opaque=tuple(dict.fromkeys(told for one in each for told in one.opaque)),
-        volatile=any(one.volatile for one in each),
-    )
-
-
-def _macro_rows(rows: Any) -> list[tuple[str, str, int, bool]] | None:
-    """The macros of a file from a row of the cache."""
-    try:
-        return [(str(name), str(text), int(n), bool(table)) for name, text, n, table in rows]
-    except (TypeError, ValueError):
-        return None
-
-
-def _from_json(row: Any) -> SqlFacts | None:
-    """Facts from a row of the cache; None when there is none or it is not one."""
-    try:
-        tables, parameters, tokens_digest, normalised, text, order, opaque, volatile, calls = row
-        kind, keys, extended = order
-        return SqlFacts(
-            tuple(TableReference(text, tuple(parts)) for text, parts in tables),
-            tuple(parameters),
-            tokens_digest,
-            normalised,
-            text,
-            OrderFacts(kind, tuple(keys), extended),
-            tuple(opaque),
-            bool(volatile),
-            tuple(calls),
-        )
-    except (TypeError, ValueError):
-        return None
-
-
-def _sights_from_json(rows: Any) -> dict[str, Sight] | None:
-    """Sights from a row of the cache; None when there is none or it is not one."""
-    try:
-        return {
-            name: Sight(None if columns is None else tuple(columns), bool(shape), str(doubt))
-            for name, (columns, shape, doubt) in rows.items()
-        }
-    except (AttributeError, TypeError, ValueError):
-        return None

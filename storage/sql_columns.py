@@ -47,8 +47,11 @@ def sights(
         _look_for_doubt(query, facts, shapes)
         with scratch.over(shapes, facts, query.macros):
             return _proved(scratch, shapes, _texts(facts, kinds))
-    except (_Unseen, Unplanned) as doubt:
-        return {name: Sight(doubt=str(doubt)) for name in shapes}
+    except (_Unseen, Unplanned) as error:
+        doubt = str(error)
+    except duckdb.Error:  # of its own; what is wrong with the query, the run tells
+        doubt = "DuckDB fails to plan it"
+    return {name: Sight(doubt=doubt) for name in shapes}
 
 
 def _look_for_doubt(query: Query, facts: SqlFacts, shapes: Mapping[str, Shape]) -> None:
@@ -79,8 +82,11 @@ def _proved(
     less = [name for name, columns in every.items() if read[name] != columns]
 
     def same(narrow: Collection[str]) -> bool:
-        scratch.show({name: (read if name in narrow else every)[name] for name in every})
-        return scratch.plan(written) == whole
+        try:
+            scratch.show({name: (read if name in narrow else every)[name] for name in every})
+            return scratch.plan(written) == whole
+        except Unplanned:  # a macro that names a column which the query has no use for
+            return False
 
     proved = set(less) if whole is not None else set()
     if proved and not same(proved):

@@ -33,7 +33,7 @@ class Shape(NamedTuple):
     """How a `create macro` is made."""
 
     name: str
-    parameters: frozenset[str]
+    parameters: tuple[str, ...]  # of all overloads
     parts: tuple[Part, ...]  # bodies, and the defaults of parameters
     table: bool
 
@@ -77,20 +77,20 @@ def shape_of(query: Query) -> Shape:
             excerpt=excerpt,
         )
     name, at = _unquoted(found[at + 1].word), at + 2
-    parameters: set[str] = set()
+    parameters: dict[str, None] = {}
     parts: list[Part] = []
     table = False
     while at < len(found):
         close = _closing(low, at)
         names, defaults = _parameters(found[at + 1 : close])
-        parameters |= names
+        parameters |= dict.fromkeys(names)
         parts += defaults
         table = low[close + 2] == "table"
         first = close + (3 if table else 2)
         at = _next_overload(low, first, table)
         parts.append(Part(found[first].start, found[at - 1].end, table))
         at += 1
-    return Shape(name, frozenset(parameters), tuple(parts), table)
+    return Shape(name, tuple(parameters), tuple(parts), table)
 
 
 def _closing(low: list[str], at: int) -> int:
@@ -103,12 +103,12 @@ def _closing(low: list[str], at: int) -> int:
     return len(low)
 
 
-def _parameters(found: list[Mark]) -> tuple[set[str], list[Part]]:
+def _parameters(found: list[Mark]) -> tuple[list[str], list[Part]]:
     """The names of parameters, and their defaults."""
-    names: set[str] = set()
+    names: list[str] = []
     defaults: list[Part] = []
     for piece in _pieces(found):
-        names.add(_unquoted(piece[0].word))
+        names.append(_unquoted(piece[0].word))
         begin = next((i for i, t in enumerate(piece) if t.word in (":=", "=>", "=")), None)
         if begin is not None:
             defaults.append(Part(piece[begin + 1].start, piece[-1].end, False))

@@ -56,7 +56,15 @@ class Scratch:
     """Implements planning over the inputs of one query at a time."""
 
     def __init__(self) -> None:
-        self._connection = duckdb.connect(
+        self._connection, self._optimizers = self._open()
+        self._shapes: Mapping[str, Shape] = {}
+        self._written: frozenset[str] | None = None
+        self._macros: Sequence[Macro] = ()
+        self._tables: dict[tuple[str, str], str] = {}
+        self._undo: list[str] = []
+
+    def _open(self) -> tuple[Any, frozenset[str]]:
+        connection = duckdb.connect(
             ":memory:",
             config={
                 "threads": 1,
@@ -65,15 +73,10 @@ class Scratch:
                 "autoinstall_known_extensions": False,
             },
         )
-        names = self._connection.sql("select name from duckdb_optimizers()").fetchall()
-        self._optimizers = frozenset(name for (name,) in names)
-        self._connection.execute("set TimeZone = 'UTC'")
-        self._connection.execute("set enable_external_access = false")
-        self._shapes: Mapping[str, Shape] = {}
-        self._written: frozenset[str] | None = None
-        self._macros: Sequence[Macro] = ()
-        self._tables: dict[tuple[str, str], str] = {}
-        self._undo: list[str] = []
+        names = connection.sql("select name from duckdb_optimizers()").fetchall()
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set enable_external_access = false")
+        return connection, frozenset(name for (name,) in names)
 
     @contextlib.contextmanager
     def over(
@@ -92,10 +95,14 @@ class Scratch:
             for name, shape in shapes.items():
                 self._arrive(name, shape)
             yield
-        finally:
             self._take_back()
             for name in shapes:
                 self._connection.unregister(_shape_of(name))
+        except BaseException:
+            self._connection.close()  # whatever state it was left in
+            self._undo.clear()
+            self._connection, self._optimizers = self._open()
+            raise
 
     def _arrive(self, name: str, shape: Shape) -> None:
         """The types are those that a run sees: those that DuckDB gives to Arrow's."""
@@ -116,7 +123,7 @@ class Scratch:
             self._undo.append(f"drop table {quoted(name)}")
         self._undo += spell(self._connection, self._shapes, self._written, "table")
         try:
-            self._undo += create(self._connection, self._macros)
+            create(self._connection, self._macros, self._undo)
         except QueryError as error:
             raise Unplanned(error.message) from error
 
@@ -139,7 +146,7 @@ class Scratch:
             found = self._written_plan(text)
             if found is None:
                 return None
-            trees.append(json.loads(found))
+            trees.append(_parsed(found))
             for scan in _scans(trees[-1]):
                 self._make_known(scan, read)
         if trees[-1]["plans"][0]["type"] != "LOGICAL_PROJECTION":  # it has the names
@@ -162,8 +169,10 @@ class Scratch:
             if function not in _PURE:
                 raise Unplanned(f"`{function}` may read what is no column of an asset")
             return
-        name = self._tables[table["schema"].casefold(), table["table"].casefold()]
+        name = self._tables.get((table["schema"].casefold(), table["table"].casefold()))
         columns = scan.pop("names")
+        if name is None or not set(columns) <= {NOTHING, *(c for c, _ in self._shapes[name])}:
+            raise Unplanned(f"`{table['table']}` is no asset as it is known")
         del scan["returned_types"]
         for each in scan["column_indexes"]:
             if each["index"] < _VIRTUAL:
@@ -184,9 +193,9 @@ class Scratch:
                 ((_, answer),) = self._connection.execute(
                     f"explain (format json) {text}"
                 ).fetchall()
-            except (duckdb.Error, ValueError) as error:
+            except duckdb.Error as error:
                 raise Unplanned("DuckDB can't plan it before it has rows and parameters") from error
-            for scan in _leaves(json.loads(answer)):
+            for scan in _leaves(_parsed(answer)):
                 self._look_at(scan, read)
         return {name: frozenset(known) for name, known in read.items()}
 
@@ -206,6 +215,13 @@ class Scratch:
         if not known <= {column for column, _ in self._shapes[name]}:
             raise Unplanned(f"the plan has columns that `{name}` has not")
         read[name] |= known
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise Unplanned("its plan is nested too deeply") from error
 
 
 def _shape_of(name: str) -> str:

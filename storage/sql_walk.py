@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -70,6 +70,29 @@ class TableReference(NamedTuple):
     parts: tuple[str, ...]
 
 
+class Argument(NamedTuple):
+    """An argument of a table macro, as far as it may be the name of a table."""
+
+    name: str  # of the parameter, if the call says it
+    parts: tuple[str, ...]  # of the table that a text names
+    parameter: str  # of the macro around, which is handed on
+    bound: bool  # the name of a WITH: no table of the project
+
+
+class Call(NamedTuple):
+    """A call of a table function whose arguments may be names of tables."""
+
+    function: str
+    arguments: tuple[Argument, ...]
+
+    def placed(self, parameters: Sequence[str], wanted: Collection[str]) -> Iterator[Argument]:
+        """The arguments for some of the function's parameters."""
+        for place, argument in enumerate(self.arguments):
+            its = parameters[place] if place < len(parameters) else ""
+            if (argument.name or its) in wanted:
+                yield argument
+
+
 class Seen:
     """What a walk has gathered so far."""
 
@@ -78,6 +101,7 @@ class Seen:
         self.opaque: list[str] = []
         self.clocks: list[str] = []
         self.parameters: list[int] = []  # the places of `$name`
+        self.passed: list[Call] = []
         self.calls: set[str] = set()  # functions, in small letters
         self.names: set[str] = set()  # every text in the tree that a person may have written
 
@@ -90,6 +114,7 @@ class Walk:
         parse: the tree of a text, or None (for tables named inside `query_table('…')`).
         unsteady: functions that may answer differently in two runs.
         known: the functions that DuckDB has; of others only macros can exist.
+        parameters: of the macro that is walked, in small letters.
     """
 
     def __init__(
@@ -98,16 +123,18 @@ class Walk:
         parse: Callable[[str], dict[str, Any] | None],
         unsteady: frozenset[str],
         known: frozenset[str],
+        parameters: frozenset[str] = frozenset(),
     ):
         self._query = query
         self._parse = parse
         self._unsteady = unsteady
         self._known = known
+        self._parameters = parameters
         self.seen = Seen()
 
-    def over(self, tree: Any) -> Seen:
+    def over(self, tree: Any, around: frozenset[str] = frozenset()) -> Seen:
         """Walk a tree; raises QueryError for what can't be in a SQL asset."""
-        stack: list[tuple[Any, frozenset[str]]] = [(tree, frozenset())]
+        stack: list[tuple[Any, frozenset[str]]] = [(tree, around)]
         while stack:
             node, scope = stack.pop()
             if isinstance(node, list):
@@ -127,7 +154,7 @@ class Walk:
         if kind == "BASE_TABLE":
             self._base_table(node, scope)
         elif kind == "TABLE_FUNCTION":
-            self._table_function(node)
+            self._table_function(node, scope)
         elif kind == "SHOW_REF" and node.get("show_type") != "DESCRIBE":
             self._system("SHOW")
         elif kind.endswith("_QUERY_NODE"):
@@ -165,7 +192,7 @@ class Walk:
         place = int(node.get("query_location", 0))
         self.seen.tables.append((place, TableReference(".".join(parts), parts)))
 
-    def _table_function(self, node: dict[str, Any]) -> None:
+    def _table_function(self, node: dict[str, Any], scope: frozenset[str]) -> None:
         function = node["function"]
         name = str(function["qualified_name"]["path"][-1]).casefold()
         texts = _constants(function)
@@ -181,12 +208,39 @@ class Walk:
                 ]
             trees = [self._parse(text) for text in froms]
             for tree in trees:
-                self.over(tree)
+                self.over(tree, scope)
             if trees and all(trees):
                 return
+        call = Call(name, tuple(self._arguments(function, scope)))
+        if name == "query_table" and all(each.parameter for each in call.arguments):
+            self.seen.passed.append(call)
+            return
         self.seen.calls.add(name)
+        if name not in self._known:
+            self.seen.passed.append(call)
         if name in self._known and name not in _PURE_TABLE_FUNCTIONS:
             self._system(f"{name}(…)")
+
+    def _arguments(self, function: dict[str, Any], scope: frozenset[str]) -> Iterator[Argument]:
+        for given in function.get("arguments", ()):
+            name, said = str(given.get("name", "")).casefold(), given["expression"]
+            names = said.get("column_names", ())
+            own = names[0].casefold() if len(names) == 1 else ""
+            parts = self._named(_constants({"arguments": [given]}))
+            bound = len(parts) == 1 and parts[0].casefold() in scope
+            yield Argument(
+                name, () if bound else parts, own if own in self._parameters else "", bound
+            )
+
+    def _named(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """The table that a text names; nothing if it can't name one."""
+        if len(texts) != 1:
+            return ()
+        tree = self._parse(f"from {texts[0]}") or self._parse(f'from "{texts[0]}"') or {}
+        table = tree.get("node", {}).get("from_table", {})
+        if table.get("type") != "BASE_TABLE":
+            return ()
+        return tuple(table["qualified_name"]["path"])
 
     def _function(self, node: dict[str, Any]) -> None:
         name = str(node.get("function_name", "")).casefold()

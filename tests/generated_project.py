@@ -206,7 +206,7 @@ class Builder:
 
     def asset(self, name: str, inputs: Mapping[str, Columns], text: str) -> str:
         self.project.reads[name] = dict(inputs)
-        if "sql_asset(" in text:
+        if text.startswith("sql_asset") or "= sql_asset(" in text:
             self.project.queries.add(name)
         if text:
             self.block("pipeline.py", text)
@@ -230,7 +230,8 @@ class Builder:
                 "from sklearn.preprocessing import FunctionTransformer\n\n"
                 "import kinds\nimport lib\nimport lib.numbers\nimport lib.late\nimport shaping\n"
                 "from shaping import *\n"
-                "from lineal import asset, check, columns, source, sql_asset, Result\n"
+                "from lineal import asset, check, columns, source, sql_asset, sql_assets\n"
+                "from lineal import Result\n"
             ),
             "shaping.py": (
                 "import datetime\nimport decimal\nimport enum\nimport functools\nimport importlib\n"

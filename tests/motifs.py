@@ -208,6 +208,27 @@ def looked_up(b: Builder) -> None:
     b.tables.append(name)
 
 
+def macros(b: Builder) -> None:
+    """A query that calls macros of the project, one of which reads a table."""
+    i, table = b.next(), b.rng.choice(["raw/orders", "raw/events"])
+    name = f"called{i}"
+    n, base = b.number("macro", name), b.number("macro that a macro calls", name)
+    unused = b.number("macro that nobody calls", kind="unreached")
+    note = b.either_way("comment of a macro", "", " -- a remark", " /* another */")
+    b.project.files["queries/macros.sql"] = (
+        f"create macro scaled(v) as (v * {n} + base()) % 1009;{note}\n"
+        f"create macro base() as {base};\n\ncreate macro unused(v) as v - {unused};\n"
+        f"create macro rich(least) as table\n"
+        f"    select * from {table.replace('/', '.')} where x > least;\n"
+    )
+    least = b.number("SQL text", name)
+    b.project.files[f"queries/{name}.sql"] = (
+        f"select id, k, scaled(x) as x, y from rich({least} - 10) order by all\n"
+    )
+    b.asset(name, {table: ("id", "k", "x", "y")}, 'sql_assets("queries")\n')
+    b.tables.append(name)
+
+
 def split(b: Builder) -> None:
     i, table = b.next(), b.table()
     names = (f"train{i}", f"test{i}")
@@ -421,7 +442,7 @@ def inputs_by_mapping(b: Builder) -> None:
 
 
 MOTIFS: tuple[Callable[[Builder], None], ...] = (
-    filter, group, join, overlapping, starred, looked_up, split, categorical, index, model, scaler,
-    metric, rows, settings, kinds_of_columns, arrivals_and_returns, series_and_arrays,
+    filter, group, join, overlapping, starred, looked_up, macros, split, categorical, index, model,
+    scaler, metric, rows, settings, kinds_of_columns, arrivals_and_returns, series_and_arrays,
     paths_of_a_source, file_read_without_saying, inputs_by_mapping, comes_and_goes,
 )  # fmt: skip

@@ -32,6 +32,7 @@ class Declared(NamedTuple):
     function: Callable[..., Any] | None = None
     inputs: Mapping[str, str] = {}
     text: str | None = None
+    macros: str = ""
     files: Path | None = None
     glob: str = ""
     order_by: tuple[str, ...] = ()
@@ -74,11 +75,19 @@ def _stand_in(declared: list[Declared]) -> types.ModuleType:
         text = text or (_caller_folder() / path).read_text()
         declared.append(Declared((name,), text=text))
 
+    def sql_assets(folder: str) -> None:
+        files = sorted((_caller_folder() / folder).glob("*.sql"))
+        macros = "".join(file.read_text() for file in files if file.name == "macros.sql")
+        for file in files:
+            if file.name != "macros.sql":
+                declared.append(Declared((file.stem,), text=file.read_text(), macros=macros))
+
     def check(*_: Any, **__: Any) -> Any:
         return lambda function: function
 
     module = types.ModuleType("lineal")
     vars(module).update(asset=asset, source=source, sql_asset=sql_asset, check=check)
+    vars(module).update(sql_assets=sql_assets)
     vars(module).update(columns=lambda *names: Columns(names), Result=Result)
     return module
 
@@ -121,7 +130,7 @@ class _Computation:
             if maker.function is not None:
                 self._call(maker)
             elif maker.text is not None:
-                self.values[name] = self._query(maker.text)
+                self.values[name] = self._query(maker.text, maker.macros)
             else:
                 self.values[name] = _read(maker)
         return self.values[name]
@@ -152,7 +161,7 @@ class _Computation:
                 table = table.sort_by([(column, "ascending") for column in maker.order_by])
             self.values[name] = table
 
-    def _query(self, text: str) -> Any:
+    def _query(self, text: str, macros: str) -> Any:
         import duckdb
 
         with duckdb.connect(config={"threads": 1}) as connection:
@@ -160,7 +169,9 @@ class _Computation:
             for name in self.makers:
                 spelt = name.replace("/", "_")
                 dotted = name.replace("/", ".")
-                if not re.search(rf"\b({re.escape(name)}|{spelt}|{re.escape(dotted)})\b", text):
+                if not re.search(
+                    rf"\b({re.escape(name)}|{spelt}|{re.escape(dotted)})\b", text + macros
+                ):
                     continue
                 connection.register(f"table of {spelt}", self.value(name))
                 schema, _, last = dotted.rpartition(".")
@@ -168,6 +179,8 @@ class _Computation:
                     if "." in view and not view.startswith('"'):
                         connection.execute(f"create schema if not exists {schema}")
                     connection.execute(f'create or replace view {view} as from "table of {spelt}"')
+            if macros:
+                connection.execute(macros)
             result = connection.sql(text).to_arrow_table()
         return _ordered(result, text)
 

@@ -43,6 +43,7 @@ create table asset (
     columns_declared varchar[],
     partitions varchar,
     columns struct(name varchar, description varchar)[],
+    derives struct(name varchar, parameter varchar, source_name varchar)[],
     entry bigint not null,
     position integer not null
 );
@@ -206,14 +207,23 @@ create table source_file (
     modified_at timestamp
 );
 
+-- The columns of one query, found once for equal code, columns of inputs and columns of the result: `edges`.
 create table column_edge (
-    materialization varchar not null,
-    name varchar not null,
-    source_version varchar not null,
-    source_name varchar not null,
-    type varchar not null,
+    edges varchar not null,
+    name varchar,
+    parameter varchar not null,
+    source_asset varchar not null,
+    source_name varchar,
+    type varchar,
     subtype varchar,
+    masking boolean not null,
     known varchar not null
+);
+
+-- Which of these a materialization has.
+create table edge_set (
+    materialization varchar not null,
+    edges varchar not null
 );
 
 create table publication (

@@ -140,14 +140,57 @@ select i.asset as source_asset, i.partition as source_partition, i.source_versio
 from lineage.input i
 join lineage.materialization m on m.id = i.materialization;
 
+-- What is known of columns: of a query what its text says, else what is declared, else that nothing is.
+-- Each part holds the whole row, so that a condition on a version reaches the tables.
 create view column_lineage as
-select s.asset as source_asset, s.partition as source_partition, e.source_version,
-    e.source_name, m.asset as target_asset, m.partition as target_partition,
-    m.version as target_version, e.name as target_name, e.type, e.subtype, e.known,
-    m.id as materialization, m.run, m.started_at
-from lineage.column_edge e
-join lineage.materialization m on m.id = e.materialization
-join lineage.version s on s.id = e.source_version;
+with read as not materialized (
+    select i.asset as source_asset, i.partition as source_partition, i.source_version,
+        m.asset as target_asset, m.partition as target_partition, m.version as target_version,
+        m.id as materialization, m.run, m.started_at, m.kind, i.parameter, i.mode, i.columns
+    from lineage.materialization m
+    join lineage.input i on i.materialization = m.id
+    where i.mode <> 'none'
+),
+derived as not materialized (
+    select name as asset, unnest(derives, recursive := true) from lineage.asset where len(derives) > 0
+),
+edge as not materialized (
+    select r.*, e.source_name, e.name as target_name, e.type, e.subtype, e.masking, e.known
+    from read r
+    join lineage.edge_set s using (materialization)
+    join lineage.column_edge e on e.edges = s.edges and e.parameter = r.parameter
+    union all
+    select r.*, d.source_name, d.name, 'DIRECT', null, false, 'declared'
+    from read r
+    join derived d on d.asset = r.target_asset and d.parameter = r.parameter
+    join lineage.version_column c on c.version = r.target_version and c.name = d.name
+    left join lineage.version_column s on s.version = r.source_version and s.name = d.source_name
+    where r.kind not in ('sql', 'files') and (
+        s.name is not null -- or it is no table
+        or r.source_version not in (select version from lineage.version_column)
+    )
+    union all
+    -- Which of its columns those that were handed over are in, nobody says.
+    select r.* exclude (handed), r.handed, null, null, null, false, 'declared'
+    from (
+        select *, unnest(columns) as handed from read
+        where kind not in ('sql', 'files') and mode in ('columns', 'shape')
+    ) r
+    anti join derived d
+        on d.asset = r.target_asset and d.parameter = r.parameter and d.source_name = r.handed
+    union all
+    -- Nor what any other column, or a thing without columns, comes from.
+    select r.*, null, c.name, null, null, false, 'opaque'
+    from read r
+    left join lineage.version_column c on c.version = r.target_version
+    anti join derived d on d.asset = r.target_asset and d.name = c.name
+    where r.kind not in ('sql', 'files') and (
+        r.mode not in ('columns', 'shape') or r.target_asset in (select asset from derived)
+    )
+)
+select source_asset, source_partition, source_version, source_name, target_asset, target_partition,
+    target_version, target_name, type, subtype, masking, known, materialization, run, started_at
+from edge;
 
 -- A closure for each model that is asked for: a condition on the model or the registry is applied first.
 create view model_training_data as

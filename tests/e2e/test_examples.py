@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -289,13 +290,19 @@ def test_the_shop_remakes_only_what_an_edit_reaches(tmp_path: Path) -> None:
     assert shop.lineal("sql", "select * from marts.months", "--json").json == months
 
 
-def test_the_shop_tour_runs_as_written(shell: Shell, tmp_path: Path) -> None:
+def test_the_shop_tour_runs_as_written(tmp_path: Path) -> None:
     shop = copy_of_the_shop(tmp_path / "shop")
-    said = shell.type(shop.root, SHOP / "README.md")
+    said = ""
+    for words in map(shlex.split, "\n".join(typed(SHOP / "README.md")).splitlines()):
+        if words[0] == "lineal":  # in this process: fast
+            answer = shop.lineal(*words[1:])
+            assert answer.code == 0, answer.err
+            said += answer.out
+        else:
+            subprocess.run(words, cwd=shop.root, check=True)
     assert said.count("Nothing to do: 10") == 2
     assert len(re.findall(r"^ +marts/\w+ +code changed +macros.sql:5 +is_sold", said, re.M)) == 2
-    assert re.search(r"^3 made, .*6 fresh", said, re.MULTILINE)
-    assert re.search(r"^3 made, 7 fresh", said, re.MULTILINE)
+    assert len(re.findall(r"^3 made, .*fresh", said, re.MULTILINE)) == 2  # a name, a payment
 
 
 # ------------------------------------------------------------------------------------- init

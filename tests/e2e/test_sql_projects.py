@@ -74,6 +74,12 @@ def test_an_edit_of_a_macro_makes_those_stale_that_reach_it(place: Workplace) ->
             why = place.lineal("why", "stg/best").out
             assert "euros" in why and "macros.sql:3" in why
         place.write("sql/macros.sql", MACROS)
+    place.edit("sql/macros.sql", "c / 100", "c / 50")
+    assert place.lineal("materialize", "--json").steps("made") == {"inline", "stg/best"}
+    (row, _) = place.lineal("sql", "select eur from stg.best order by id", "--json").json
+    assert row == {"eur": 2.0}
+    place.write("sql/macros.sql", MACROS)
+    assert place.lineal("materialize", "--json").steps("reused") == {"inline", "stg/best"}
     place.edit("rates.csv", "2.0", "3.0")
     assert stale(place) == {"rates", "stg/best"}
     place.edit("rates.csv", "3.0", "2.0")
@@ -139,7 +145,7 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
         """)  # fmt: skip
     assert place.lineal("materialize", "--json").steps("made") == {"plain"}
     shown = place.lineal("show", "plain").out
-    assert "  id  int64 1 … 2  number of the payment" in shown
+    assert "  id  int64  1 … 2  number of the payment" in shown
     assert "described, but no column: idd; did you mean `id`?" in shown
     columns = place.lineal("show", "plain", "--json").json["columns"]
     assert [(c["name"], c["description"]) for c in columns] == [("id", "number of the payment")]
@@ -149,6 +155,20 @@ def test_columns_are_described_in_the_header(place: Workplace) -> None:
     place.edit("sql/plain.sql", "misspelt", "another text")
     assert stale(place) == set()  # for people only
     place.edit("sql/plain.sql", 'id = "number', 'id = 3 # "number')
-    assert "sql/plain.sql:3  `columns id=` is 3" in place.lineal("plan").err
+    assert "sql/plain.sql:4  `columns id=` is 3" in place.lineal("plan").err
     (place.root / "sql" / "plain.sql").write_text(before)
     assert place.lineal("materialize").code == 0
+
+
+def test_only_a_column_that_is_read_makes_a_query_stale(place: Workplace) -> None:
+    def made(old: str, new: str) -> set[str]:
+        place.edit("pay.csv", old, new)
+        steps = place.lineal("materialize", "--json").json["steps"]
+        return {step["asset"] for step in steps if step["outcome"] == "made"}
+
+    assert made("2,250", "2,260") == {"raw/pay", "inline", "stg/best"}  # through macros too
+    assert made("usd", "eur") == {"raw/pay", "dollars", "stg/best"}
+    assert made("cur\n1,100,eur\n2,260,eur", "cur,best\n1,100,eur,5\n2,260,eur,6") == {"raw/pay"}
+    place.write("pay.csv", "id,cents,cur\n1,100,eur\n2,250,usd\n")
+    assert place.lineal("materialize").code == 0
+    assert stale(place) == set()

@@ -278,6 +278,9 @@ def test_what_is_said_fits_the_terminal_and_plain_ascii(place: Travelled) -> Non
 def test_data_that_is_gone_is_said_to_be_gone(place: Travelled, tmp_path: Path) -> None:
     shutil.copytree(place.root, tmp_path / "copy")
     copy = Travelled(tmp_path / "copy")
+    with (copy.root / "pipeline.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef (\n")  # what was recorded can be compared all the same
+    assert "the project's code has errors" in copy.diff("priced")["notes"][0]
     (path,) = copy.said("path", f"priced@{place.then}").splitlines()
     Path(path).unlink()
     found = copy.diff("priced")

@@ -83,6 +83,21 @@ def given(made: Asset, parameter: str) -> Input:
 # -------------------------------------------------------------------------------------- assets
 
 
+def test_columns_are_described_wherever_a_table_is_declared() -> None:
+    found = declare(
+        WORDS
+        + "said = {'id': 'its number'}\n"
+        + "@asset(columns=said)\ndef a(): ...\n"
+        + "source('b', 'b.csv', columns=said)\n"
+        + "sql_asset('c', 'select 1 as id', columns=said)\n"
+    )
+    assert [each.columns for each in found if isinstance(each, Asset)] == [
+        (("id", "its number"),)
+    ] * 3
+    error = the_error("sql_asset('c', 'select 1 as id', columns=['id'])")
+    assert "each column and what it is" in str(error.advice)
+
+
 def test_a_bare_asset_takes_name_place_and_description_from_its_function() -> None:
     @asset
     def flights(raw_flights):  # type: ignore[no-untyped-def]
@@ -535,7 +550,12 @@ def test_every_sql_file_of_a_folder_is_an_asset_with_the_options_of_its_header(
         ('tags = ["a"]\nchecks = ["not_null(from)"]', 3, "is not a check"),
         ("checks = [1]", 2, "1 is not a check"),
         ('checks = "not_null(id)"', 2, "no list"),
-        ('[parameters]\n"a b" = 1', 1, "`a b`"),
+        ('[parameters]\n"a b" = 1', 3, "`a b`"),
+        ("[parameters]\nleast = 1\nend = 1", 4, "`end` can't be the name"),
+        ('[columns]\nid = "x"\nname = 3', 4, "`columns name=` is 3"),
+        ('[inputs]\na = "every()"\nb = "lastt(3)"', 4, "'lastt(3)' is not a marker"),
+        ('owner = "x"\n[[checks]]\nkind = "nope"', 3, "there is no check `nope`"),
+        ('owner = "x"\nowner = "y"', 3, "not TOML: Cannot overwrite a value"),
     ],
 )
 def test_a_mistake_in_a_header_is_told_with_its_line(

@@ -80,8 +80,10 @@ def test_the_shell_says_what_is_there_and_answers_statements(
 def test_an_error_does_not_end_the_shell(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, err = typed(project, ["from nowhere;", "select 41 + 1 as n;"], monkeypatch, capsys)
+    lines = ["from nowhere;", 'from "raw/n@2999-01-01";', "select 41 + 1 as n;"]
+    out, err = typed(project, lines, monkeypatch, capsys)
     assert "no table `nowhere`" in err
+    assert "still to come" in err
     assert "42" in out
 
 

@@ -28,9 +28,9 @@ from tests.unit.lineage.story import (
 
 TABLES = (
     "acceptance", "asset", "attempt", "check_result", "code", "code_part", "column_edge",
-    "derivation_edge", "ingested", "input", "materialization", "metric", "package", "parameter",
-    "promotion", "publication", "registered_version", "retirement", "run", "source_file", "version",
-    "version_column", "version_edge",
+    "derivation_edge", "edge_set", "ingested", "input", "materialization", "metric", "package",
+    "parameter", "promotion", "publication", "registered_version", "retirement", "run",
+    "source_file", "version", "version_column", "version_edge",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from lineal.lineage.compare import (
 )
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.lineage.moments import after_run
+from lineal.lineage.moments import after_runs
 from tests.unit.lineage.story import Run, model_pipeline, table
 
 
@@ -78,8 +78,8 @@ def test_two_runs_differ_by_step_and_by_what_had_changed(tmp_path):
     runs = {started.run: (started, ended) for started, ended in history.runs()}
     names = list(runs)
     numbers = [int(name[1:]) for name in names]
-    states = after_run(history, numbers[0]), after_run(history, numbers[1])
-    found = runs_difference(history, (runs[names[0]], runs[names[1]]), states)
+    before, after = after_runs(history, numbers)
+    found = runs_difference(history, (runs[names[0]], runs[names[1]]), (before, after))
     assert isinstance(found.after[1], RunEnded)
     steps = {s.step.asset: s for s in found.steps}
     assert steps["features"].versions[0] == steps["features"].versions[1]

@@ -149,6 +149,38 @@ def test_a_query_has_what_its_macros_have() -> None:
     assert names(query("pivot pay on cur using euros(sum(cents))", texts)) == ["euros"]
 
 
+TABLES = (
+    "create macro count_of(t) as table select count(*) as n from query_table(t);"
+    "create macro kept(k, t, d := 1) as table select k, n + d as n from count_of(t);"
+    "create macro of_pay(a) as table from kept(a, t := 'raw.pay');"
+    "create macro odd(t) as table from query_table(t || 's');"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("from count_of('orders')", "orders"),
+        ("from count_of('raw.orders') join u using (n)", "u raw.orders"),
+        ("from kept('x', 'orders', 3)", "orders"),
+        ("from kept(d := 2, t := '\"raw/o\"', k := 'y')", "raw/o"),
+        ("from of_pay('x')", "raw.pay"),
+        ("with w as (select 1) from count_of('w')", ""),
+        ("with w as (from kept(1, 't')) from count_of('u'), w", "t u"),
+    ],
+)
+def test_tables_named_by_arguments_are_found(text: str, tables: str) -> None:
+    found = QUERIES.describe(query(text, TABLES))
+    assert " ".join(sorted(t.text for t in found.tables)) == " ".join(sorted(tables.split()))
+    assert (found.opaque, found.volatile) == ((), False)
+
+
+def test_a_computed_name_of_a_table_is_told() -> None:
+    for text in ("from count_of('a' || 'b')", "from odd('order')"):
+        found = QUERIES.describe(query(text, TABLES))
+        assert found.volatile and found.opaque, text
+
+
 def test_facts_of_macros_are_remembered_without_duckdb(tmp_path: Path) -> None:
     path = tmp_path / "queries.json"
     file = MacroFile("create macro m(a) as (select max(a) from t);\n-- end", PLACE)
@@ -218,6 +250,7 @@ def test_a_macro_is_gone_after_its_query(bench: Bench) -> None:
     assert bench.run("select M(1)", "create macro m(a) as a + 3") == [(4,)]
     with pytest.raises(QueryError, match="m does not exist"):
         bench.run("select m(1)")
+    assert bench.run("from count_of('rates')", TABLES) == [(2,)]
     assert bench.run('select "a B"(1)', 'create macro "a B"(a) as a') == [(1,)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lineal.assets.asset import Contract, Query, Where
+from lineal.assets.asset import Contract, Macro, Query, Where
 from lineal.assets.errors import QueryError
 from lineal.assets.ports import Shape, Sight
 from lineal.assets.secrets import Secret
@@ -151,6 +151,47 @@ def test_an_alias_gives_way_to_a_new_column() -> None:
     assert seen(text, t=(*SHAPES["t"], ("z", "int64")))["t"] == Sight(("a", "z"))
 
 
+def test_what_a_macro_reads_is_read() -> None:
+    where = Where("macros.sql", 1)
+    macros = (
+        Macro("twice", "create macro twice(v) as v * (select max(x) from u)", where),
+        Macro("few", "create macro few(n) as table select * from t where b < n", where, table=True),
+    )
+    query = Query("select twice(a) as r from few(3)", Where("x.sql", 1), macros)
+    shapes = {name: SHAPES[name] for name in ("t", "u")}
+    found = QUERIES.sights(query, shapes, {})
+    assert found == {"t": Sight(("a", "b")), "u": Sight(("x",))}
+    again = Query("select twice(a) as r from few(3)", Where("x.sql", 1), (macros[0], _few("c")))
+    assert QUERIES.sights(again, shapes, {})["t"] == Sight(("a", "c"))
+
+
+def _few(column: str) -> Macro:
+    text = f"create macro few(n) as table select * from t where {column} < n::varchar"
+    return Macro("few", text, Where("macros.sql", 1), table=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a.b", "lineal rows", "rowid", "null", 'q"', "e\u0301", "x" * 300]
+)
+def test_a_column_may_have_any_name(name: str) -> None:
+    shapes = {"t": (*SHAPES["t"], (name, "int64"))}
+    spelt = '"' + name.replace('"', '""') + '"'
+    sight = QUERIES.sights(Query("select a from t", Where("x.sql", 1)), shapes, {})["t"]
+    assert sight == Sight(("a",)) or sight.doubt
+    if name:
+        sight = QUERIES.sights(Query(f"select {spelt} from t", Where("x", 1)), shapes, {})["t"]
+        assert sight == Sight((name,)) or sight.doubt
+
+
+def test_a_failure_of_duckdb_leaves_nothing_behind() -> None:
+    """What it is asked next is answered as ever."""
+    shapes: dict[str, Shape] = {"t": (("", "int64"), ("", "int64"))}
+    query = Query("select a from t", Where("x.sql", 1))
+    assert QUERIES.sights(query, shapes, {})["t"].doubt
+    assert QUERIES.sights(query, {"t": (("a", "int64"), ("b", "odd<1>"))}, {})["t"].doubt
+    assert QUERIES.sights(query, {"t": (("a", "int64"), ("q", "int8"))}, {})["t"] == Sight(("a",))
+
+
 def test_only_the_types_of_parameters_count() -> None:
     kinds = {name: kind_of(value) for name, value in PARAMETERS.items()}
     assert kinds == {
@@ -165,9 +206,7 @@ def test_only_the_types_of_parameters_count() -> None:
 # ------------------------------------------------------------------------------------- types
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
+KINDS: list[pa.DataType] = [
         pa.null(), pa.bool_(), pa.uint64(), pa.float16(), pa.large_string(), pa.large_binary(),
         pa.binary(3), pa.date32(), pa.time64("ns"), pa.timestamp("ms"), pa.uuid(),
         pa.timestamp("us", "Europe/Oslo"), pa.duration("s"), pa.decimal128(10, 2),
@@ -176,9 +215,10 @@ def test_only_the_types_of_parameters_count() -> None:
         pa.struct([('q"\n<', pa.int8()), ("ü, b", pa.struct([("c", pa.date32())]))]),
         pa.dictionary(pa.int32(), pa.large_string()),
         pa.dictionary(pa.int32(), pa.int64(), ordered=True),
-    ],
-    ids=str,
-)  # fmt: skip
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_type_comes_back_from_its_text(kind: pa.DataType) -> None:
     assert arrow_of(type_text(kind)) == kind
 
@@ -231,6 +271,19 @@ def test_of_a_shape_the_values_are_null(run) -> None:  # type: ignore[no-untyped
     assert shaped.column("a").null_count == shaped.column("c").null_count == 3
     kinds = "select typeof(a) as a, typeof(c) as c from t limit 1"
     assert run(kinds, Sight((), shape=True)).equals(run(kinds, Sight()))
+
+
+def test_a_null_of_any_type_has_this_type(tmp_path: Path) -> None:
+    vault = Vault(Objects(tmp_path / "objects"))
+    engine = Engine(vault, tmp_path, temporary=tmp_path / "tmp", threads=1)
+    unread = (pa.float16(), pa.decimal256(40, 1), pa.duration("s"))  # DuckDB has others, or none
+    kinds = [kind for kind in KINDS if kind not in unread]
+    table = pa.table({f"c{n}": pa.nulls(2, kind) for n, kind in enumerate(kinds)})
+    held = {"t": vault.canonical(table, Contract(), rows=False, name="t")}
+    query = Query("select * from t", Where("x.sql", 1))
+    whole = engine.query(query, held, {}, Contract())
+    shaped = engine.query(query, held, {}, Contract(), {"t": Sight(("c1",), shape=True)})
+    assert shaped.schema == whole.schema
 
 
 def test_rows_may_be_numbered(run) -> None:  # type: ignore[no-untyped-def]

@@ -124,9 +124,8 @@ def unread(tables: Tables, sights: Mapping[str, Sight]) -> dict[str, list[str]]:
 
 
 def read(tables: Tables, sights: Mapping[str, Sight]) -> Iterator[tuple[str, str]]:
-    for name, table in tables.items():
-        seen = sights[name].columns
-        yield from ((name, column) for column in (table.column_names if seen is None else seen))
+    for name in tables:
+        yield from ((name, column) for column in sights[name].columns or ())
 
 
 @pytest.mark.parametrize("number", range(PARTS), ids=IDS)
@@ -167,7 +166,7 @@ def test_nearly_every_column_in_sight_matters(bench: Bench) -> None:
             )
             if all(bench.plain.rows(query.text, each) == whole for each in mutated):
                 idle.append((query.text, name, column))
-    assert len(idle) <= 29, idle  # by chance, or as only the order of rows shows it
+    assert len(idle) <= 22, idle  # by chance, or as only the order of rows shows it
 
 
 @pytest.mark.parametrize("number", range(PARTS), ids=IDS)
@@ -175,7 +174,7 @@ def test_a_new_column_of_any_name_changes_no_result_unnoticed(bench: Bench, numb
     for query in part(number):
         names = names_in(query.text)
         before = bench.read(query)
-        for grown in (before, *([name] for name in before if len(before) > 1)):
+        for grown in (before, list(before)[:1]) if len(before) > 1 else (before,):
             tables = {
                 name: with_columns(table, names) if name in grown else table
                 for name, table in before.items()

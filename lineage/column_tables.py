@@ -109,9 +109,11 @@ class Tables:
         macro = self._values.macro(name)
         if macro is not None and macro.is_table:
             return self._query(macro.body, self._values.bound(macro, call, outer))
+        given = [each["expression"] for each in call.get("arguments", ())]
+        if name in ("query", "query_table") and macro is None:
+            return self._query(self._values.trees.query(_text_of(name, given)), outer)
         if name not in _FUNCTIONS or macro is not None:
             raise Doubt(f"the table function `{name}`")
-        given = [each["expression"] for each in call.get("arguments", ())]
         value = self._values.all(given, outer).made("TRANSFORMATION")
         if name in ("json_each", "json_tree"):
             names = self._values.trees.columns_of(name, len(given))
@@ -150,6 +152,14 @@ class Tables:
         if subtype == "FILTER":
             return replace(found, tables=left.tables, merged=left.merged)
         return found
+
+
+def _text_of(function: str, given: Sequence[Tree]) -> str:
+    """The query that `query('…')` or `query_table('…')` runs."""
+    if len(given) != 1 or given[0]["class"] != "CONSTANT":
+        raise Doubt("a query that is made up")
+    text = str(given[0]["literal"]["text"])
+    return text if function == "query" else f"from {text}"
 
 
 def _one(found: Relation, path: Sequence[str], names: Sequence[str]) -> From:

@@ -242,9 +242,6 @@ class Values:
         """The columns that `*`, `t.*` or `COLUMNS(…)` stands for."""
         columns = self._all_columns(node, scope)
         left_out = {str(name).casefold() for name in node.get("exclude_list", ())}
-        pairs = {(e.get("table", ""), e["column"]) for e in node.get("qualified_exclude_list", ())}
-        if pairs:
-            raise Doubt("a star without columns of one table")
         replaced = {e["key"].casefold(): e["value"] for e in node.get("replace_list", ())}
         renamed = {e["key"]["column"].casefold(): e["value"] for e in node.get("rename_list", ())}
         found = []
@@ -258,8 +255,9 @@ class Values:
 
     def _all_columns(self, node: Tree, scope: Scope) -> list[Column]:
         relation = node.get("relation_name")
+        without = node.get("qualified_exclude_list", ())
         if relation is not None:
-            tables = [t for t in scope.tables if t.is_called([relation])]
+            tables = [t for t in scope.tables if t.is_called([relation]) and not without]
             if len(tables) == 1:
                 return list(tables[0].columns)
             # A struct's fields, whose names are not known here.
@@ -270,7 +268,11 @@ class Values:
             for column in table.columns:
                 name = column.name.casefold()
                 owner, value = scope.merged.get(name, (None, column.value))
-                if name not in table.hidden:
+                out = any(
+                    table.is_called([each.get("table", "")]) and each["column"].casefold() == name
+                    for each in without
+                )
+                if name not in table.hidden and not out:
                     found.append(column._replace(value=value) if owner == number else column)
         if not found:
             raise Doubt("a star over nothing")

@@ -79,7 +79,7 @@ def edges(
         queries = Queries(trees, trees.macros(macros), lambda path: _table(path, inputs))
         found = queries.of(trees.query(sql), Scope())
         named = _named(found.columns, output)
-    except (Doubt, KeyError, IndexError, TypeError, ValueError, RecursionError):
+    except (Doubt, LookupError, TypeError, ValueError, AttributeError, RecursionError):
         # A tree of a form nobody knew: another DuckDB's, say.
         return opaque(inputs, output)
     rows = [

@@ -97,19 +97,14 @@ def _sources(history: History, made: Materialization) -> dict[str, Materializati
 
 def _dependencies(catalog: duckdb.DuckDBPyConnection, run: str) -> Dependencies:
     """What columns depend on, by materialization."""
-    query = "select * from lineage.column_lineage where run = ?"
-    answer = catalog.execute(query, [run])
-    names = [name for name, *_ in answer.description or ()]
+    answer = catalog.execute(
+        """
+        select materialization, source_asset, source_name, target_name, type, subtype, masking
+        from lineage.column_lineage where run = ? and source_name is not null
+        """,
+        [run],
+    )
     found: Dependencies = {}
-    for values in answer.fetchall():
-        row = dict(zip(names, values, strict=True))
-        each = Dependency(
-            row["source_asset"],
-            row["source_name"],
-            row["target_name"],
-            row["type"],
-            row["subtype"],
-            bool(row.get("masking")),
-        )
-        found.setdefault(row["materialization"], []).append(each)
+    for made, *row in answer.fetchall():
+        found.setdefault(made, []).append(Dependency(*row))
     return found

@@ -54,17 +54,17 @@ def audit(
         previous_rows: of the current version; None when there is none.
         key: columns that the samples show first.
     """
-    shown: list[str] = []
+    shown: dict[str, Rows] = {}
     try:
         show(connection, "lineal audited", table)
-        shown.append("lineal audited")
+        shown["lineal audited"] = table
         for name, other in others.items():
             show(connection, f"lineal other {name}", other)
-            shown.append(f"lineal other {name}")
+            shown[f"lineal other {name}"] = other
         return _Audit(connection, table, others, previous_rows, tuple(key)).findings(checks)
     finally:
-        for name in shown:
-            hide(connection, name)
+        for name, each in shown.items():
+            hide(connection, name, each)
 
 
 def _quoted(name: str) -> str:

@@ -111,14 +111,11 @@ class Sandbox:
         """A connection that shows these tables, as the query spells them, its macros, and nothing
         else.
         """
-        with self.reading(tables.values()) as connection:
-            undo = _show_all(connection, tables, facts, macros)
-            create(connection, macros, undo)
+        with (
+            self.reading(tables.values()) as connection,
+            _shown(connection, tables, facts, macros),
+        ):
             yield connection
-            for statement in reversed(undo):
-                connection.execute(statement)
-            for name, table in tables.items():
-                hide(connection, name, table)
 
     @contextlib.contextmanager
     def reading(self, tables: Iterable[Shown]) -> Iterator[Any]:
@@ -184,34 +181,40 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _show_all(
+@contextlib.contextmanager
+def _shown(
     connection: Any,
     tables: Mapping[str, Shown],
     facts: SqlFacts | None,
     macros: Sequence[Macro],
-) -> list[str]:
-    """Show tables in all the spellings that a query uses; the statements that undo it."""
-    if facts is None or ROW_NUMBER not in words_of(facts, macros):
-        for name, table in tables.items():
-            show(connection, name, table)
-        return spell(connection, tables, written(facts))
+) -> Iterator[None]:
+    """Tables in all the spellings that a query uses, and its macros; taken back unless it fails."""
+    own = facts is not None and ROW_NUMBER in words_of(facts, macros)
     undo: list[str] = []
     for name, table in tables.items():
-        show(connection, _below(name), table)
-        connection.execute(f"create table {quoted(name)} as from {quoted(_below(name))}")
-        undo.append(f"drop table {quoted(name)}")
-        hide(connection, _below(name), table)
-    return undo + spell(connection, tables, written(facts), "table")
+        shown = _below(name) if own else name
+        show(connection, shown, table)
+        if own:
+            connection.execute(f"create table {quoted(name)} as from {quoted(shown)}")
+            undo.append(f"drop table {quoted(name)}")
+    undo += spell(connection, tables, written(facts), "table" if own else "view")
+    create(connection, macros, undo)
+    yield
+    for statement in reversed(undo):
+        connection.execute(statement)
+    for name, table in tables.items():
+        hide(connection, _below(name) if own else name, table)
 
 
 def show(connection: Any, name: str, table: Shown) -> None:
     """Show a table under a name, with the same types from memory and from its file."""
     if isinstance(table, Shaped):
         _show_shaped(connection, name, table)
-    elif not isinstance(table, StoredTable):
-        connection.register(name, table)
-    else:
+    elif isinstance(table, StoredTable):
         _show_stored(connection, name, table)
+    else:  # by a view, as the others: DuckDB puts what is registered into another catalog
+        connection.register(_below(name), table)
+        connection.execute(f"create view {quoted(name)} as from {quoted(_below(name))}")
 
 
 def _show_stored(connection: Any, name: str, table: StoredTable) -> None:
@@ -273,12 +276,13 @@ def create(connection: Any, macros: Iterable[Macro], undo: list[str]) -> None:
         undo.append(f"drop {'macro table' if macro.table else 'macro'} {quoted(macro.name)}")
 
 
-def hide(connection: Any, name: str, table: Shown | None = None) -> None:
-    """Take back what was shown in memory; views of files end with their connection."""
+def hide(connection: Any, name: str, table: Shown) -> None:
+    """Take back what was shown."""
+    connection.execute(f"drop view {quoted(name)}")
     if isinstance(table, Shaped):
-        connection.execute(f"drop view {quoted(name)}")
-        name = _below(name)
-    connection.unregister(name)
+        hide(connection, _below(name), table.rows)
+    elif not isinstance(table, StoredTable):
+        connection.unregister(_below(name))
 
 
 def written(facts: SqlFacts | None) -> frozenset[str] | None:

@@ -230,6 +230,38 @@ def test_code_is_told_as_the_query_or_as_the_parts_of_the_program(events: list[E
     assert model["lineal_materialization"]["metrics"] == {"rows": 3.0, "loss": "nan"}
 
 
+def test_columns_are_told_with_the_columns_they_come_from(events: list[Event]) -> None:
+    (by_city,) = _last(events, "by_city")["outputs"]
+    lineage = _facets(by_city)["columnLineage"]
+
+    def comes(fields: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
+        return {
+            (field["name"], field["field"], how["type"], how["subtype"])
+            for field in fields
+            for how in field["transformations"]
+        }
+
+    assert comes(lineage["fields"]["city"]["inputFields"]) == {
+        ("raw/customers", "city", "DIRECT", "IDENTITY")
+    }
+    assert comes(lineage["fields"]["total"]["inputFields"]) == {
+        ("priced", "gross", "DIRECT", "AGGREGATION")
+    }
+    assert comes(lineage["dataset"]) == {
+        ("priced", "customer", "INDIRECT", "JOIN"),
+        ("raw/customers", "customer", "INDIRECT", "JOIN"),
+        ("raw/customers", "city", "INDIRECT", "GROUP_BY"),
+    }
+    (priced,) = _last(events, "priced")["outputs"]  # of Python: what was read, and no more
+    read = _facets(priced)["columnLineage"]
+    assert read["fields"] == {}
+    assert {(f["name"], f["field"]) for f in read["dataset"]} == {
+        ("raw/orders", name) for name in ("id", "customer", "amount", "day")
+    }
+    (model,) = _last(events, "model")["outputs"]
+    assert "columnLineage" not in model["facets"]
+
+
 def test_partitions_have_their_time_and_are_one_input(events: list[Event]) -> None:
     january = _last(events, "by_month", "2024-01")
     assert _facets(january["run"])["nominalTime"] == {

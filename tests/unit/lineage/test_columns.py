@@ -124,6 +124,10 @@ CASES = [
     ("id depth", "with recursive r as (select id, 1 as depth from events union all"
      " select id + 1, depth + 1 from r where id < 9) from r",
      "id < e.id; id < e.id transformed; * < e.id filter"),
+    ("id name", "select * exclude (o.customer, o.amount, o.status, o.day, c.customer, c.country)"
+     " from raw.orders o positional join customers c", "id < o.id; name < c.name"),
+    ("kind", "from query('select kind from events where id > 1')",
+     "kind < e.kind; * < e.id filter"),
     # wide and long
     ("customer paid open", "pivot raw.orders on status in ('paid', 'open') using sum(amount)"
      " group by customer",

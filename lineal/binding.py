@@ -9,7 +9,7 @@ from lineal.assets.asset import Asset, Declaration, Input, Macro, MacroFile, Que
 from lineal.assets.errors import DefinitionError, LinealError, QueryError, did_you_mean
 from lineal.assets.graph import Graph
 from lineal.assets.partitions import Grid
-from lineal.storage.sql import Queries, Spellings, TableReference
+from lineal.storage.sql import NO_TREE, Queries, Spellings, TableReference, words_of
 from lineal.storage.sql_macros import Library
 from lineal.storage.sql_text import named, place_of_call, place_of_parameter, place_of_table
 
@@ -58,12 +58,14 @@ def _macros_reached(query: Query, library: Library, queries: Queries) -> tuple[M
     called = list(queries.describe(query).calls)
     macros = library.reached(called)
     for name in called:
-        near = library.near(name)
-        if near and name not in library and queries.lacks(name):
+        near = "" if name in library else library.near(name)
+        if near and queries.lacks(name):
             where, excerpt = place_of_call(query, name)
             told = f"no function or macro `{name}`{near}"
             raise DefinitionError(told, where=where, excerpt=excerpt)
-    if not queries.describe(replace(query, macros=macros)).opaque:
+    facts = queries.describe(replace(query, macros=macros))
+    by_words = facts.opaque == (NO_TREE,) and "query" not in words_of(facts, macros)
+    if by_words or not facts.opaque:
         return macros
     names = [macro.name.casefold() for macro in library]
     pure = [

@@ -44,6 +44,7 @@ from lineal.storage.sql_walk import (
 )
 
 __all__ = [
+    "NO_TREE",
     "OrderFacts",
     "Queries",
     "Spellings",
@@ -58,6 +59,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 
+NO_TREE = "DuckDB does not show how it reads this statement"
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
 _SIGHTS = "sights/1"
 _MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
@@ -172,7 +174,7 @@ class Queries:
         words = list(tokens(query.text, names))
         if tree is None:
             seen.clocks.extend(w for w in words if w.casefold() in self._unsteady | {"sample"})
-            seen.opaque.append("DuckDB does not show how it reads this statement")
+            seen.opaque.append(NO_TREE)
         return SqlFacts(
             tables=tuple(dict.fromkeys(table for _, table in sorted(seen.tables))),
             parameters=_parameters(query, statement.named_parameters),

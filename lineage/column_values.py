@@ -279,7 +279,7 @@ class Values:
         return found
 
     def _chosen_columns(self, node: Tree, columns: list[Column], scope: Scope) -> list[Column]:
-        """The columns whose names the expression in `COLUMNS(…)` picks, in its order."""
+        """The columns whose names the expression in `COLUMNS(…)` picks, in the table's order."""
         picked = node.get("expr")
         if picked is None:
             return columns
@@ -296,7 +296,7 @@ class Values:
         by_name = {column.name.casefold(): column for column in columns}
         if len(by_name) < len(columns) or not set(folded(chosen)) <= set(by_name):
             raise Doubt("COLUMNS of names that are not clear")
-        return [by_name[name] for name in folded(chosen)]
+        return [column for name, column in by_name.items() if name in folded(chosen)]
 
 
 def _lambda_names(node: Tree, elements: Value) -> dict[str, Value]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lineal.assets.content import columns_difference
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step
 from lineal.assets.reasons import (
     changed_files,
-    columns_difference,
     environment_difference,
     recipe_difference,
 )

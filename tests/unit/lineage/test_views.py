@@ -184,12 +184,19 @@ def test_one_that_saw_the_names_of_other_columns_minds_a_new_one_and_not_their_v
 ):
     run = Run(journal)
     raw = run.make("raw", table("raw 1", "id=i", "note=1"))
-    run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
+    first = run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
     query = "select columns_changed, matters from lineage.superseded"
     Run(journal).make("raw", table("raw 2", "id=i", "note=2"))
     assert answer(catalog, query) == [([], False)]
-    Run(journal).make("raw", table("raw 3", "id=i", "note=2", "more"))
+    run = Run(journal)
+    raw = run.make("raw", table("raw 3", "id=i", "note=2", "more"))
     assert answer(catalog, query) == [([], True)]
+    second = run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
+    changes = "select name, matters from lineage.changes(?, ?) order by all"
+    assert answer(catalog, changes, first.id, second.id) == [
+        ("raw.more", True),
+        ("raw.note", False),
+    ]
 
 
 def test_a_reader_of_what_was_retired_rests_on_nothing_current(journal, catalog):

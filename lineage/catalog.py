@@ -289,7 +289,8 @@ def _quoted(name: str) -> str:
 def _questions(path: Path, spill: Path) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    connection = duckdb.connect(":memory:")
+    # Or it would take a variable of ours for a table of that name.
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
     connection.execute(f"set temp_directory = {quoted_path(spill)}")
     connection.execute(f"attach {quoted_path(path)} as {DATABASE} (read_only)")
     # `memory` could be the first segment of an asset's name; `_views` could not.

@@ -219,17 +219,19 @@ def show(connection: Any, name: str, table: Shown) -> None:
 
 def _show_stored(connection: Any, name: str, table: StoredTable) -> None:
     files = ", ".join(map(literal, table.paths))
-    chosen = ", ".join(map(quoted, table.column_names))
-    source = f"(select {chosen} from read_parquet([{files}], hive_partitioning = false))"
+    chosen = ", ".join(map(_of_below, table.column_names))
+    source = f"(select {chosen} from read_parquet([{files}], hive_partitioning = false) as below)"
     connection.register(name, table.empty)
     wanted = connection.sql(f"from {quoted(name)}").types
     connection.unregister(name)
     has = connection.sql(f"from {source}").types
     columns = [
-        quoted(column) if kind == its else f"{quoted(column)}::{kind} as {quoted(column)}"
+        _of_below(column) if kind == its else f"{_of_below(column)}::{kind} as {quoted(column)}"
         for column, kind, its in zip(table.column_names, wanted, has, strict=True)
     ]
-    connection.execute(f"create view {quoted(name)} as select {', '.join(columns)} from {source}")
+    connection.execute(
+        f"create view {quoted(name)} as select {', '.join(columns)} from {source} as below"
+    )
 
 
 def _show_shaped(connection: Any, name: str, table: Shaped) -> None:
@@ -240,12 +242,19 @@ def _show_shaped(connection: Any, name: str, table: Shaped) -> None:
     show(connection, below, table.rows)
     read = frozenset(table.rows.column_names)
     columns = [
-        quoted(column) if column in read else f"null::{kind} as {quoted(column)}"
+        _of_below(column) if column in read else f"null::{kind} as {quoted(column)}"
         for column, kind in zip(table.empty.column_names, kinds, strict=True)
     ]
     connection.execute(
-        f"create view {quoted(name)} as select {', '.join(columns)} from {quoted(below)}"
+        f"create view {quoted(name)} as select {', '.join(columns)} from {quoted(below)} as below"
     )
+
+
+def _of_below(column: str) -> str:
+    """A column of `below`: of that table, as DuckDB looks for a bare name in a view among the
+    parameters of the macro that reads it, too.
+    """
+    return f"below.{quoted(column)}"
 
 
 def _below(name: str) -> str:

@@ -29,6 +29,8 @@ _PURE_TABLE_FUNCTIONS = frozenset(
     {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
     | {"summary", "test_all_types", "test_vector_types"}
 )
+# Functions that are tables and read those that their first argument names.
+_OVER_TABLE = frozenset({"query_table", "histogram", "histogram_values"})
 _SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog"})
 # Clocks that are written without parentheses.
 BARE_CLOCKS = frozenset(
@@ -156,6 +158,8 @@ class Walk:
         elif kind == "TABLE_FUNCTION":
             self._table_function(node, scope)
         elif kind == "SHOW_REF" and node.get("show_type") != "DESCRIBE":
+            if node.get("show_type") == "SHOW" and "query" not in node:  # it describes that table
+                self._base_table(node, scope)
             self._system("SHOW")
         elif kind.endswith("_QUERY_NODE"):
             verb = kind.removesuffix("_QUERY_NODE")
@@ -165,7 +169,7 @@ class Walk:
                 advice=NOT_SELECT,
             )
         elif node.get("class") in ("FUNCTION", "WINDOW"):
-            self._function(node)
+            self._function(node, scope)
         elif node.get("class") == "COLUMN_REF":
             names = node.get("column_names", ())
             if len(names) == 1 and names[0].casefold() in BARE_CLOCKS:
@@ -186,6 +190,8 @@ class Walk:
                 return
             if looks_like_file(parts[0]):
                 raise file_error(self._query, f"`{parts[0]}` is a file", parts[0], node)
+        elif parts[0].casefold() == "recurring" and parts[1].casefold() in scope:
+            return  # what a recursive WITH has found so far
         elif parts[-2].casefold() in _SYSTEM_SCHEMAS:
             self._system(".".join(parts))
             return
@@ -199,13 +205,8 @@ class Walk:
         if _FILE_FUNCTION.match(name):
             path = texts[0] if texts else "data/*.csv"
             raise file_error(self._query, f"`{name}` reads files", path, node)
-        if name in ("query", "query_table"):
-            froms = texts if name == "query" else [f'from "{text}"' for text in texts]
-            if name == "query_table":
-                froms = [
-                    f"from {text}" if self._parse(f"from {text}") else f
-                    for text, f in zip(texts, froms, strict=True)
-                ]
+        if name == "query" or name in _OVER_TABLE:
+            froms = texts if name == "query" else self._froms(function)
             trees = [self._parse(text) for text in froms]
             for tree in trees:
                 self.over(tree, scope)
@@ -221,12 +222,38 @@ class Walk:
         if name in self._known and name not in _PURE_TABLE_FUNCTIONS:
             self._system(f"{name}(…)")
 
+    def _froms(self, function: dict[str, Any]) -> list[str]:
+        """A query of each table that a call names first; none if one of the names is computed."""
+        given = function.get("arguments", ())
+        first = [each for each in given if each.get("name") == "source"] or list(given[:1])
+        said = [each["expression"] for each in first]
+        if said and said[0].get("function_name") == "list_value":
+            said = [item["expression"] for item in said[0].get("arguments", ())]
+        froms: list[str] = []
+        for each in said:
+            path = self._path(each)
+            texts = _constants({"arguments": [{"expression": each}]})
+            if path:
+                froms.append("from " + ".".join(map(_quoted, path)))
+            elif texts:
+                plain = f"from {texts[0]}"
+                froms.append(plain if self._parse(plain) else f"from {_quoted(texts[0])}")
+            else:
+                return []
+        return froms
+
+    def _path(self, said: dict[str, Any]) -> tuple[str, ...]:
+        """The parts of a name that is no parameter of the macro around."""
+        names = tuple(said.get("column_names", ()))
+        own = len(names) == 1 and names[0].casefold() in self._parameters
+        return () if own else names
+
     def _arguments(self, function: dict[str, Any], scope: frozenset[str]) -> Iterator[Argument]:
         for given in function.get("arguments", ()):
             name, said = str(given.get("name", "")).casefold(), given["expression"]
             names = said.get("column_names", ())
             own = names[0].casefold() if len(names) == 1 else ""
-            parts = self._named(_constants({"arguments": [given]}))
+            parts = self._path(said) or self._named(_constants({"arguments": [given]}))
             bound = len(parts) == 1 and parts[0].casefold() in scope
             yield Argument(
                 name, () if bound else parts, own if own in self._parameters else "", bound
@@ -242,9 +269,11 @@ class Walk:
             return ()
         return tuple(table["qualified_name"]["path"])
 
-    def _function(self, node: dict[str, Any]) -> None:
+    def _function(self, node: dict[str, Any], scope: frozenset[str]) -> None:
         name = str(node.get("function_name", "")).casefold()
         self.seen.calls.add(name)
+        if name not in self._known:
+            self.seen.passed.append(Call(name, tuple(self._arguments(node, scope))))
         if name == "getenv" or _EFFECT.match(name):
             where, excerpt = locate(self._query, node.get("query_location"))
             raise QueryError(
@@ -272,6 +301,10 @@ def _scope(
     if node.get("type") == "RECURSIVE_CTE_NODE":
         scope = scope | {node["cte_name"].casefold()}
     return scope
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _constants(function: dict[str, Any]) -> list[str]:

@@ -154,6 +154,7 @@ TABLES = (
     "create macro kept(k, t, d := 1) as table select k, n + d as n from count_of(t);"
     "create macro of_pay(a) as table from kept(a, t := 'raw.pay');"
     "create macro odd(t) as table from query_table(t || 's');"
+    "create macro rows_of(t) as (select n from count_of(t));"
 )
 
 
@@ -165,6 +166,8 @@ TABLES = (
         ("from kept('x', 'orders', 3)", "orders"),
         ("from kept(d := 2, t := '\"raw/o\"', k := 'y')", "raw/o"),
         ("from of_pay('x')", "raw.pay"),
+        ("from count_of(raw.orders)", "raw.orders"),
+        ("select rows_of('t'), rows_of(u)", "t u"),
         ("with w as (select 1) from count_of('w')", ""),
         ("with w as (from kept(1, 't')) from count_of('u'), w", "t u"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lineal.assets.asset import Contract, Macro, Query, Where
+from lineal.assets.asset import Contract, Macro, MacroFile, Query, Where
 from lineal.assets.errors import QueryError
 from lineal.assets.ports import Shape, Sight
 from lineal.assets.secrets import Secret
@@ -246,8 +246,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     content = vault.write(held)
     parts = {"p": content, "q": content}
 
-    def ask(text: str, sight: Sight, several: bool = False) -> pa.Table:
-        query = Query(text, Where("x.sql", 1))
+    def ask(text: str, sight: Sight, several: bool = False, macros: str = "") -> pa.Table:
+        known = QUERIES.macros(MacroFile(macros, Where("macros.sql", 1))) if macros else ()
+        query = Query(text, Where("x.sql", 1), tuple(known))
         tables = {"t": parts if several else content}
         found = engine.query(query, tables, {}, Contract(), {"t": sight})
         return found if isinstance(found, pa.Table) else pa.concat_tables(list(found))
@@ -287,6 +288,12 @@ def test_a_null_of_any_type_has_this_type(tmp_path: Path) -> None:
     whole = engine.query(query, held, {}, Contract())
     shaped = engine.query(query, held, {}, Contract(), {"t": Sight(("c1",), shape=True)})
     assert shaped.schema == whole.schema
+
+
+def test_a_parameter_of_a_macro_may_have_the_name_of_a_column(run) -> None:  # type: ignore[no-untyped-def]
+    macros = "create macro top(a integer) as (select max(t.a) from t), (a varchar) as 0"
+    for sight in (Sight(), Sight(("a",)), Sight(("a",), shape=True)):
+        assert run("select top(3)::int as n", sight, macros=macros).to_pydict() == {"n": [2]}
 
 
 def test_rows_may_be_numbered(run) -> None:  # type: ignore[no-untyped-def]

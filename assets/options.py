@@ -36,7 +36,7 @@ _OTHER_WORDS = MappingProxyType(
     {
         "env": "variables", "environ": "variables", "deps": "inputs", "depends_on": "inputs",
         "parents": "inputs", "key": "primary_key", "keys": "primary_key", "sort": "order_by",
-        "doc": "description", "params": "parameters",
+        "doc": "description", "params": "parameters", "retries": "retry",
     }
 )  # fmt: skip
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"r[0-9]+\Z")
 
 
-_NAME = re.compile(r"[A-Za-z][\w/]*(@[0-9a-f]+)?")  # what comes before `.column`
+_NAME = re.compile(r"[A-Za-z][\w/]*(@([0-9a-f]+|\d{4}-\d\d-\d\d))?")  # what comes before `.column`
 
 
 @dataclass(frozen=True, slots=True)

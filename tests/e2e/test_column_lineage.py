@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import pytest
@@ -71,6 +72,8 @@ def test_where_one_column_flows_is_told_and_given_as_json(place: Workplace) -> N
             "known": "parsed",
         }
     ]  # fmt: skip
+    today = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    assert place.lineal("lineage", f"orders@{today}.who", "--json").json == found
     wrong = place.lineal("lineage", "orders.whom")
     assert wrong.code == 2
     assert "did you mean `who`" in wrong.err

@@ -105,7 +105,7 @@ def _fingerprints(
 def _inputs(graph: Graph, asset: Asset, known: Settled, facts: Facts) -> list[_Reads]:
     if asset.kind == "files":
         return [_files(asset, facts)]
-    if asset.query is not None or any(given.columns is not None for given in asset.inputs):
+    if any(asset.query is not None or given.columns is not None for given in asset.inputs):
         return [_by_columns(graph, asset, known, facts)]
     return [_input(graph, asset, given, known, facts) for given in asset.inputs]
 

@@ -410,7 +410,8 @@ def _kept(
     accepted = _accepted_recipe(asset, current, facts)
     wanted = prints
     if accepted is not None:
-        wanted = fingerprints(graph, step, used, facts, recipe=accepted)
+        as_then = _as_accepted(asset, used, current[asset.outputs[0]])
+        wanted = fingerprints(graph, step, as_then, facts, recipe=accepted)
     present = {o: m for o, m in current.items() if m is not None and m.fingerprint == wanted[o]}
     together = len({_computation(asset, o, m) for o, m in present.items()}) == 1
     whole = len(present) == len(prints) and together and _exist(present, facts)
@@ -440,6 +441,16 @@ def _accepted_recipe(
     if made is None or made.recipe == now:
         return None
     return made.recipe if facts.past.accepted(asset.name, made.recipe, now) else None
+
+
+def _as_accepted(
+    asset: Asset, used: Sequence[Used], made: Materialization | None
+) -> Sequence[Used]:
+    """What is read, as the accepted text read it: other columns of the same are no change."""
+    if asset.query is None or made is None:
+        return used
+    before = {(u.parameter, u.partition, u.content, u.arrival): u for u in made.inputs}
+    return [before.get((u.parameter, u.partition, u.content, u.arrival), u) for u in used]
 
 
 def _computation(asset: Asset, output: str, made: Materialization) -> tuple[str, int]:

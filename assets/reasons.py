@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from lineal.assets.asset import Asset, Check
+from lineal.assets.content import columns_difference, few
 from lineal.assets.facts import Facts, contract_digest, parameter_texts, parameters_of
 from lineal.assets.names import Step
 from lineal.assets.records import (
     REPLACED,
     CheckResult,
-    Column,
     Content,
     EnvironmentFacts,
     Materialization,
@@ -216,7 +216,7 @@ def inputs(
         order = [_place(u) for u in past.inputs]
         if not found and order != [_place(u) for u in used]:
             found.append(Reason("input_changed", "the order of inputs"))
-    return _a_few(distinct(found))
+    return _afew(distinct(found))
 
 
 def _place(used: Used) -> tuple[str, str | None]:
@@ -249,7 +249,7 @@ def _settled(used: Used, known: Mapping[Step, Known]) -> Content | None:
     return version.content if version is not None else None
 
 
-def _a_few(found: tuple[Reason, ...]) -> tuple[Reason, ...]:
+def _afew(found: tuple[Reason, ...]) -> tuple[Reason, ...]:
     """Of hundreds of partitions the first ones stand for all."""
     if len(found) <= _TOLD:
         return found
@@ -279,65 +279,27 @@ def _read_otherwise(was: Used, now: Used, before: Content | None, after: Content
     here = {c.name for c in after.columns} if after is not None else set(now.columns)
     came = [name for name in now.columns if name not in was.columns and name in here - there]
     gone = [name for name in was.columns if name not in now.columns and name in there - here]
-    told = [f"has {_few(came)} now, which is read"] if came else []
-    told += [f"has no {_few(gone)} any more"] if gone else []
+    told = [f"has {few(came)} now, which is read"] if came else []
+    told += [f"has no {few(gone)} any more"] if gone else []
     if was.mode != now.mode:
         return " and ".join(told) or f"reads {_read(now)} now, before {_read(was)}"
     more = [name for name in now.columns if name not in (*was.columns, *came)]
     less = [name for name in was.columns if name not in (*now.columns, *gone)]
-    told += [f"reads {_few(more)} too"] if more else []
-    told += [f"no longer reads {_few(less)}"] if less else []
+    told += [f"reads {few(more)} too"] if more else []
+    told += [f"no longer reads {few(less)}"] if less else []
     return " and ".join(told) or "its columns in another order"
 
 
 def _read(used: Used) -> str:
     if used.mode == "all":
         return "all columns"
-    found = _few(used.columns) or "no column, only how many rows there are"
+    found = few(used.columns) or "no column, only how many rows there are"
     return f"{found}, and what other columns there are" if used.mode == "shape" else found
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
 
 
 def _content(used: Used, facts: Facts) -> Content | None:
     made = facts.past.materialization(used.materialization)
     return made.content if made is not None else None
-
-
-def columns_difference(
-    before: Content, after: Content, read: Sequence[str] | None = None, *, shape: bool = False
-) -> str:
-    """`columns a, b` or `+3 rows`, in a few words.
-
-    Args:
-        read: the columns that count; None: all of them.
-        shape: which others there are counts too, and their types.
-    """
-    if before.rows != after.rows and before.rows is not None and after.rows is not None:
-        return f"{after.rows - before.rows:+,} rows"
-    old, new = _by_name(before, read, shape), _by_name(after, read, shape)
-    both = [name for name in old if name in new and old[name] != new[name]]
-    types = [name for name in both if old[name].type != new[name].type]
-    values = [name for name in both if name not in types]
-    told = [_counted(_few(values), len(values))] if values else []
-    told += [f"{name} is {new[name].type} now, before {old[name].type}" for name in types[:2]]
-    for word, names in (("new", [*new.keys() - old]), ("no", [*old.keys() - new])):
-        told += [f"{word} {_counted(_few(sorted(names)), len(names))}"] if names else []
-    return ", ".join(told) or ("order of columns" if list(old) != list(new) else "")
-
-
-def _by_name(content: Content, read: Sequence[str] | None, shape: bool) -> dict[str, Column]:
-    """The columns as far as they are seen."""
-    seen = {c.name: c for c in content.columns if read is None or shape or c.name in read}
-    if read is None:
-        return seen
-    return {name: c if name in read else c._replace(digest="") for name, c in seen.items()}
-
-
-def _counted(names: str, count: int) -> str:
-    return f"column{'s' if count > 1 else ''} {names}"
 
 
 def _files_difference(was: Used, now: Used, past: Materialization, facts: Facts) -> Reason:

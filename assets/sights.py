@@ -47,7 +47,7 @@ def seen(
     asset: Asset, key: str | None, known: Mapping[Step, Known], facts: Facts
 ) -> Mapping[str, Sight]:
     """What a query sees of its inputs, by asset; of one that is left out, everything."""
-    if asset.query is None:
+    if asset.query is None or not asset.inputs:
         return {}
     shapes: dict[str, Shape] = {}
     for given in asset.inputs:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lineal.answers import Explanation, InputNow, Shown
+from lineal.assets.content import columns_difference
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.plan import condition
-from lineal.assets.reasons import columns_difference
 from lineal.assets.records import AssetFacts, CheckResult, Content, Materialization, Reason, Used
 from lineal.assets.verdicts import Pending, Stale
 from lineal.cli.columns import column_lines

@@ -149,6 +149,8 @@ class Catalog:
             _lay_out(copy, self._journal)
             return None
         with self._locked():
+            if self._is_copied(copy):
+                return None
             _, state = self._update()
             shutil.copyfile(self.path, copy)
             if state_of_seal(self.path, copy) == "damaged":
@@ -156,6 +158,22 @@ class Catalog:
         if state != "damaged":
             return None
         return "the catalog was damaged, or changed by another program: it was made anew"
+
+    def _is_copied(self, copy: Path) -> bool:
+        """Copy the file; does the copy hold all of the journal? Its bytes are looked at once."""
+        import duckdb
+
+        try:
+            shutil.copyfile(self.path, copy)
+        except FileNotFoundError:
+            return False
+        if self._log.exists() or state_of_seal(self.path, copy) != "whole":
+            return False
+        try:
+            through, _ = stands_at(copy, self._journal)
+        except (Outdated, duckdb.Error):
+            return False
+        return through == self._journal.head(through)
 
     def _update(self) -> tuple[int, SealState]:
         """The number the file now stands at, and how it was found."""
@@ -271,7 +289,8 @@ def _quoted(name: str) -> str:
 def _questions(path: Path, spill: Path) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    connection = duckdb.connect(":memory:")
+    # Or it would take a variable of ours for a table of that name.
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
     connection.execute(f"set temp_directory = {quoted_path(spill)}")
     connection.execute(f"attach {quoted_path(path)} as {DATABASE} (read_only)")
     # `memory` could be the first segment of an asset's name; `_views` could not.

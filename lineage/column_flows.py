@@ -111,7 +111,9 @@ class Table:
     hidden: frozenset[str] = frozenset()  # columns that `*` has from the other side of a USING
 
     def is_called(self, parts: Sequence[str]) -> bool:
-        return bool(self.path) and tuple(folded(parts)) == self.path[-len(parts) :]
+        names = tuple(folded(parts))
+        plain = names[1:] if names[:1] == ("main",) and len(names) > 1 else names
+        return bool(self.path and names) and self.path[-len(names) :] in (names, plain)
 
     def find(self, name: str) -> Value | None:
         """The column of a name. Raises Doubt if there are two."""

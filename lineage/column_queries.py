@@ -157,7 +157,7 @@ class Queries:
         for row in zip(*lists, strict=True):
             given = {id(star): c.value for star, c in zip(stars, row, strict=True)}
             value = self._values.with_substitutes(item, given, scope)
-            found.append(Column(item.get("alias") or row[0].name, value, told=False))
+            found.append(Column(item.get("alias") or row[0].name, value, "alias" not in item))
         return found
 
     def _groups(self, node: Tree, columns: Sequence[Column], scope: Scope) -> frozenset[Influence]:

@@ -96,7 +96,8 @@ class Values:
 
     def _made(self, node: Tree, scope: Scope) -> Value:
         """Casts, comparisons, AND and OR, BETWEEN: row by row of what is in them."""
-        parts = [node.get(name) for name in ("child", "left", "right", "input", "lower", "upper")]
+        names = ("child", "left", "right", "input", "lower", "upper", "lhs", "expr")
+        parts = [node.get(name) for name in names]
         found = self.all([*parts, *node.get("children", ())], scope)
         return found.made("TRANSFORMATION")
 
@@ -160,12 +161,12 @@ class Values:
         """The values of arguments; `l.list_filter(…)` has the first before its name."""
         path = node.get("qualified_name", {}).get("path", ())[:-1]
         first = [scope.find(path)] if path and path[0].casefold() not in _OWN_SCHEMAS else []
-        plain = self._each((each for each in given if each["class"] != "LAMBDA"), scope)
+        plain = self._each((each for each in given if not _is_lambda(each, node)), scope)
         elements = together([*first, *plain]).made("TRANSFORMATION")
         lambdas = [
             self.of(each["expr"], Scope(outer=scope, bound=_lambda_names(each, elements)))
             for each in given
-            if each["class"] == "LAMBDA"
+            if _is_lambda(each, node)
         ]
         return [*first, *plain, *lambdas]
 
@@ -279,7 +280,7 @@ class Values:
         return found
 
     def _chosen_columns(self, node: Tree, columns: list[Column], scope: Scope) -> list[Column]:
-        """The columns whose names the expression in `COLUMNS(…)` picks, in its order."""
+        """The columns whose names the expression in `COLUMNS(…)` picks, in the table's order."""
         picked = node.get("expr")
         if picked is None:
             return columns
@@ -296,7 +297,15 @@ class Values:
         by_name = {column.name.casefold(): column for column in columns}
         if len(by_name) < len(columns) or not set(folded(chosen)) <= set(by_name):
             raise Doubt("COLUMNS of names that are not clear")
-        return [by_name[name] for name in folded(chosen)]
+        return [column for name, column in by_name.items() if name in folded(chosen)]
+
+
+def _is_lambda(given: Tree, call: Tree) -> bool:
+    """Is an argument a function? `a -> b` is also how a member of JSON is written."""
+    if given["class"] != "LAMBDA" or given.get("syntax_type") == "LAMBDA_KEYWORD":
+        return bool(given["class"] == "LAMBDA")
+    name = call["function_name"].casefold()
+    return bool(name.startswith(("list_", "array_"))) or name in ("apply", "filter", "reduce")
 
 
 def _lambda_names(node: Tree, elements: Value) -> dict[str, Value]:
@@ -349,6 +358,7 @@ _HANDLERS: Mapping[str, _Handler] = {
     "CONSTANT": Values._constant,
     "PARAMETER": Values._constant,
     "CAST": Values._made,
+    "LAMBDA": Values._made,  # `payload -> 'a'`; one that is a function is met by its call
     "COLLATE": Values._made,
     "COMPARISON": Values._made,
     "BETWEEN": Values._made,

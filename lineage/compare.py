@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lineal.assets.content import columns_difference
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step
 from lineal.assets.reasons import (
     changed_files,
-    columns_difference,
     environment_difference,
     recipe_difference,
 )
@@ -160,14 +160,22 @@ def states_difference(
     )
 
 
-def _what(before: Materialization | None, after: Materialization | None) -> str:
-    """`+3 rows`, `columns a, b`, or what is recorded of values that are no tables."""
+def _what(
+    before: Materialization | None, after: Materialization | None, used: Used | None = None
+) -> str:
+    """`+3 rows`, `columns a, b`, or what is recorded of values that are no tables.
+
+    Args:
+        used: by whom only some columns were read, so that no other counts.
+    """
     old = before.content if before is not None else None
     new = after.content if after is not None else None
     if before is None or after is None or old is None or new is None or old.digest == new.digest:
         return ""
     if old.columns and new.columns:
-        return columns_difference(old, new)
+        some = used is not None and used.mode in ("columns", "shape")
+        read, shape = (used.columns, used.mode == "shape") if used and some else (None, False)
+        return columns_difference(old, new, read, shape=shape)
     if old.summary != new.summary:
         return f"{old.summary} → {new.summary}"
     metrics = [n for n, v in after.metrics if dict(before.metrics).get(n) != v]
@@ -212,7 +220,7 @@ def _inputs(history: History, before: Materialization, after: Materialization) -
         if was is None:
             yield Reason("input_changed", name, "", "", "new")
         elif (was.digest, was.columns, was.mode) != (used.digest, used.columns, used.mode):
-            what = _what(_source(history, was), _source(history, used))
+            what = _what(_source(history, was), _source(history, used), used)
             versions = f"@{was.content[:6]}", f"@{used.content[:6]}"
             yield Reason("input_changed", f"{name} ({what})" if what else name, "", *versions)
     for place, used in old.items():

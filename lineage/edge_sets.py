@@ -47,13 +47,22 @@ _MADE = """
         left join shape on shape.version = step.version
     )
 """
-_NEW = """
-    select edges, any_value(code), any_value(inputs), any_value(output) from made
-    where edges not in (from lineage.edge_set select edges) group by edges order by edges
-"""
-_TEXTS = """
-    select kind, text from lineage.code_part
-    where code = ? and kind in ('sql', 'macro') order by position
+_NEW = """,
+    missing as (
+        select edges, any_value(code) as code, any_value(inputs) as inputs,
+            any_value(output) as output
+        from made
+        where edges not in (select edges from lineage.edge_set)
+        group by edges
+    ),
+    written as (
+        select p.code, list([p.kind, p.text] order by p.position) as texts
+        from lineage.code_part p semi join missing using (code)
+        where p.kind in ('sql', 'macro')
+        group by p.code
+    )
+    select edges, coalesce(texts, []), inputs, output from missing left join written using (code)
+    order by edges
 """
 
 
@@ -66,10 +75,9 @@ def new_edges(connection: duckdb.DuckDBPyConnection, after: int) -> list[tuple[A
     )
     trees = Trees()
     rows: list[tuple[Any, ...]] = []
-    for name, code, inputs, output in new:
-        parts = connection.execute(_TEXTS, [code]).fetchall()
-        text = next((text for kind, text in parts if kind == "sql"), "")
-        macros = [text for kind, text in parts if kind == "macro"]
+    for name, texts, inputs, output in new:
+        text = next((text for kind, text in texts if kind == "sql"), "")
+        macros = [text for kind, text in texts if kind == "macro"]
         given = _given(inputs)
         rows += [(name, *edge) for edge in edges(text, macros, given, output, trees)]
     return rows

@@ -333,7 +333,8 @@ def column_lineage(namespace: str, dependencies: Iterable[Dependency]) -> Fields
 
 
 def _order(each: Dependency) -> tuple[str, ...]:
-    return each.asset, each.source_column or "", each.type or "", each.subtype or ""
+    how = each.type or "", each.subtype or "", str(each.masking)
+    return each.asset, each.source_column or "", *how
 
 
 def _input_fields(

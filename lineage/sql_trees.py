@@ -31,14 +31,22 @@ class Macro(NamedTuple):
 
 
 class Trees:
-    """Parses; keeps one DuckDB in memory, which holds no data and never runs what it parses."""
+    """Parses; keeps one DuckDB in memory, which holds no data and can reach none.
+
+    It never runs what it parses, but for what `COLUMNS(…)` says of names.
+    """
 
     @cached_property
     def _duckdb(self) -> Any:
         import duckdb
 
         return duckdb.connect(
-            ":memory:", config={"threads": 1, "python_enable_replacements": False}
+            ":memory:",
+            config={
+                "threads": 1,
+                "python_enable_replacements": False,
+                "enable_external_access": False,
+            },
         )
 
     def query(self, text: str) -> Tree:

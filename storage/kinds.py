@@ -7,6 +7,7 @@ from typing import Any
 
 from lineal.assets.secrets import Secret
 
+NULL = "NULL"  # the type of nothing, which has one value
 _PLAIN = {
     bool: "BOOLEAN",
     float: "DOUBLE",
@@ -16,6 +17,7 @@ _PLAIN = {
     date: "DATE",
     time: "TIME",
     timedelta: "INTERVAL",
+    type(None): NULL,
 }
 _INTEGERS = ((31, "INTEGER"), (63, "BIGINT"), (127, "HUGEINT"))
 

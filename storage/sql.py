@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,6 +91,7 @@ class Queries:
         self._path = cache_path
         self._version = duckdb_version
         self._known: dict[str, Any] = {}  # what was asked for, by key
+        self._keys: dict[tuple[str, Hashable], str] = {}
         self._lock = threading.RLock()
 
     def describe(self, query: Query) -> SqlFacts:
@@ -121,22 +122,24 @@ class Queries:
         """Which columns of its inputs a query reads: `lineal.assets.ports.Sights`."""
         facts = self.describe(query)
         kinds = {name: kind_of(parameters.get(name)) for name in facts.parameters}
-        texts = [query.text, *(macro.text for macro in query.macros)]
+        texts = (query.text, *(macro.text for macro in query.macros))
 
         def made() -> dict[str, Sight]:
             from lineal.storage.sql_columns import sights
 
             return sights(self._scratch, query, facts, shapes, kinds)
 
-        asked = (_SIGHTS, texts, sorted(shapes.items()), sorted(kinds.items()))
+        asked = (_SIGHTS, texts, tuple(sorted(shapes.items())), tuple(sorted(kinds.items())))
         return self._remembered("sights", asked, sights_from, made)
 
     def _remembered(
-        self, what: str, asked: object, read: Callable[[Any], _T | None], make: Callable[[], _T]
+        self, what: str, asked: Hashable, read: Callable[[Any], _T | None], make: Callable[[], _T]
     ) -> _T:
         """What is known of a text already, or is now."""
-        key = digest_of((SCHEME, self._version, what, asked))
         with self._lock:
+            key = self._keys.get((what, asked))
+            if key is None:
+                key = self._keys[what, asked] = digest_of((SCHEME, self._version, what, asked))
             known: _T | None = self._known.get(key)
             if known is None:
                 known = read(self._kept.get(key))

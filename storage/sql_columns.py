@@ -18,6 +18,7 @@ import duckdb
 
 from lineal.assets.asset import Query
 from lineal.assets.ports import Shape, Sight
+from lineal.storage.kinds import NULL
 from lineal.storage.sandbox import ROW_NUMBER
 from lineal.storage.sql import SqlFacts, words_of
 from lineal.storage.sql_plans import PRUNING, Plan, Scratch, Unplanned
@@ -136,6 +137,7 @@ def _cast(text: str, kinds: Mapping[str, str]) -> str:
         end = starts[place + 2] if place + 2 < len(starts) else len(data)
         name = data[follows:end].decode().strip()
         if kinds.get(name):
-            pieces += [data[last:start], f"(${name}::{kinds[name]})".encode()]
+            typed = "(null)" if kinds[name] == NULL else f"(${name}::{kinds[name]})"
+            pieces += [data[last:start], typed.encode()]
             last = follows + len(name.encode())
     return b"".join((*pieces, data[last:])).decode()

@@ -162,8 +162,8 @@ def overlapping(b: Builder) -> None:
         {left: ("id", "x"), right: ("id", "k", "y")},
         f'sql_asset("{name}", """\n'
         f"    with r as (select * from {right_spelt}), unread as (from {left_spelt})\n"
-        f"    select l.id, r.k, l.x, r.y + {n} as y\n"
-        f'    from {left_spelt} l inner join r on l.id = r.id where r.k is not null\n""")\n',
+        f"    select l.id, coalesce(r.k, 'a') as k, l.x, coalesce(r.y, 0) + {n} as y\n"
+        f'    from {left_spelt} l left join r on l.id = r.id\n""")\n',
     )
     b.tables.append(name)
 
@@ -223,7 +223,7 @@ def macros(b: Builder) -> None:
     )
     least = b.number("SQL text", name)
     b.project.files[f"queries/{name}.sql"] = (
-        f"select id, k, scaled(x) as x, y from rich({least} - 10) order by all\n"
+        f"select id, k, scaled(x) as x, y from rich({least} % 20) order by all\n"
     )
     b.asset(name, {table: ("id", "k", "x", "y")}, 'sql_assets("queries")\n')
     b.tables.append(name)

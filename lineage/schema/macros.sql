@@ -78,26 +78,28 @@ select distinct asset, partition, kind, name, value, digest from (
 -- they don't matter.
 create macro changes(one, other) as table
 select kind, name, any_value(shown) filter (id = one) as before,
-    any_value(shown) filter (id = other) as since, bool_or(matters) as matters
+    any_value(shown) filter (id = other) as since,
+    bool_or(matters) or any_value(form) filter (id = one) is distinct from any_value(form) filter (id = other)
+        as matters
 from (
     select m.id, 'code' as kind, p.name, p.digest, coalesce(nullif(p.text, ''), p.value) as shown,
-        true as matters
+        true as matters, null as form -- what is seen of a column whose values are not
     from lineage.materialization m join lineage.code_part p on p.code = m.code
     union all
-    select materialization, 'parameter', name, value, value, true from lineage.parameter
+    select materialization, 'parameter', name, value, value, true, null from lineage.parameter
     union all
-    select m.id, p.kind, p.name, p.version, p.version, true
+    select m.id, p.kind, p.name, p.version, p.version, true, null
     from lineage.materialization m join lineage.package p on p.environment = m.environment
     union all
-    select materialization, 'file', path, digest, digest, true from lineage.source_file
+    select materialization, 'file', path, digest, digest, true, null from lineage.source_file
     union all
     select i.materialization, 'column', i.asset || coalesce(' ' || i.partition, '') || '.' || c.name,
         c.type || ' ' || c.digest, c.digest,
-        i.mode in ('all', 'result') or list_contains(i.columns, c.name)
+        i.mode in ('all', 'result') or list_contains(i.columns, c.name), if(i.mode = 'shape', c.type, null)
     from lineage.input i join lineage.version_column c on c.version = i.source_version
     union all
     select i.materialization, 'input', i.asset || coalesce(' ' || i.partition, ''), v.digest, v.digest,
-        true
+        true, null
     from lineage.input i join lineage.version v on v.id = i.source_version and v.format <> 'parquet'
 )
 where id in (one, other)

@@ -66,7 +66,14 @@ with replaced as (
     left join lineage.version o on o.id = i.source_version
     left join lineage.current n on n.environment = c.environment and n.asset = i.asset
         and n.partition is not distinct from i.partition
-    where n.version is distinct from i.source_version
+    -- Who reads the files saw what was observed, whatever the version is named after.
+    where case i.mode
+        when 'files' then i.digest is distinct from (
+            select f.digest from lineage.input f
+            where f.materialization = n.materialization and f.mode = 'files' and f.asset = i.asset
+        )
+        else n.version is distinct from i.source_version
+    end
 ),
 changed as (
     select r.environment, r.materialization, r.position, list(c.name order by c.position) as names

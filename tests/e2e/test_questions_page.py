@@ -94,5 +94,6 @@ def test_the_statement_answers_as_the_page_says(
     assert expected == answered if whole else expected < answered
 
 
-def test_there_are_twenty_questions_at_least() -> None:
+def test_there_are_twenty_questions_at_least_and_none_twice() -> None:
     assert len(QUESTIONS) >= 20
+    assert [title for title, _, _ in sections()] == list(QUESTIONS)

@@ -13,7 +13,7 @@ from lineal.assets.graph import Graph
 from lineal.assets.mapping import every
 from lineal.assets.plan import condition
 from lineal.assets.ports import Sight
-from lineal.assets.records import Recipe
+from lineal.assets.records import Acceptance, Recipe
 from lineal.assets.slices import Sliced
 from lineal.assets.verdicts import Fresh, Pending
 from tests.fakes import FakeQuery
@@ -160,6 +160,18 @@ def test_undoing_an_edit_costs_nothing() -> None:
 def test_an_edited_query_that_reads_more_says_what() -> None:
     bench = over_raw(("left", selecting("a", "b")))
     bench.files.queries["left"] = selecting("a", "c")
+    assert details(bench, "left") == [("input_changed", "raw: reads c too and no longer reads b")]
+
+
+def test_an_accepted_edit_may_read_other_columns_of_what_is_the_same() -> None:
+    bench = over_raw(("left", selecting("a", "b")))
+    bench.recipes["left"] = Recipe("two")
+    bench.files.queries["left"] = selecting("a", "c")
+    before = bench.journal.past().current("left", None)
+    assert before is not None
+    bench.journal.append([Acceptance("left", before.recipe, "two", "equivalent", "me", 0.0)])
+    assert isinstance(bench.verdicts()["left"], Fresh)
+    given(bench, **TABLE | {"c": (0, 0)})
     assert details(bench, "left") == [("input_changed", "raw: reads c too and no longer reads b")]
 
 

@@ -455,6 +455,10 @@ def test_lineage_is_read_only_and_views_come_first(journal, catalog, tmp_path):
     for change in ("delete from lineage.run", "create table lineage.x (i integer)"):
         with pytest.raises(duckdb.Error, match="read-only"):
             connection.execute(change)
+    variable = duckdb.sql("select 7 as x")
+    with pytest.raises(duckdb.CatalogException, match="variable does not exist"):
+        connection.execute("from variable")
+    assert variable.columns == ["x"]
     connection.close()
 
 

@@ -128,6 +128,13 @@ CASES = [
      " from raw.orders o positional join customers c", "id < o.id; name < c.name"),
     ("kind", "from query('select kind from events where id > 1')",
      "kind < e.kind; * < e.id filter"),
+    ("amount day", "select max(columns(['day', 'amount'])) from raw.orders",
+     "amount < o.amount aggregated; day < o.day aggregated"),
+    ("name", "select main.customers.name from customers", "name < c.name"),
+    ("id", "select o.id from raw.orders o, customers where amount > 1 and o.customer = 7",
+     "id < o.id; * < o.amount filter; * < o.customer filter"),
+    ("a b", "select kind -> 'a' as a, upper(kind -> '$.b') as b from events",
+     "a < e.kind transformed; b < e.kind transformed"),
     # wide and long
     ("customer paid open", "pivot raw.orders on status in ('paid', 'open') using sum(amount)"
      " group by customer",

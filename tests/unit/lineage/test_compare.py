@@ -12,7 +12,7 @@ from lineal.lineage.compare import (
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.moments import after_runs
-from tests.unit.lineage.story import Run, model_pipeline, table
+from tests.unit.lineage.story import Run, model_pipeline, table, used
 
 
 def opened(journal):
@@ -58,6 +58,16 @@ def test_two_models_differ_by_code_parameter_package_and_input(tmp_path):
     assert not found.same
     raw = versions_difference(history, made["raw/flights 1"], made["raw/flights 2"])
     assert [r.culprit for r in raw.made] == ["data/b.csv has new content"]
+
+
+def test_of_an_input_only_the_columns_that_were_read_are_told(tmp_path):
+    journal = Journal(tmp_path / ".lineal")
+    made = []
+    for turn in "12":
+        raw = Run(journal).make("raw", table(f"raw {turn}", f"id={turn}", f"note={turn}"))
+        made.append(Run(journal).make("reader", table(f"reader {turn}", "x"), used(raw, "id")))
+    found = versions_difference(opened(journal), *made)
+    assert [r.culprit for r in found.made] == ["raw (column id)"]
 
 
 def test_partitions_are_compared_by_what_was_recorded(tmp_path):

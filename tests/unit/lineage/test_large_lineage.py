@@ -1,4 +1,4 @@
-"""The benchmark of a large lineage, made small: what it writes holds together and answers exactly."""
+"""The benchmark of a large lineage, made small: what it writes holds together and answers."""
 
 from collections import deque
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lineal.assets.records import Promotion, Registered
+from lineal.assets.records import Promotion, Registered, Used
 from lineal.lineage.catalog import Catalog
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -184,12 +184,19 @@ def test_one_that_saw_the_names_of_other_columns_minds_a_new_one_and_not_their_v
 ):
     run = Run(journal)
     raw = run.make("raw", table("raw 1", "id=i", "note=1"))
-    run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
+    first = run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
     query = "select columns_changed, matters from lineage.superseded"
     Run(journal).make("raw", table("raw 2", "id=i", "note=2"))
     assert answer(catalog, query) == [([], False)]
-    Run(journal).make("raw", table("raw 3", "id=i", "note=2", "more"))
+    run = Run(journal)
+    raw = run.make("raw", table("raw 3", "id=i", "note=2", "more"))
     assert answer(catalog, query) == [([], True)]
+    second = run.make("seen", table("s"), used(raw, "id")._replace(mode="shape"))
+    changes = "select name, matters from lineage.changes(?, ?) order by all"
+    assert answer(catalog, changes, first.id, second.id) == [
+        ("raw.more", True),
+        ("raw.note", False),
+    ]
 
 
 def test_a_reader_of_what_was_retired_rests_on_nothing_current(journal, catalog):
@@ -199,6 +206,26 @@ def test_a_reader_of_what_was_retired_rests_on_nothing_current(journal, catalog)
     run.retire(part)
     query = "select source_partition, current_version, matters from lineage.superseded"
     assert answer(catalog, query) == [("1", None, True)]
+
+
+def test_a_reader_of_files_has_read_the_version_that_is_named_after_their_table(journal, catalog):
+    def observed(text):
+        seen = Used(
+            "files", "raw", None, "files", digest(f"{text} file"), digest(f"{text} file"), ""
+        )
+        return seen, Run(journal).make("raw", table(text, "id=i"), seen, kind="files")
+
+    seen, raw = observed("raw 1")
+    path = seen._replace(parameter="raw", materialization=raw.id)
+    reader = Run(journal).make("reader", model("reader 1"), path)
+    Run(journal).make("beyond", model("beyond"), used(reader))
+    ids = "select asset from lineage.{}(?) order by 1"
+    assert answer(catalog, ids.format("upstream_of"), "beyond@") == [("raw",), ("reader",)]
+    assert answer(catalog, ids.format("downstream_of"), "raw@") == [("beyond",), ("reader",)]
+    superseded = "select materialization, matters from lineage.superseded"
+    assert answer(catalog, superseded) == []
+    observed("raw 2")
+    assert answer(catalog, superseded) == [(reader.id, True)]
 
 
 def test_cutoff_tells_who_was_spared_and_not_who_was_made_anyway(journal, catalog):

@@ -86,6 +86,9 @@ READ = [
     ("select a from t where $flag or b > 3", ("a", "b"), False),
     ("select a from t where d >= $at limit $n", ("a", "d"), False),
     ("select a from t where d > $word", ("a", "d"), False),  # a text that is compared is a date
+    ("select $nothing as w, a from t", ("a",), False),
+    ("select a from t where $nothing or c is not distinct from $nothing", ("a", "c"), False),
+    ("select a, $word as w from t where '$b' = c -- $n", ("a", "c"), False),
     ("select a from t where c = $hidden and b in $many", ("a", "b", "c"), False),
 ]
 
@@ -204,7 +207,7 @@ def test_only_the_types_of_parameters_count() -> None:
     kinds = {name: kind_of(value) for name, value in PARAMETERS.items()}
     assert kinds == {
         "n": "INTEGER", "word": "VARCHAR", "flag": "BOOLEAN", "at": "TIMESTAMP",
-        "hidden": "VARCHAR", "nothing": "", "many": "INTEGER[]",
+        "hidden": "VARCHAR", "nothing": "NULL", "many": "INTEGER[]",
     }  # fmt: skip
     assert [kind_of(v) for v in (2**31, -(2**31), 2**63, 2**127)] == [
         "BIGINT", "INTEGER", "HUGEINT", "",

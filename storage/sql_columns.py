@@ -22,6 +22,7 @@ from lineal.storage.kinds import NULL
 from lineal.storage.sandbox import ROW_NUMBER
 from lineal.storage.sql import SqlFacts, words_of
 from lineal.storage.sql_plans import PRUNING, Plan, Scratch, Unplanned
+from lineal.storage.sql_text import without_comments
 
 # Functions whose answer depends on more of a table than the plan shows.
 _SEEING = re.compile(r'\b(json_serialize_plan|stats|vector_type)"?\s*\(')
@@ -60,8 +61,8 @@ def _look_for_doubt(query: Query, facts: SqlFacts, shapes: Mapping[str, Shape]) 
         raise _Unseen(facts.opaque[0])
     if ROW_NUMBER in words_of(facts, query.macros):
         raise _Unseen(f"it numbers the rows of its tables: `{ROW_NUMBER}`")
-    text = " ".join([facts.normalised, *(macro.text for macro in query.macros)]).casefold()
-    for seeing in _SEEING.findall(text):
+    texts = [facts.normalised, *(without_comments(macro.text) for macro in query.macros)]
+    for seeing in _SEEING.findall(" ".join(texts).casefold()):
         raise _Unseen(f"`{seeing}` may see more of a table than the columns it is given")
     for name, shape in shapes.items():
         if len({column.casefold() for column, _ in shape}) < len(shape):

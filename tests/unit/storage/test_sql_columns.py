@@ -173,6 +173,14 @@ def _few(column: str) -> Macro:
     return Macro("few", text, Where("macros.sql", 1), table=True)
 
 
+def test_no_comment_hides_what_a_macro_sees() -> None:
+    text = "create macro told(q) as json_serialize_plan /* of */ (q)"
+    macro = Macro("told", text, Where("macros.sql", 1))
+    query = Query("select told('from t') as plan from t", Where("x.sql", 1), (macro,))
+    sight = QUERIES.sights(query, {"t": SHAPES["t"]}, {})["t"]
+    assert sight.doubt.startswith("`json_serialize_plan` may see more")
+
+
 @pytest.mark.parametrize(
     "name", ["", "a.b", "lineal rows", "rowid", "null", 'q"', "e\u0301", "x" * 300]
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from lineal.assets.errors import did_you_mean
 from lineal.assets.records import AssetFacts, Content
-from lineal.cli.render import Style, cell, name_column, plural, shorten
+from lineal.cli.render import Style, cell, padded, plural, shorten, whole_names
 
 
 def column_lines(
@@ -19,14 +19,16 @@ def column_lines(
     """
     names = [c.name for c in content.columns]
     shown = content.columns if verbose else content.columns[:8]
-    width = name_column(names)
     said = dict(told.columns) if told is not None else {}
     cells = [(c, _range(value, c), said.get(c.name, "")) for c in shown]
     kinds = max([len(c.type) + 1 for c in shown] if said else [16], default=16)
     ranges = max(len(each) for _, each, _ in cells) if said else 0
+    room = (style.whole or style.width) - kinds - max([len(c[1]) for c in cells], default=0) - 5
+    width = whole_names(style, [c.name for c in shown], room)
     rows = []
     for column, each, text in cells:
-        lead = f"  {shorten(column.name, width):<{width}}  {column.type:<{kinds}} {each:<{ranges}}"
+        name = padded(shorten(column.name, width, style.mark), width)
+        lead = f"  {name}  {column.type:<{kinds}} {each:<{ranges}}"
         first, *rest = _wrapped(text, style.width - len(lead) - 2)
         rows += [f"{lead}  {first}", *(f"{'':{len(lead)}}  {row}" for row in rest)]
     if len(content.columns) > len(shown):

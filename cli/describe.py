@@ -45,7 +45,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         for reason in verdict.reasons:
             lines.extend(_reason(style, reason))
     elif isinstance(verdict, Pending):
-        told = f"{name} is pending: it will be made {condition(verdict)}."
+        told = f"{name} is pending: it will be made {condition(verdict)}"
+        told += "" if told.endswith("…") else "."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
     else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lineal.assets.keys import in_order
 from lineal.assets.notebook import size_text
 from lineal.assets.records import Materialization, Reason
 from lineal.cli.planned import reason_lines
-from lineal.cli.render import Style, cell, moment, name_column, padded, plural, shorten, span
+from lineal.cli.render import Style, cell, moment, padded, plural, shorten, span
 from lineal.comparing import Compared, States, ValueChange, Versions
 from lineal.lineage.compare import SchemaDifference
 from lineal.storage.compare import ColumnChange, RowsDifference, Statistics
@@ -135,6 +135,11 @@ def _mark(made: Materialization) -> str:
     return "refused by a check" if made.outcome == "blocked" else ""
 
 
+def _names(style: Style, names: Iterable[str]) -> int:
+    """The width of a column of names: of none is anything left out, a few may be longer."""
+    return min(max(map(span, names), default=4), style.width // 2)
+
+
 def _schema(style: Style, schema: SchemaDifference) -> list[str]:
     signs = [(style.coloured("+", "green"), c.name, c.type) for c in schema.added]
     signs += [(style.coloured("-", "red"), c.name, c.type) for c in schema.removed]
@@ -143,9 +148,9 @@ def _schema(style: Style, schema: SchemaDifference) -> list[str]:
     signs += [(changed, a.name, f"is called {b.name} now") for a, b in schema.renamed]
     if not signs:
         return []
-    width = name_column(name for _, name, _ in signs)
+    width = _names(style, (name for _, name, _ in signs))
     rows = [row for sign, name, what in signs
-            for row in style.folded(what, f"  {sign} {style.name(name, width)}   ")]  # fmt: skip
+            for row in style.folded(what, f"  {sign} {padded(name, width)}   ")]  # fmt: skip
     return ["columns", *rows]
 
 
@@ -162,11 +167,11 @@ def _columns(style: Style, found: Versions, verbose: bool) -> list[str]:
     told.sort(key=lambda one: (-(one[0].rows or 0), not one[1]))
     few = [one for one in told if one[0].rows or one[1]][:_COLUMNS]
     shown = told if verbose else few
-    width = name_column(c.name for c, _ in shown)
+    width = _names(style, (c.name for c, _ in shown))
     counts = max((len(f"{c.rows or 0:,}") for c, _ in shown), default=1)
     rows = []
     for change, parts in shown:
-        head = f"  {style.name(change.name, width)}   {_count(change, counts)}"
+        head = f"  {padded(change.name, width)}   {_count(change, counts)}"
         rows += style.folded("   ".join(parts) or "as a whole as before", head)
     if len(told) > len(shown):
         rows.append(f"  … {plural(len(told) - len(shown), 'more column')} (-v)")
@@ -261,13 +266,13 @@ def _short(value: Any) -> str:
 
 def _values(style: Style, found: Sequence[ValueChange], verbose: bool) -> list[str]:
     shown = found if verbose else found[:_VALUES]
-    width = name_column(change.place or "value" for change in shown)
+    width = _names(style, (change.place or "value" for change in shown))
     rows = []
     for change in shown:
         old, new = _short(change.before), _short(change.after)
         words = {"added": f"added: {new}", "removed": f"removed: {old}"}
         told = words.get(change.kind, f"{old} → {new}")
-        rows += style.folded(told, f"  {style.name(change.place or 'value', width)}   ")
+        rows += style.folded(told, f"  {padded(change.place or 'value', width)}   ")
     if len(found) > len(shown):
         rows.append(f"  … {len(found) - len(shown):,} more (-v)")
     return ["values", *rows] if rows else []
@@ -275,12 +280,12 @@ def _values(style: Style, found: Sequence[ValueChange], verbose: bool) -> list[s
 
 def _metrics(style: Style, before: Materialization, after: Materialization) -> list[str]:
     moved = list(_moved(before, after))
-    width = name_column(name for name, _, _ in moved)
+    width = _names(style, (name for name, _, _ in moved))
     rows = []
     for name, was, now in moved:
         by = f"   ({now - was:+.4g})" if was is not None and now is not None else ""
         told = f"{_metric(was)} → {_metric(now)}{by}"
-        rows += style.folded(told, f"  {style.name(name, width)}   ")
+        rows += style.folded(told, f"  {padded(name, width)}   ")
     return ["metrics", *rows] if rows else []
 
 
@@ -336,13 +341,13 @@ def _states(style: Style, found: States, verbose: bool) -> list[str]:
     order = {key: i for i, key in enumerate(in_order([key for _, _, key, _ in listed]))}
     listed.sort(key=lambda one: order[one[2]])
     shown = listed if verbose else listed[:_PARTITIONS]
-    width = name_column(key for _, _, key, _ in shown)
+    width = _names(style, (key for _, _, key, _ in shown))
     if shown:
         rows.append("")
     for sign, colour, key, what in shown:
         mark = style.coloured(sign, colour)
         told = f"{_digests(facts.before.get(key), facts.after.get(key))}   {what}".rstrip()
-        rows += style.folded(told, f"  {mark} {style.name(key, width)}   ")
+        rows += style.folded(told, f"  {mark} {padded(key, width)}   ")
     if len(listed) > len(shown):
         rows.append(f"  … {len(listed) - len(shown):,} more (-v)")
     if facts.changed:

@@ -142,11 +142,22 @@ def fold(text: str, room: int, first_room: int | None = None) -> list[str]:
     at_first = room if first_room is None else first_room
     if len(text) <= at_first:
         return [text]
+    lead = text[: len(text) - len(text.lstrip(" "))]
+    if lead and text.strip():
+        rows = fold(text.lstrip(" "), room - len(lead), at_first - len(lead))
+        return [lead + row for row in rows]
     import textwrap
 
     def wrapped(words: str, used: int) -> list[str]:
         """Words on lines; `used` blanks stand for what the first line holds already."""
-        cut = textwrap.wrap(words, room, initial_indent=" " * used, break_on_hyphens=False)
+        each = [len(word) for word in words.split()] or [0]
+        cut = textwrap.wrap(
+            words,
+            room,
+            initial_indent=" " * used,
+            break_on_hyphens=False,
+            break_long_words=max(each) > room or each[0] > room - used,
+        )
         return [row.lstrip() for row in cut] or [""]
 
     first, *others = re.split(r"( {2,})", text)
@@ -199,6 +210,17 @@ def plural(count: int, noun: str) -> str:
 
 def name_column(names: Iterable[str]) -> int:
     return min(NAME_WIDTH, max(map(span, names), default=4))
+
+
+def whole_names(style: Style, names: Iterable[str], room: int) -> int:
+    """The width of a column of names that take the room there is; all of it where cut ones would
+    look alike, or where a program reads.
+    """
+    known = list(names)
+    widest = max(map(span, known), default=4)
+    width = min(widest, max(NAME_WIDTH, room))
+    cut = {shorten(name, width, style.mark) for name in known}
+    return widest if style.piped or len(cut) < len(set(known)) else width
 
 
 def item(style: Style, glyph: str, name: str, width: int, what: str, right: str = "") -> list[str]:

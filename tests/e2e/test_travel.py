@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import lineal
 from lineal.assets.errors import UsageError
-from lineal.assets.records import Reason
+from lineal.assets.records import Column, Reason
 from lineal.cli.differences import diff_lines
 from lineal.cli.render import Style, span
 from lineal.cli.run_differences import run_diff_lines
+from lineal.comparing import Versions
 from lineal.lineage.compare import RunsDifference
 from tests.e2e.command_line import Workplace
 
@@ -277,6 +279,18 @@ def test_what_is_one_version_or_was_never_another_is_said(place: Travelled) -> N
     assert place.diff(f"steady@{place.then}")["same"] is True
     assert "nothing was ever made of" in place.refused("diff", "stead")
     assert "is no version" in place.refused("diff", "priced@abc", "priced")
+
+
+def test_the_names_of_columns_that_came_are_told_whole(place: Travelled) -> None:
+    name = "the_amount_of_an_order_before_any_taxes_and_fees_of_any_kind"
+    project = lineal.open(place.root)
+    found = project.diff("priced")
+    assert isinstance(found, Versions)
+    schema = replace(found.facts.schema, added=(Column(name, "double", ""),))
+    shown = replace(found, facts=replace(found.facts, schema=schema))
+    assert f"+ {name}   double" in click.unstyle(
+        "\n".join(diff_lines(Style(80, False), shown, False))
+    )
 
 
 def test_what_is_said_fits_the_terminal_and_plain_ascii(place: Travelled) -> None:

@@ -355,3 +355,18 @@ def test_a_table_has_an_ascii_twin() -> None:
     text = render.table(plain(), ["a"], [[1], [None]])
     assert text.isascii()
     assert "null" in text
+
+
+def test_long_names_take_the_room_there_is_and_never_look_alike() -> None:
+    style = Style(80, ascii=False)
+    one, two = "short", "a_rather_long_name_of_a_column"
+    assert render.whole_names(style, [one, two], 50) == len(two)
+    assert render.whole_names(style, [one, two], 20) == render.NAME_WIDTH
+    alike = [f"a_rather_long_name_{n:03}_that_never_ends" for n in range(600)]
+    assert render.whole_names(style, alike, 20) == len(alike[0])
+    assert render.whole_names(style._replace(piped=True), [one, two], 20) == len(two)
+
+
+def test_blanks_before_a_long_word_make_no_empty_line() -> None:
+    rows = render.fold(f"  origin, {'x' * 30}, y", 40, 24)
+    assert rows == ["  origin,", f"  {'x' * 30}, y"]

@@ -11,6 +11,8 @@ from typing import TextIO
 
 import click
 
+from lineal.assets.errors import UsageError
+
 Runs = Iterator[tuple[str, Iterator[str]]]  # each with its events, as lines
 
 
@@ -68,9 +70,19 @@ def openlineage(
         _write(runs, sys.stdout)
     else:
         runs = _begun(runs)  # a run that is not there leaves the file as it was
-        with Path(str(output)).open("w", encoding="utf-8", newline="\n") as file:
+        with _opened(Path(str(output))) as file:
             done = _write(runs, file)
         click.echo(f"Wrote {_counted(*done)} to {output}.")
+
+
+def _opened(output: Path) -> TextIO:
+    try:
+        return output.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UsageError(
+            f"`{output}` can't be written: {error.strerror or error}",
+            advice="give `--output` a file in a folder that you may write to",
+        ) from error
 
 
 def _begun(runs: Runs) -> Runs:

@@ -69,7 +69,7 @@ def _summary(reports: Sequence[StepReport]) -> str:
     first = reports[0]
     tables = [r.summary.split(" × ")[0] for r in reports if " × " in r.summary]
     if len(reports) > 1 and len(tables) == len(reports):
-        return " + ".join(t.removesuffix(" rows") for t in tables) + " rows"
+        return " + ".join(t.removesuffix("s").removesuffix(" row") for t in tables) + " rows"
     parts = [" + ".join(r.summary for r in reports)]
     shown = [f"{name} {_number(value)}" for name, value in first.metrics[:2]]
     passed = sum(c.passed for r in reports for c in r.checks)

@@ -119,13 +119,18 @@ def repeated_key(
     """The error for values of a key that more than one row has; `first` holds a few of them."""
     shown = []
     for row in first.select(list(key)).to_pylist():
-        texts = [repr(_shown(table, name, value)) for name, value in row.items()]
+        texts = [_text(_shown(table, name, value)) for name, value in row.items()]
         shown.append(texts[0] if len(texts) == 1 else f"({', '.join(texts)})")
     return ContentError(
         f"the primary key {_listed(key)} is not unique: {values} "
         f"value{'s' if values != 1 else ''} in {rows} rows, such as {', '.join(shown)}",
         advice="drop the duplicates, or choose another key",
     )
+
+
+def _text(value: Any) -> str:
+    """A value as tables show it; text in quotes, so that blanks are seen."""
+    return repr(value) if isinstance(value, str | bytes) else str(value)
 
 
 def _listed(names: Sequence[str]) -> str:

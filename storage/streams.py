@@ -36,7 +36,7 @@ from lineal.storage.contract import (
     plain_table,
     repeated_key,
 )
-from lineal.storage.formats.choice import TABLE
+from lineal.storage.formats.choice import TABLE, table_summary
 from lineal.storage.formats.parquet import ParquetWriter, read_pieces
 from lineal.storage.frames import canonical_value, type_name
 from lineal.storage.objects import Objects
@@ -271,7 +271,7 @@ class _Staging:
             TABLE,
             rows=self._rows,
             columns=columns,
-            summary=f"{self._rows:,} rows × {len(columns)}",
+            summary=table_summary(self._rows, len(columns)),
         )
 
     def _begin(self, empty: pa.Table) -> None:

@@ -18,7 +18,7 @@ from lineal.assets.ports import Canonical, Versions
 from lineal.assets.records import SLICES, Column, Content, StoredObject
 from lineal.disk import refusals
 from lineal.storage.formats import files
-from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose, is_stream
+from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose, is_stream, table_summary
 from lineal.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -412,7 +412,7 @@ def _of_table(table: pa.Table, columns: tuple[Column, ...], form: str) -> HeldTa
         form,
         rows=table.num_rows,
         columns=columns,
-        summary=f"{table.num_rows:,} rows × {len(columns)}",
+        summary=table_summary(table.num_rows, len(columns)),
     )
     return HeldTable(content, table)
 

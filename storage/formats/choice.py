@@ -109,3 +109,8 @@ def _are_arrays(value: object) -> bool:
     if not isinstance(value, Mapping) or not value:
         return False
     return all(_ARRAY in _ancestry(item) for item in value.values())
+
+
+def table_summary(rows: int, columns: int) -> str:
+    """`178 rows × 14`."""
+    return f"{rows:,} row{'' if rows == 1 else 's'} × {columns}"

@@ -328,6 +328,9 @@ def test_an_export_is_the_same_twice_and_by_run_and_into_a_file(
     file = told.root / "events.jsonl"
     written = file.read_text(encoding="utf-8")
     assert [json.loads(line) for line in written.splitlines()] == later
+    refused = told.lineal("export", "openlineage", "--output", "nowhere/events.jsonl")
+    assert refused.code == 2
+    assert "give `--output` a file" in refused.err
     wrong = told.lineal("export", "openlineage", "--run", "r9", "--output", "events.jsonl")
     assert (wrong.code, "no run `r9`" in wrong.err) == (2, True)
     assert file.read_text(encoding="utf-8") == written

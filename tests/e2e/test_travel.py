@@ -114,8 +114,8 @@ def test_everything_that_takes_a_version_takes_a_moment(place: Travelled) -> Non
     shown = place.said("show", then)
     assert "4 rows × 5" in shown
     assert shown.startswith("priced@")
-    assert "1 rows × 4" in place.said("show", f"orders@{place.then}", "--partition", "us")
-    assert "1 rows × 4" in place.said("show", f"orders us@{place.then}")
+    assert "1 row × 4" in place.said("show", f"orders@{place.then}", "--partition", "us")
+    assert "1 row × 4" in place.said("show", f"orders us@{place.then}")
     parts = place.said("show", f"orders@{place.then}")
     assert "eu, us" in parts
     assert "asia" not in parts

@@ -136,7 +136,7 @@ def test_an_overview_has_a_line_a_partition(made: Airport) -> None:
     assert [row.split()[0] for row in rows[1:5]] == MONTHS
     versions = [part.made.content.digest for part in found.parts if part.made.content]
     for row, digest in zip(rows[1:5], versions, strict=True):
-        assert f" 1 rows × 2 {digest[:6]} " in row
+        assert f" 1 row × 2 {digest[:6]} " in row
         assert row.endswith(" ✓")
     assert rows[5:] == [
         "columns of 2013-04, which was made last",

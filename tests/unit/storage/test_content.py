@@ -23,6 +23,7 @@ from lineal.assets.content import content_digest, used_digest
 from lineal.assets.errors import ContentError
 from lineal.assets.records import Column
 from lineal.storage.content import bigint_for_hugeint, canonical_table, column_digests
+from lineal.storage.contract import check_primary_key
 from lineal.storage.formats.parquet import read_parquet, write_parquet
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "column_digests.json"
@@ -786,3 +787,9 @@ def test_few_distinct_values_make_a_smaller_file(tmp_path):
     write_parquet(table_of(many), tmp_path / "t.parquet")
     column = pq.ParquetFile(tmp_path / "t.parquet").metadata.row_group(0).column(0)
     assert column.has_dictionary_page
+
+
+def test_repeated_keys_are_told_as_tables_show_them():
+    times = pa.array([dt.datetime(2013, 1, 1, 6)] * 2, pa.timestamp("us", "UTC"))
+    with pytest.raises(ContentError, match=r"such as \(2013-01-01 06:00:00\+00:00, 'a'\)$"):
+        check_primary_key(pa.table({"at": times, "name": ["a", "a"]}), ["at", "name"])

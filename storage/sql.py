@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -176,7 +177,10 @@ class Queries:
             names, order = seen.names, order_facts(tree, self._aggregates, self._text)
         words = list(tokens(query.text, names))
         if tree is None:
-            seen.clocks.extend(w for w in words if w.casefold() in self._unsteady | {"sample"})
+            bare = [word.strip('"').casefold() for word in words]
+            seen.calls |= {word for word, after in pairwise(bare) if after == "("}
+            seen.clocks.extend(w for w in bare if w in self._unsteady | {"sample"})
+            seen.clocks.extend(seen.calls & {"age"})
             seen.opaque.append(NO_TREE)
         return SqlFacts(
             tables=tuple(dict.fromkeys(table for _, table in sorted(seen.tables))),
@@ -187,7 +191,7 @@ class Queries:
             order=order,
             opaque=tuple(dict.fromkeys(seen.opaque)),
             volatile=bool(seen.clocks),
-            calls=self._unknown(seen.calls if tree is not None else words),
+            calls=self._unknown(seen.calls),
             passed=tuple(seen.passed),
         )
 

@@ -220,6 +220,7 @@ def test_the_recipe_does_not_change_between_releases() -> None:
         "with x as (select random() r) from x", "from duckdb_settings()", "show tables",
         "from information_schema.tables", "select current_setting('threads')",
         "pivot (select k, a from t where b < now()) on k using sum(a)",
+        'pivot t on k using sum("random"())', "pivot t on k using max(age(a))",
         "select reservoir_quantile(a, 0.5) from t", "from query('select ' || 'random()')",
     ],
 )  # fmt: skip

@@ -112,7 +112,10 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
             excerpt=excerpt,
         )
     return replace(
-        asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
+        asset,
+        inputs=tuple(inputs.values()),
+        volatile=asset.volatile or facts.volatile,
+        volatile_by=f"its SQL has {', '.join(facts.clocks)}" if facts.clocks else "",
     )
 
 

@@ -179,8 +179,9 @@ class Queries:
         if tree is None:
             bare = [word.strip('"').casefold() for word in words]
             seen.calls |= {word for word, after in pairwise(bare) if after == "("}
-            seen.clocks.extend(w for w in bare if w in self._unsteady | {"sample"})
-            seen.clocks.extend(seen.calls & {"age"})
+            for word in bare:
+                if word in self._unsteady | {"sample"} or word in seen.calls & {"age"}:
+                    seen.clocks.append(f"`{word}()`" if word in seen.calls else f"`{word}`")
             seen.opaque.append(NO_TREE)
         return SqlFacts(
             tables=tuple(dict.fromkeys(table for _, table in sorted(seen.tables))),
@@ -190,7 +191,7 @@ class Queries:
             text=without_comments(query.text),
             order=order,
             opaque=tuple(dict.fromkeys(seen.opaque)),
-            volatile=bool(seen.clocks),
+            clocks=tuple(dict.fromkeys(seen.clocks)),
             calls=self._unknown(seen.calls),
             passed=tuple(seen.passed),
         )
@@ -228,7 +229,9 @@ class Queries:
             text=without_comments(macro.text),
             order=OrderFacts("plain" if plain else "free"),
             opaque=tuple(f"in the macro `{macro.name}`: {told}" for told in seen.opaque),
-            volatile=bool(seen.clocks),
+            clocks=tuple(
+                f"{told} in the macro `{macro.name}`" for told in dict.fromkeys(seen.clocks)
+            ),
             calls=self._unknown(seen.calls),
             passed=tuple(seen.passed),
         )

@@ -165,9 +165,7 @@ def sql_asset(name: str, text: str) -> Asset:
 )
 def test_a_pivot_reaches_the_macros_that_it_calls(text: str, reached: list[str]) -> None:
     """No other word of it, be it a table, a column or an alias, is a misspelt macro."""
-    texts = MacroFile(
-        "create macro late_days(o, b) as o - b; create macro prices(a) as a;", PLACE
-    )
+    texts = MacroFile("create macro late_days(o, b) as o - b; create macro prices(a) as a;", PLACE)
     loans = sql_asset("stg/loans", "select 1 as member, 2 as late, 3 as a, 4 as b, 5 as late_day")
     wide = bind([texts, loans, sql_asset("wide", text)], QUERIES).assets["wide"]
     assert [each.asset for each in wide.inputs] == ["stg/loans"]

@@ -228,6 +228,13 @@ def test_a_clock_chance_or_the_state_of_duckdb_makes_a_query_volatile(text: str)
     assert facts(text).volatile
 
 
+def test_what_makes_a_query_volatile_is_told() -> None:
+    told = facts("select now(), RANDOM(), now(), current_date from t using sample 5 rows").clocks
+    assert sorted(told) == ["`SAMPLE` without a seed", "`current_date`", "`now()`", "`random()`"]
+    assert facts("pivot t on k using max(uuid())").clocks == ("`uuid()`",)
+    assert facts("select 1").clocks == ()
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -56,16 +56,17 @@ def _macros_reached(query: Query, library: Library, queries: Queries) -> tuple[M
     A query that can't be followed may call any: it has those that read no table as well.
     """
     alone = queries.describe(query)
+    without = [(told,) for told in NO_TREE]
     called = list(alone.calls)
     macros = library.reached(called)
-    for name in called if NO_TREE not in alone.opaque else ():  # else `name (` may be no call
+    for name in () if alone.opaque in without else called:  # there `name (` may be no call
         near = "" if name in library else library.near(name)
         if near and queries.lacks(name):
             where, excerpt = place_of_call(query, name)
             told = f"no function or macro `{name}`{near}"
             raise DefinitionError(told, where=where, excerpt=excerpt)
     facts = queries.describe(replace(query, macros=macros))
-    by_words = facts.opaque == (NO_TREE,) and "query" not in words_of(facts, macros)
+    by_words = facts.opaque in without and "query" not in words_of(facts, macros)
     if by_words or not facts.opaque:
         return macros
     names = [macro.name.casefold() for macro in library]

@@ -60,9 +60,13 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-NO_TREE = "DuckDB does not show how it reads this statement"
+# Why DuckDB does not show the tree of a statement.
+NO_TREE = (
+    "DuckDB does not show how it reads this statement",
+    "a PIVOT without `in (…)` has columns for the values it finds: list them to read fewer columns",
+)
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
-_SIGHTS = "sights/1"
+_SIGHTS = "sights/2"
 _MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
 
 
@@ -182,7 +186,7 @@ class Queries:
             for word in bare:
                 if word in self._unsteady | {"sample"} or word in seen.calls & {"age"}:
                     seen.clocks.append(f"`{word}()`" if word in seen.calls else f"`{word}`")
-            seen.opaque.append(NO_TREE)
+            seen.opaque.append(NO_TREE[statement.type.name == "MULTI"])
         return SqlFacts(
             tables=tuple(dict.fromkeys(table for _, table in sorted(seen.tables))),
             parameters=_parameters(query, statement.named_parameters),

@@ -194,7 +194,7 @@ class Scratch:
                     f"explain (format json) {text}"
                 ).fetchall()
             except duckdb.Error as error:
-                raise Unplanned("DuckDB can't plan it before it has rows and parameters") from error
+                raise Unplanned(_why_not(error)) from error
             for scan in _leaves(_parsed(answer)):
                 self._look_at(scan, read)
         return {name: frozenset(known) for name, known in read.items()}
@@ -215,6 +215,14 @@ class Scratch:
         if not known <= {column for column, _ in self._shapes[name]}:
             raise Unplanned(f"the plan has columns that `{name}` has not")
         read[name] |= known
+
+
+def _why_not(error: duckdb.Error) -> str:
+    """What DuckDB says of a fault in the query, which a run would tell as well."""
+    said = str(error).partition("\n")[0].removeprefix("Binder Error: ")
+    if not isinstance(error, duckdb.BinderException) or "parameter" in said.casefold():
+        return "DuckDB can't plan it before it has rows and parameters"
+    return f"DuckDB can't plan it: {said}"
 
 
 def _parsed(text: str) -> Any:

@@ -160,7 +160,11 @@ class Walk:
         elif kind == "SHOW_REF" and node.get("show_type") != "DESCRIBE":
             if node.get("show_type") == "SHOW" and "query" not in node:  # it describes that table
                 self._base_table(node, scope)
-            self._system("SHOW")
+            if node.get("show_type") == "SUMMARY":
+                self.seen.opaque.append("`SUMMARIZE` reads every column, and estimates")
+                self.seen.clocks.append("`SUMMARIZE`, which estimates")
+            else:
+                self._system("SHOW")
         elif kind.endswith("_QUERY_NODE"):
             verb = kind.removesuffix("_QUERY_NODE")
             raise QueryError(

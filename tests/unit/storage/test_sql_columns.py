@@ -100,12 +100,16 @@ def test_a_query_reads(text: str, columns: tuple[str, ...] | None, shape: bool) 
 
 
 DOUBTED = [
-    ("pivot t on b using sum(a)", "DuckDB does not show how it reads this statement"),
-    ("summarize t", "`SHOW` answers about DuckDB, not from an asset"),
+    (
+        "pivot t on b using sum(a)",
+        "a PIVOT without `in (…)` has columns for the values it finds: list",
+    ),
+    ("summarize t", "`SUMMARIZE` reads every column, and estimates"),
     ("select rowid, a from t", "it numbers the rows of its tables: `rowid`"),
     ("select stats(a) from t", "`stats` may see more of a table than the columns it is given"),
     ("select columns($word) from t", "DuckDB can't plan it before it has rows and parameters"),
-    ("select a from t where false and missing", "DuckDB can't plan it before it has rows"),
+    ("select a from t where false and missing", "DuckDB can't plan it: Referenced column"),
+    ("select a from t, t x", "DuckDB can't plan it: Ambiguous reference to column name"),
     ("select json_serialize_plan('from t'), a from t", "`json_serialize_plan` may see more"),
 ]
 

@@ -30,7 +30,7 @@ def bind(declared: Iterable[Declaration], queries: Queries) -> Graph:
             whole = replace(thing, query=replace(thing.query, macros=macros))
             bound.append(_bind_query(whole, queries, spelt, names))
         except (DefinitionError, QueryError) as error:
-            bound.append(_as_definition_error(error, thing))
+            bound += [_as_definition_error(error, thing), replace(thing, inputs=())]
     queries.save()
     return Graph.build(bound)
 
@@ -88,6 +88,11 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
         found = spelt.resolve(reference)
         if found is None:
             raise _no_asset(reference, query, asset.name, names)
+        if found == asset.name:
+            where, excerpt = _place_of(reference, query)
+            raise DefinitionError(
+                f"`{found}` takes itself as an input", where=where, excerpt=excerpt
+            )
         inputs[found] = Input(found, found)
     for marked in asset.inputs:
         exact = next(
@@ -123,10 +128,7 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
 def _no_asset(
     reference: TableReference, query: Query, reader: str, names: list[str]
 ) -> DefinitionError:
-    """The error for a table that is no asset, where the query or one of its macros names it."""
-    texts = [query, *(named(macro) for macro in query.macros)]
-    places = [place_of_table(text, reference.parts) for text in texts]
-    where, excerpt = next((place for place in places if place[1]), places[0])
+    where, excerpt = _place_of(reference, query)
     return DefinitionError(
         f"no asset `{reference.text}`, a table of `{reader}`"
         f"{did_you_mean(reference.text.replace('.', '/'), names)}",
@@ -134,6 +136,13 @@ def _no_asset(
         advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
         excerpt=excerpt,
     )
+
+
+def _place_of(reference: TableReference, query: Query) -> tuple[str, str | None]:
+    """Where the query or one of its macros names a table."""
+    texts = [query, *(named(macro) for macro in query.macros)]
+    places = [place_of_table(text, reference.parts) for text in texts]
+    return next((place for place in places if place[1]), places[0])
 
 
 def axes_of(asset: Asset | Resource) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ def query_error(query: Query, error: BaseException, *, advice: str | None = None
     text = str(error)
     place = _PLACE.search(text)
     said = text[: place.start()] if place else text
+    said = re.sub(r' at or near "[^\n]*\n.*"', "", said, flags=re.DOTALL)  # it quotes the rest
     first, _, rest = said.partition("\n")
     message = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first.strip())
     message = re.sub(r",? or SET [^.]*", "", message)  # the settings are locked

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lineal.assets.asset import Asset, Contract, Macro, MacroFile, Query, Where
-from lineal.assets.errors import DefinitionError, QueryError
+from lineal.assets.errors import DefinitionError, DefinitionErrors, QueryError
 from lineal.binding import bind
 from lineal.storage.engine import Engine
 from lineal.storage.objects import Objects
@@ -170,6 +170,20 @@ def test_a_pivot_reaches_the_macros_that_it_calls(text: str, reached: list[str])
     wide = bind([texts, loans, sql_asset("wide", text)], QUERIES).assets["wide"]
     assert [each.asset for each in wide.inputs] == ["stg/loans"]
     assert wide.query is not None and names(wide.query) == reached
+
+
+def test_one_fault_of_a_query_is_one_error() -> None:
+    reader = sql_asset("reader", "from own")
+    for text, said in [
+        ("select 1 as a\nunion all from own", "`own` takes itself as an input"),
+        ("select 1 as a\nunion all from ownn", "no asset `ownn`, a table of `own`"),
+        ("select 1 as a /* more\nof it", "unterminated /* comment"),
+    ]:
+        with pytest.raises(DefinitionErrors) as caught:
+            bind([sql_asset("own", text), reader], QUERIES)
+        (error,) = caught.value.errors
+        assert error.message.startswith(said) and error.excerpt and error.excerpt.endswith("^")
+        assert "of it" not in (error.advice or "")
 
 
 TABLES = (

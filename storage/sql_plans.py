@@ -15,6 +15,7 @@ from lineal.assets.errors import QueryError
 from lineal.assets.ports import Shape
 from lineal.storage.sandbox import NOTHING, create, quoted, spell, written
 from lineal.storage.sql import SqlFacts, spellings
+from lineal.storage.sql_order import nodes
 from lineal.storage.type_texts import UnknownType, empty_table
 
 # Which optimizers may change a plan: what puts a WITH in its place, and what takes out what nobody
@@ -234,15 +235,7 @@ def _as_told(name: str) -> str:
 
 def _scans(tree: Any) -> Iterator[dict[str, Any]]:
     """Every scan of a plan."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            if node.get("type") == "LOGICAL_GET":
-                yield node
-            stack.extend(node.values())
+    return (node for node in nodes(tree) if node.get("type") == "LOGICAL_GET")
 
 
 def _leaves(tree: Any) -> Iterator[dict[str, Any]]:

@@ -61,7 +61,7 @@ _T = TypeVar("_T")
 
 NO_TREE = "DuckDB does not show how it reads this statement"
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
-_SIGHTS = "sights/1"
+_SIGHTS = "sights/2"
 _MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
 
 

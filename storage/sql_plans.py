@@ -212,10 +212,14 @@ class Scratch:
         columns = told.get("Projections")
         if kind != "SEQ_SCAN" or name is None or columns is None:
             raise Unplanned(f"`{kind}` may read what is no column of an asset")
-        known = {columns} - {""} if isinstance(columns, str) else set(columns)
-        if not known <= {column for column, _ in self._shapes[name]}:
-            raise Unplanned(f"the plan has columns that `{name}` has not")
-        read[name] |= known
+        if any("\n" in column for column, _ in self._shapes[name]):
+            raise Unplanned(f"a column of `{name}` has a line break in its name")
+        for each in {columns} - {""} if isinstance(columns, str) else set(columns):
+            # A field is told as `column.field`, which may be the name of another column.
+            meant = {c for c, _ in self._shapes[name] if f"{each}.".startswith(f"{c}.")}
+            if not meant:
+                raise Unplanned(f"the plan has columns that `{name}` has not")
+            read[name] |= meant
 
 
 def _parsed(text: str) -> Any:

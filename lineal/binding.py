@@ -55,9 +55,10 @@ def _macros_reached(query: Query, library: Library, queries: Queries) -> tuple[M
 
     A query that can't be followed may call any: it has those that read no table as well.
     """
-    called = list(queries.describe(query).calls)
+    alone = queries.describe(query)
+    called = list(alone.calls)
     macros = library.reached(called)
-    for name in called:
+    for name in called if NO_TREE not in alone.opaque else ():  # else `name (` may be no call
         near = "" if name in library else library.near(name)
         if near and queries.lacks(name):
             where, excerpt = place_of_call(query, name)
@@ -111,7 +112,10 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
             excerpt=excerpt,
         )
     return replace(
-        asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
+        asset,
+        inputs=tuple(inputs.values()),
+        volatile=asset.volatile or facts.volatile,
+        volatile_by=f"its SQL has {', '.join(facts.clocks)}" if facts.clocks else "",
     )
 
 

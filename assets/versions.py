@@ -91,8 +91,13 @@ def moment(when: When, now: dt.datetime) -> Moment:
                 advice="give it one: `datetime(2026, 11, 1, 12, tzinfo=timezone.utc)`",
             )
         text, begin, instant = when.isoformat(), when, when
-    else:
+    elif isinstance(when, dt.date):
         text, begin, instant = when.isoformat(), *_day(when)
+    else:
+        raise UsageError(
+            f"{when!r} is no date or time",
+            advice=f"give a text ({_FORMS}), a `datetime.date` or a `datetime.datetime`",
+        )
     if begin > now:
         told = f"{now.astimezone(dt.UTC):%Y-%m-%dT%H:%M}"
         raise UsageError(f"`{text}` is still to come: it is {told} (UTC)")

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lineal.assets.errors import IntegrityError, QueryError, UsageError, did_you_mean
+from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step, identifier
 from lineal.assets.records import Content, Materialization, Retirement, StoredObject
 from lineal.assets.versions import meant, moment
 from lineal.lineage.facts import History
+from lineal.lineage.statements import Known, check_is_question, query_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -186,6 +187,10 @@ def _objects(history: History, asset: str) -> tuple[StoredObject, ...]:
     return tuple(o for key in keys for o in parts[key].objects if parts[key].format == "parquet")
 
 
+def _dotted(name: tuple[str | None, str]) -> str:
+    return ".".join(filter(None, name))
+
+
 def _folded(name: tuple[str | None, str]) -> tuple[str | None, str]:
     schema, view = name
     return schema and schema.casefold(), view.casefold()
@@ -227,7 +232,6 @@ _LOOKS_AROUND = ("show", "describe", "information_schema", "duckdb_", "pg_", "pr
 _MAKES_UP_NAMES = re.compile(r"\bquery(_table)?\s*\(")
 _PLAN = re.compile(r'\blineage"?\s*\.\s*"?plan\b', re.IGNORECASE)
 _NAMES_ONLY = re.compile(r"\s*show\s+tables\s*;?\s*\Z")
-_NO_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 
 
 class Result(NamedTuple):
@@ -245,29 +249,34 @@ def ask(
     query: str,
     place_of: Callable[[StoredObject], Path] | None = None,
     plan: Callable[[], Sequence[PlanRow]] | None = None,
+    declared: Callable[[], Iterable[str]] = tuple,
 ) -> Result:
     """Answer SQL over the current tables, any version it names, and `lineage.*`; read-only.
 
     `path_of` hands out the path of an object whose bytes it has checked; it is asked for those of
     the tables that the query names. `place_of` tells where an object lies without a look at it: for
     tables that the query only lists. `plan` makes what `lineage.plan` shows, if the query names it.
+    `declared` names the project's assets, made or not, for what is said of a missing table.
 
     Raises:
-        QueryError: the query can't run.
+        QueryError: the query is no question, or can't run.
         IntegrityError: an object that it may be about is gone or damaged.
         UsageError: it names a version that is not there.
     """
-    import duckdb
-
+    check_is_question(query)
     views = table_views(history, _asked(history, query))
     named = [*_named(views, query), *mentioned_versions(history, query)]
     planned = plan() if plan is not None and _PLAN.search(query) else None
     shown = (named, _listed(views, named, query))
-    try:
-        return _ask_once(catalog, shown, (path_of, place_of or path_of), query, planned)
-    except duckdb.Error as error:
-        names = [view for table in table_views(history) for _, view in table.names]
-        raise _query_error(error, names) from error
+
+    def known(lineage: Iterable[str]) -> Known:
+        """What could be meant by the name of a table that is not there."""
+        assets = {*_assets(history), *declared()}
+        tables = [_dotted(name) for table in table_views(history) for name in table.names]
+        unmade = {_dotted(name): asset for asset in assets for name in _spellings(asset)}
+        return Known((*tables, *lineage), {n: a for n, a in unmade.items() if n not in tables})
+
+    return _ask_once(catalog, shown, (path_of, place_of or path_of), query, planned, known)
 
 
 _PathOf = Callable[[StoredObject], Path]
@@ -279,7 +288,10 @@ def _ask_once(
     paths: tuple[_PathOf, _PathOf],
     query: str,
     plan: Sequence[PlanRow] | None,
+    known: Callable[[Iterable[str]], Known],
 ) -> Result:
+    import duckdb
+
     connection, note = catalog.connect_for_questions(plan)
     try:
         (named, listed), (path_of, place_of) = tables, paths
@@ -291,8 +303,15 @@ def _ask_once(
         connection.execute(query)  # not `sql`: its errors have no place
         described = connection.description or []
         return Result([name for name, *_ in described], _rows(connection, described), note)
+    except duckdb.Error as error:
+        raise query_error(error, lambda: known(_lineage_names(connection))) from error
     finally:
         connection.close()
+
+
+def _lineage_names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    found = connection.execute("select name from (show all tables) where schema = 'lineage'")
+    return [f"lineage.{name}" for (name,) in found.fetchall()]
 
 
 def _rows(
@@ -384,17 +403,3 @@ def _listed(views: Sequence[TableView], named: Sequence[TableView], query: str) 
 def _stands_in(text: str, name: str) -> bool:
     """Does a name stand in a text as a word of its own?"""
     return name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
-
-
-def _query_error(error: duckdb.Error, names: Sequence[str]) -> QueryError:
-    text, _, place = str(error).partition("\n\nLINE ")
-    number, _, line_and_caret = place.partition(": ")
-    margin = len(f"LINE {number}: ")  # DuckDB puts the caret below the text and this margin
-    lines = line_and_caret.split("\n")
-    excerpt = "\n".join([lines[0], *(line[margin:] for line in lines[1:2])]) or None
-    missing = _NO_TABLE.search(text)
-    if missing is None:
-        only = "`lineal sql` only reads: " if "read-only" in text else ""
-        return QueryError(f"{only}{text.strip()}", excerpt=excerpt)
-    name = missing.group(1)
-    return QueryError(f"no table `{name}`{did_you_mean(name, names)}", excerpt=excerpt)

@@ -366,9 +366,17 @@ class Asking:
             past = history if at is None else as_of(history, _moment(at))
             catalog = Catalog(self.store, self.journal)
             columns, rows, note = ask(
-                catalog, past, objects.intact, query, objects.path, self._plan_rows
+                catalog, past, objects.intact, query, objects.path, self._plan_rows, self._declared
             )
         return Answer(tuple(columns), tuple(rows), note)
+
+    def _declared(self) -> list[str]:
+        """The assets of the project as it is now; none if the code can't be read."""
+        try:
+            with self.look() as seen:
+                return list(seen.graph.maker)
+        except LinealError:  # what went wrong with the query is to be told, not this
+            return []
 
     def _plan_rows(self) -> list[PlanRow]:
         with self.look() as seen:

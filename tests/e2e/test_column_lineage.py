@@ -51,7 +51,7 @@ def test_what_each_column_comes_from_is_told_up_to_the_source(place: Workplace) 
         "double",
         "└─ orders.amount  declared ← raw/orders.cents  transformed",
         "n",
-        "└─ orders  opaque ← raw/orders  opaque",
+        "└─ orders  opaque: any of amount, id ← raw/orders  opaque: any of cents, id",
     ]
 
 

@@ -93,3 +93,10 @@ def test_what_is_no_date_is_refused_with_how_one_is_written(when):
 def test_a_datetime_without_a_zone_is_refused():
     with pytest.raises(UsageError, match="time zone"):
         moment(dt.datetime(2026, 11, 1, 12), NOW)
+
+
+def test_what_is_no_date_or_time_at_all_is_told_with_what_may_be_given():
+    for when in (5, 2.0, None, ["2026-11-01"]):
+        with pytest.raises(UsageError, match="is no date or time") as caught:
+            moment(when, NOW)
+        assert "`datetime.date`" in caught.value.advice

@@ -283,6 +283,62 @@ def test_a_misspelt_table_is_told_with_the_nearest_and_its_place(journal):
     assert caret.index("^") == line.index("flihgts")
 
 
+def test_an_asset_of_which_there_is_no_table_is_told_as_such(journal):
+    run = Run(journal)
+    run.make("flights", written(journal, "f", [1]))
+    run.make("failed", table("x"), outcome="failed", publish=False)
+    catalog = Catalog(journal.root, Journal(journal.root))
+    for query, asset in (
+        ("from wine", "wine"),
+        ("from raw.wine", "raw/wine"),
+        ("from raw_wine", "raw/wine"),
+        ("from failed", "failed"),
+    ):
+        with pytest.raises(QueryError, match=f"is current of `{asset}`") as caught:
+            ask(catalog, opened(journal), str, query, declared=lambda: ["wine", "raw/wine"])
+        assert caught.value.advice.startswith(f"lineal why {asset} ")
+    with pytest.raises(QueryError, match=r"you mean `lineage[.]materialization`"):
+        asked(journal, "from lineage.materialisation")
+
+
+def test_only_questions_are_answered_and_nothing_else_is_run(journal, tmp_path):
+    Run(journal).make("flights", written(journal, "f", [1]))
+    target = tmp_path / "answer.csv"
+    copy = f"copy (select 1) to '{target}'"
+    for statement in (
+        copy,
+        f"explain analyze {copy}",
+        f"/* a */ explain (analyze, format json) {copy}",
+        f"export database '{tmp_path / 'all'}'",
+        f"attach '{target}'",
+        "install json",
+        "set threads = 1",
+        "create table t as select 1",
+        "insert into flights values (1)",
+        "drop view flights",
+        "call pragma_version()",
+        "pragma import_database('x')",
+        "checkpoint",
+    ):
+        with pytest.raises(QueryError, match="`lineal sql` only reads") as caught:
+            asked(journal, statement)
+        assert caught.value.advice
+    with pytest.raises(QueryError, match="2 statements"):
+        asked(journal, f"select 1; {copy}")
+    assert {path.name for path in tmp_path.iterdir()} == {".lineal"}
+    for question in (
+        "explain select 1",
+        "explain analyze from flights",
+        "show tables",
+        "describe flights",
+        "summarize flights",
+        "pragma table_info('flights')",
+        "pivot flights on id using count(*)",
+        "values (1);",
+    ):
+        assert asked(journal, question).rows
+
+
 def test_a_statement_that_cannot_be_parsed_is_shown_with_a_caret(journal):
     with pytest.raises(QueryError) as caught:
         asked(journal, "select from where")

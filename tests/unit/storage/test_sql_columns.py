@@ -177,6 +177,24 @@ def _few(column: str) -> Macro:
     return Macro("few", text, Where("macros.sql", 1), table=True)
 
 
+KEYED = (
+    "with recursive r(k, v) using key (k) as ({0} union select r.k, t.a from r join t on t.a = r.v)"
+    " from r"
+)  # DuckDB has no other plan of it than the one for people
+
+
+def test_a_field_is_not_taken_for_a_column_that_is_called_like_it() -> None:
+    shape = (("a", "int64"), ("s", 'struct<"p": int64>'), ("s.p", "int64"), ("b", "int64"))
+    found = seen(KEYED.format("select a, s.p from t"), t=shape)["t"]
+    assert found == Sight(("a", "s", "s.p"), shape=True)
+
+
+def test_a_name_of_two_lines_is_not_taken_for_two_columns() -> None:
+    shape = (("a", "int64"), ("a\nb", "int64"), ("b", "int64"))
+    found = seen(KEYED.format('select a, "a\nb" from t'), t=shape)["t"]
+    assert found == Sight(doubt="a column of `t` has a line break in its name")
+
+
 def test_no_comment_hides_what_a_macro_sees() -> None:
     text = "create macro told(q) as json_serialize_plan /* of */ (q)"
     macro = Macro("told", text, Where("macros.sql", 1))

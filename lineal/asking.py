@@ -55,9 +55,13 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"r[0-9]+\Z")
 
 
-_VERSION = r"@(?:[0-9a-f]+|\d{4}-\d\d-\d\d(?:T\d\d:\d\d[\d:]*(?:Z|[+-]\d\d:?\d\d)?)?)"
-# `ASSET.COLUMN`, with a version behind either; a key of a partition may hold a dot.
-_COLUMN = re.compile(rf"([A-Za-z][\w/]*)({_VERSION})?\.(.+?)({_VERSION})?", re.DOTALL)
+_ASSET = r"[A-Za-z][\w/]*"
+_TIME = r"T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+_VERSION = rf"@(?:[0-9a-f]+|\d{{4}}-\d\d-\d\d(?:{_TIME})?)"
+# `ASSET.COLUMN`, with a version behind either. A key of a partition may hold a dot, and a time.
+_COLUMN = re.compile(
+    rf"(?!{_ASSET}{_VERSION}\Z)({_ASSET})({_VERSION})?\.(.+?)({_VERSION})?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)

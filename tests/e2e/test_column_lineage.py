@@ -88,6 +88,13 @@ def test_where_one_column_flows_is_told_and_given_as_json(place: Workplace) -> N
     assert "did you mean `who`" in wrong.err
 
 
+def test_how_a_query_begins_is_told_as_it_is_written(place: Workplace) -> None:
+    told = place.lineal("sql", "select value from lineage.code_part where kind = 'sql'", "--json")
+    assert [row["value"][:44] for row in told.json] == [
+        "select id, cents / 100 as amount, md5(who) a"
+    ]
+
+
 def test_a_declaration_makes_nothing_stale_and_a_false_one_is_not_recorded(
     place: Workplace,
 ) -> None:

@@ -56,7 +56,7 @@ class _Runs:
         for word, run in (("before", found.before), ("after", found.after)):
             rows += style.folded(_run_text(run), f"  {word:<8} ")
         rows.append("")
-        told = [s for s in found.steps if not _is_left(s)]
+        told = [s for s in found.steps if not self._is_left(s)]
         groups = _groups(told)
         shown = groups if self.verbose else groups[:_STEPS]
         width = name_column(group.name for group in shown)
@@ -69,12 +69,17 @@ class _Runs:
 
     def _left(self, run: str, place: int) -> list[str]:
         """The steps that only this run made, and that are what they were."""
-        steps = [s.step for s in self.found.steps if _is_left(s) and s.outcomes[place] is not None]
+        steps = [s.step for s in self.found.steps if self._is_left(s) and s.outcomes[place]]
         if not steps:
             return []
         names = listed(self.style, step_names(steps), 8)
         told = f"{plural(len(steps), 'step')} of {run} alone, as they were: {names}"
         return self.style.folded(told, f"  {self.style.glyph('fresh')} ")
+
+    def _is_left(self, change: StepChange) -> bool:
+        """Did only one run make it, as it was made before, and is it the same after both?"""
+        same = None in change.outcomes and change.versions[0] == change.versions[1]
+        return same and change.step.asset not in self.found.made
 
     def _made(self) -> list[str]:
         """What made them otherwise: a paragraph for all assets with the same reasons."""
@@ -94,7 +99,8 @@ class _Runs:
         fates = [s for s in steps if None not in s.outcomes and s.outcomes[0] != s.outcomes[1]]
         told = [f"{plural(len(moved), 'step')} with another version" if moved else ""]
         told += [f"{plural(len(fates), 'step')} ended otherwise" if fates else ""]
-        told += [_times(steps)]
+        times = _times(steps)
+        told += [f"what both made took {times}" if times else ""]
         return ", ".join(filter(None, told)) or "nothing differs"
 
     def _group(self, group: _Group, width: int) -> list[str]:
@@ -111,11 +117,6 @@ class _Runs:
         glyph = self.style.glyph(first.outcomes[1] or "fresh")
         what = "   ".join(filter(None, told))
         return item(self.style, glyph, group.name, width, what, _times(group.changes))
-
-
-def _is_left(change: StepChange) -> bool:
-    """Did only one run make it, and is what it shows the same after both?"""
-    return None in change.outcomes and change.versions[0] == change.versions[1]
 
 
 def _groups(steps: Sequence[StepChange]) -> list[_Group]:

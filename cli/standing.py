@@ -9,20 +9,25 @@ from lineal.answers import Status
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.plan import PlannedStep
+from lineal.assets.records import ErrorFacts
 from lineal.assets.verdicts import Stale
 from lineal.cli.planned import reason_lines, retired_lines
 from lineal.cli.render import (
     Style,
+    clipped,
     item,
     listed,
     moment,
     name_column,
     plural,
+    span,
     step_names,
 )
+from lineal.cli.story import said
 from lineal.project import Project
 
 _STATES = ("fresh", "stale", "due", "pending", "blocked", "failed")  # the worst last
+_WORDS = 50  # columns of what is said of an error
 _CELLS = {
     "fresh": "█=", "stale": "▒-", "due": "▒-", "pending": "░?", "blocked": "■#", "failed": "✗x",
 }  # fmt: skip
@@ -36,6 +41,8 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     gone = retired_lines(style, found.plan.retired)
     if set(groups) == {"fresh"} and not gone and not verbose:
         return [style.text(f"{whole}: all fresh.")]
+    if not steps and not gone:
+        return _empty(style, project)
     lines = [f"{project.name} · {whole}", ""]
     if verbose:
         lines.extend(_every_step(style, steps, found))
@@ -49,6 +56,12 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     if gone or any(name != "fresh" for name in groups):
         lines.extend(("", "  lineal plan"))
     return [style.text(row) for row in lines]
+
+
+def _empty(style: Style, project: Project) -> list[str]:
+    told = f"{project.name} declares no assets yet."
+    advice = "begin with an `@asset` or a `source(…)`; `lineal init DIR` writes an example"
+    return [*style.folded(told, "", "  "), *style.folded(advice, "  ")]
 
 
 def _inside(project: Project) -> bool:
@@ -79,13 +92,20 @@ def _state(style: Style, name: str, group: Sequence[PlannedStep], found: Status)
     if name == "fresh":
         return [told]
     names = listed(style, step_names(s.step for s in group), 4)
-    return style.folded(f"{names}{_because(name, group[0], found)}", f"{told}    ")
+    return style.folded(f"{names}{_because(style, name, group[0], found)}", f"{told}    ")
 
 
-def _because(name: str, step: PlannedStep, found: Status) -> str:
+def _first_words(style: Style, error: ErrorFacts) -> str:
+    words = said(error)
+    if style.piped or span(words) <= _WORDS:
+        return words
+    return clipped(words, _WORDS).rstrip() + style.mark
+
+
+def _because(style: Style, name: str, step: PlannedStep, found: Status) -> str:
     last = found.lasts.get(step.step)
     if name == "failed" and last is not None and last.error is not None:
-        return f" ← {last.error.type}, since {moment(last.started_at)}"
+        return f" ← {_first_words(style, last.error)}, since {moment(last.started_at)}"
     if isinstance(step.verdict, Stale) and step.verdict.reasons:
         return f" ← {reason_lines(step.verdict.reasons, 1)[0]}"
     return ""

@@ -144,7 +144,9 @@ def versions_difference(
     """How two versions differ, and how their making did."""
     old = before.content.columns if before.content is not None else ()
     new = after.content.columns if after.content is not None else ()
-    made = tuple(dict.fromkeys(making_difference(history, before, after)))
+    # Two assets are made otherwise in everything.
+    alike = before.asset == after.asset
+    made = tuple(dict.fromkeys(making_difference(history, before, after))) if alike else ()
     return VersionsDifference(before, after, schema_difference(old, new), made)
 
 

@@ -24,14 +24,17 @@ from lineal.answers import (
     Status,
 )
 from lineal.assets.asset import Arrival, Asset, CustomFormat
+from lineal.assets.decide import arrival_of, one_used
 from lineal.assets.errors import IntegrityError, LinealError, UsageError, did_you_mean
 from lineal.assets.facts import Facts, parameter_texts, parameters_of
 from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, PlannedStep, plan
-from lineal.assets.records import SLICES, Content, Materialization
+from lineal.assets.records import SLICES, Content, Materialization, Used
+from lineal.assets.settled import known_of
 from lineal.assets.sights import seen as seen_by
+from lineal.assets.sights import sighted
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending, Stale
 from lineal.assets.versions import Moment, When, meant, moment
 from lineal.disk import Disk
@@ -268,7 +271,9 @@ class Asking:
             if partition is None and "@" not in plain and is_in_partitions(history, plain):
                 return overview(history, plain, self._readable, whole)
             found = shown(history, in_partition(plain, partition), self._readable)
-            return replace(found, asked="@" in name)
+        with self._past() as now:  # what was current then may be no more
+            current = now.current(*found.made.step)
+        return replace(found, asked="@" in name, current=current.id if current else None)
 
     # --------------------------------------------------------------------------------- comparing
 
@@ -286,7 +291,14 @@ class Asking:
         with self._past() as history:
             comparer = Comparer(history, Objects(self.store, self.disk), self._key_of)
             known = {step.asset for step in history.steps()}
-            if all(_RUN.match(word) and word not in known for word in words):
+            are_runs = [bool(_RUN.match(word)) and word not in known for word in words]
+            if any(are_runs) and not all(are_runs):
+                run, other = words if are_runs[0] else words[::-1]
+                raise UsageError(
+                    f"`{run}` is a run and `{other}` is none",
+                    advice=f"a run is compared with a run: `lineal diff {run}`, or two of them",
+                )
+            if all(are_runs):
                 if partition or key:
                     raise UsageError("two runs have no partition and no key")
                 return comparer.runs(first, second)
@@ -460,7 +472,12 @@ def _inputs(
 ) -> Iterator[InputNow]:
     sights = seen_by(asset, key, {}, facts)
     before = {(u.parameter, u.partition): u for u in made.inputs} if made else {}
-    for used in decision.used:
+    read = decision.used
+    if decision.action == "wait":
+        order = {given.parameter: place for place, given in enumerate(asset.inputs)}
+        both = (*read, *_waiting(asset, key, read, facts))
+        read = tuple(sorted(both, key=lambda used: order.get(used.parameter, -1)))
+    for used in read:
         source = seen.history.materialization(used.materialization)
         old = before.get((used.parameter, used.partition))
         past = seen.history.materialization(old.materialization) if old is not None else None
@@ -470,6 +487,19 @@ def _inputs(
             past.content if past is not None else None,
             sights[used.asset].doubt if used.mode == "all" and used.asset in sights else "",
         )
+
+
+def _waiting(asset: Asset, key: str | None, read: Sequence[Used], facts: Facts) -> Iterator[Used]:
+    """What is read of inputs that are still to be made, as they are now."""
+    known = {(used.parameter, used.partition) for used in read}
+    for given in sighted(asset, key, {}, facts):
+        slices = facts.slices.read(asset.name, key, given)
+        way = given.alone if slices.many else given
+        for each in slices.keys:
+            current = facts.past.current(given.asset or given.parameter, each)
+            if current is not None and (given.parameter, each) not in known:
+                used = one_used(way, known_of(current), arrival_of(given, many=slices.many))
+                yield from () if used is None else (used,)
 
 
 def _is_as_it_was(last: Materialization, graph: Graph, facts: Facts) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import lineal
 from lineal.assets.errors import UsageError
+from lineal.assets.records import Reason
 from lineal.cli.differences import diff_lines
 from lineal.cli.render import Style, span
 from lineal.cli.run_differences import run_diff_lines
@@ -19,6 +21,7 @@ from lineal.lineage.compare import RunsDifference
 from tests.e2e.command_line import Workplace
 
 DAY_BEFORE = "1999-12-31"
+WIDE = Style(120, ascii=False)
 
 
 class Travelled(Workplace):
@@ -115,6 +118,8 @@ def test_everything_that_takes_a_version_takes_a_moment(place: Travelled) -> Non
     assert "eu, us" in parts
     assert "asia" not in parts
     assert len(place.said("path", f"orders@{place.then}").splitlines()) == 2
+    versions = place.said("show", "priced").splitlines()[-1]
+    assert place.said("show", then).splitlines()[-1] == versions  # what is current now is marked
     assert "data/orders-us.csv" in place.said("lineage", then)
     assert "data/orders-us.csv" not in place.said("lineage", "priced")
     assert place.said("show", f"priced@{dt.datetime.now(dt.UTC):%Y-%m-%d}").count("4 rows × 5")
@@ -232,6 +237,7 @@ def test_what_is_no_table_is_compared_by_value_and_metric(place: Travelled) -> N
     assert "model" in place.said("diff", "model").splitlines()[0]
     assert "are two assets" in place.refused("diff", "model", "priced")
     assert place.diff("priced", "ranked")["schema"]["removed"][0]["name"] == "customer"
+    assert "made otherwise" not in place.said("diff", "priced", "ranked")
 
 
 def test_runs_differ_by_step_version_and_cause(place: Travelled) -> None:
@@ -247,9 +253,22 @@ def test_runs_differ_by_step_version_and_cause(place: Travelled) -> None:
     told = place.said("diff", first, second)
     assert "steps with another version" in told.splitlines()[0]
     assert f"of {first} alone, as they were: raw/old, steady" in told
+    assert "what both made took " in told.splitlines()[0]
+    assert f"`{first}` is a run and `priced` is none" in place.refused("diff", first, "priced")
+    assert f"`{first}` is a run" in place.refused("diff", "priced@123456", first)
     assert "no run `r99`" in place.refused("diff", first, "r99")
     assert "the first run" in place.refused("diff", first)
     assert "no partition" in place.refused("diff", first, second, "--key", "id")
+
+
+def test_a_step_that_was_made_otherwise_is_not_told_to_be_as_it_was(place: Travelled) -> None:
+    project = lineal.open(place.root)
+    found = project.diff(*[story.started.run for story in project.runs()])
+    assert isinstance(found, RunsDifference)
+    made = {**found.made, "steady": (Reason("code_changed", "steady"),)}
+    told = "\n".join(run_diff_lines(WIDE, replace(found, made=made), False))
+    assert "1 step of r1 alone, as they were: raw/old\n" in told
+    assert "steady made → not made the same version" in " ".join(told.split())
 
 
 def test_what_is_one_version_or_was_never_another_is_said(place: Travelled) -> None:

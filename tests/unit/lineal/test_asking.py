@@ -20,6 +20,7 @@ from lineal.cli.overview import (
     standing_lines,
 )
 from lineal.cli.render import Style
+from lineal.cli.standing import status_lines
 from lineal.planning import chosen, planned_steps
 from lineal.project import Project
 
@@ -239,6 +240,34 @@ def test_why_one_partition_looks_at_no_other(airport: Airport) -> None:
         airport.project.why("total", "2013-03")
 
 
+def test_why_a_step_is_pending_names_what_it_reads_of_what_it_waits_for(airport: Airport) -> None:
+    pipeline = airport.root / "pipeline.py"
+    query = """sql_asset("least", "select min(x) as x from flights")"""
+    pipeline.write_text(f"{PIPELINE}\nfrom lineal import sql_asset\n{query}\n")
+    assert airport.project.materialize("least").outcome == "done"
+    pipeline.write_text(
+        pipeline.read_text().replace("return raw_flights", "return raw_flights * 1")
+    )
+    for name in ("total", "least"):
+        found = airport.project.why(name)
+        assert isinstance(found, Explanation)
+        assert found.step.verdict.name == "pending"
+        read = {one.used.partition: one.used for one in found.inputs if one.used.asset == "flights"}
+        assert list(read) == MONTHS
+        assert {used.columns for used in read.values()} == {("x",) if name == "least" else ()}
+        assert "inputs        flights 2013-01" in "\n".join(why_lines(WIDE, found))
+
+
+def test_a_project_without_assets_is_told_how_to_begin(tmp_path: Path) -> None:
+    (tmp_path / "lineal.toml").touch()
+    (tmp_path / "pipeline.py").touch()
+    project = Project(tmp_path)
+    told = status_lines(WIDE, project, project.status(), False)
+    assert told[0].endswith("declares no assets yet.")
+    assert "lineal init" in told[1]
+    assert len(told) == 2
+
+
 def test_why_a_slice_is_why_its_table(made: Airport) -> None:
     whole, part = made.project.why("sales"), made.project.why("sales", "2013-01")
     assert isinstance(whole, Explanation)
@@ -331,6 +360,8 @@ def test_status_says_which_partition_failed(airport: Airport) -> None:
     found = airport.project.status()
     assert found.failing == {Step("flights", "2013-02")} == found.lasts.keys()
     assert found.currents.keys() == {Step("raw/sales"), Step("sales"), Step("total")}
+    told = "\n".join(status_lines(WIDE, airport.project, found, False))
+    assert "flights 2013-02 ← ValueError: less than nothing, since" in told
 
 
 def test_only_models_are_of_kind_model(made: Airport) -> None:

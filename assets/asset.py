@@ -234,6 +234,7 @@ class Asset:
     version: str | None = None
     ignore: tuple[Any, ...] = ()
     volatile: bool = False
+    volatile_by: str = ""  # what of its SQL makes it so, found by the binder
     variables: tuple[str, ...] = ()  # environment variables it is declared to read
     partitions: Partitions | None = None
     partitions_of: str | None = None  # the asset whose very slices these are

@@ -39,6 +39,7 @@ from lineal.assets.options import CONTRACT, DESCRIPTIVE, RUNNING, contract, read
 
 SQL_OPTIONS = ("inputs", *CONTRACT, *DESCRIPTIVE, *RUNNING, "parameters")
 _HEADER = re.compile(r"\s*/\*\s*lineal\b(.*?)\*/", re.DOTALL)
+_OPENING = re.compile(r"\s*(/\*)\s*lineal\b")
 _MARKERS: Mapping[str, Callable[..., Marker]] = MappingProxyType(
     {"last": last, "every": every, "previous": previous, "only": only}
 )
@@ -262,6 +263,7 @@ def _header(text: str, top: Where) -> dict[str, Any]:
     """
     matched = _HEADER.match(text)
     if matched is None:
+        _check_open(text, top)
         return {}
     import tomllib
 
@@ -288,6 +290,18 @@ def _header(text: str, top: Where) -> dict[str, Any]:
             line += _line_of(_wrong_entry(option, value, where), body, line)
             raise _placed(error, Where(top.file, first + line)) from None
     return options
+
+
+def _check_open(text: str, top: Where) -> None:
+    begun = _OPENING.match(text)
+    if begun is None:
+        return
+    line = text.count("\n", 0, begun.start(1)) + 1
+    raise DefinitionError(
+        "the header is never closed",
+        where=str(Where(top.file, line)),
+        advice="write `*/` between its last line and the query",
+    )
 
 
 def _option(option: str, value: Any, where: Where) -> dict[str, Any]:

@@ -217,7 +217,8 @@ class _Builder:
                 self.errors.append(
                     DefinitionError(f"`{asset.name}` takes itself as an input", where=where)
                 )
-        return replace(asset, inputs=taken.inputs, resources=taken.resources)
+        others = tuple(given for given in taken.inputs if given.asset not in asset.outputs)
+        return replace(asset, inputs=others, resources=taken.resources)
 
     def _share_partitions(
         self, assets: Mapping[str, Asset], maker: Mapping[str, str], names: _Spellings

@@ -79,7 +79,7 @@ def never_reuse(
     if partition in facts.forced.get(asset.name, ()):
         found.append(Reason("forced"))
     if asset.volatile:
-        found.append(Reason("volatile"))
+        found.append(Reason("volatile", asset.volatile_by))
     for made in current.values():
         if made is not None:
             found.extend(unproved(made, facts))
@@ -345,7 +345,7 @@ def fetch(
     if partition in facts.forced.get(asset.name, ()):
         found.append(Reason("forced"))
     if asset.volatile:
-        found.append(Reason("volatile"))
+        found.append(Reason("volatile", asset.volatile_by))
     for made in current.values():
         if made is None or made.content is None:
             found.append(Reason("never_made"))

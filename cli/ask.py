@@ -200,8 +200,10 @@ def lineage(
     if asset is None:
         from lineal.cli.graphs import graph_text
 
-        if partition is not None or direction == "down":
-            raise click.UsageError("which asset? `--partition` and `--down` are of one")
+        if partition is not None or direction == "down" or columns:
+            raise click.UsageError(
+                "which asset? `--partition`, `--down` and `--columns` are of one"
+            )
         click.echo(graph_text(render.Style.of_terminal(), project, chosen))
         return
     drawn = project.lineage(

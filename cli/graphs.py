@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lineal.assets.graph import Graph
+from lineal.assets.records import Materialization
 from lineal.cli.documents import dumps
 from lineal.cli.render import Style, name_column, padded, plural
 from lineal.lineage import drawing
@@ -13,13 +14,14 @@ from lineal.project import Project
 def graph_text(style: Style, project: Project, form: str) -> str:
     """All that is declared, as tree (a list: every asset and what it reads), mermaid, dot, json."""
     with project.look() as seen:
-        graph, formats = seen.graph, _formats(seen.graph, seen.history)
+        graph, made = seen.graph, _current(seen.graph, seen.history)
+        formats = _formats(graph, seen.history)
     if form == "json":
-        return dumps(drawing.declared_json(graph, formats))
+        return dumps(drawing.declared_json(graph, formats, made))
     if form == "tree":
         return "\n".join(_listed(style, graph))
     draw = {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form]
-    return draw(drawing.declared(graph, formats))
+    return draw(drawing.declared(graph, formats, made))
 
 
 def _formats(graph: Graph, history: History) -> dict[str, str]:
@@ -29,6 +31,17 @@ def _formats(graph: Graph, history: History) -> dict[str, str]:
         brief = next(iter(history.partitions(name).values()), None)
         if brief is not None:
             found[name] = brief.format
+    return found
+
+
+def _current(graph: Graph, history: History) -> dict[str, Materialization]:
+    """What is current of each query; of partitions, which share it, any."""
+    found = {}
+    for name in graph.maker:
+        key = next(iter(history.partitions(name)), None)
+        made = history.current(name, key) if graph.assets[graph.maker[name]].kind == "sql" else None
+        if made is not None:
+            found[name] = made
     return found
 
 

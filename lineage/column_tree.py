@@ -49,6 +49,7 @@ class Point(NamedTuple):
     asset: str
     column: str | None = None
     rows: bool = False
+    among: tuple[str, ...] = ()  # of some column: one of these; empty: of all there are
 
     @property
     def label(self) -> str:
@@ -63,7 +64,6 @@ class Way(NamedTuple):
     to: Point
     how: str
     hops: tuple[Hop, ...]
-    any_of: tuple[str, ...] = ()  # the columns that were read, where it is not known which flows
 
 
 class ColumnLineage(NamedTuple):
@@ -137,28 +137,34 @@ def _up(point: Point, hops: Sequence[Hop], has_rows: Callable[[str], bool]) -> l
         found = _together((Point(h.source_asset, h.source_name), h) for h in hops if _decides(h))
         sources = dict.fromkeys(h.source_asset for h in hops if h.source_asset != point.asset)
         return [*found, *(Way(Point(s, None, True), "", ()) for s in sources if has_rows(s))]
-    own = [h for h in hops if h.target_name == point.column and point.column is not None]
-    unsaid = [h for h in hops if h.target_name is None and h.type is None]
+    told = _said_of(point, hops)
     if point.column is None:
-        unsaid = unsaid or [h for h in hops if not _decides(h)]
-    told = own or unsaid
-    clear = _together(
-        (Point(h.source_asset, h.source_name), h) for h in told if h in own and h.source_name
-    )
-    return [*clear, *_unclear(h for h in told if h not in own or not h.source_name)]
+        return _unclear(told)
+    sure = [h for h in told if None not in (h.source_name, h.target_name, h.type)]
+    clear = _together((Point(h.source_asset, h.source_name), h) for h in sure)
+    return [*clear, *_unclear(h for h in told if h not in sure)]
+
+
+def _said_of(point: Point, hops: Sequence[Hop]) -> list[Hop]:
+    """What is said of the columns that a point may be; of one without, what is said of all."""
+    meant = point.among if point.column is None else (point.column,)
+    own = [h for h in hops if (h.target_name in meant if meant else h.target_name is not None)]
+    if meant and {h.target_name for h in own}.issuperset(meant):
+        return own
+    return [*own, *(h for h in hops if h.target_name is None and h.type is None)]
 
 
 def _unclear(hops: Iterable[Hop]) -> list[Way]:
-    """One way to each asset of which some column is meant."""
+    """One way to each asset of which some column is meant: one of those that are read for it."""
     by_asset: dict[str, list[Hop]] = {}
     for hop in hops:
         by_asset.setdefault(hop.source_asset, []).append(hop)
     found = []
     for asset, some in by_asset.items():
-        names = [h.source_name for h in some if h.source_name is not None and h.type is None]
-        some_of = tuple(names) if len(names) == len(some) else ()
-        only = some_of[0] if len(some_of) == 1 else None
-        found.append(Way(Point(asset, only), "opaque", tuple(some), () if only else some_of))
+        names = {h.source_name: None for h in some if h.source_name is not None}
+        among = tuple(names) if all(h.source_name is not None for h in some) else ()
+        point = Point(asset, among[0]) if len(among) == 1 else Point(asset, among=among)
+        found.append(Way(point, "opaque", tuple(some)))
     return found
 
 
@@ -274,7 +280,7 @@ class _Page(NamedTuple):
 def _told(way: Way, room: int) -> str:
     """`orders.amount  aggregated`, `weather  opaque: any of humid, … (6 columns)`."""
     told = "  ".join(text for text in (way.to.label, way.how) if text)
-    names = way.any_of
+    names = way.to.among
     if not names:
         return told
     whole = f"{told}: any of {', '.join(names)}"

@@ -100,6 +100,10 @@ class RunsDifference:
     steps: tuple[StepChange, ...]  # that differ in outcome or version, or ran in both
     made: Mapping[str, tuple[Reason, ...]]
 
+    def __repr__(self) -> str:
+        names = f"{self.before[0].run} → {self.after[0].run}"
+        return f"<{names}: {len(self.steps):,} steps, {len(self.made):,} made otherwise>"
+
 
 def digest_of(made: Materialization | None) -> str | None:
     return made.content.digest if made is not None and made.content is not None else None

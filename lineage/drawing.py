@@ -53,6 +53,7 @@ class Line(NamedTuple):
     source: str
     target: str
     columns: tuple[str, ...] = ()
+    check: bool = False  # nothing flows: a check of the target reads it
 
 
 class Drawing(NamedTuple):
@@ -86,24 +87,28 @@ def drawn(derivation: Derivation) -> Drawing:
     return Drawing(tuple(nodes), tuple(lines))
 
 
-def declared(graph: Graph, formats: Mapping[str, str]) -> Drawing:
-    """What exists by the code, made or not. `formats`: of what is made, as it is stored."""
+def declared(
+    graph: Graph, formats: Mapping[str, str], made: Mapping[str, Materialization]
+) -> Drawing:
+    """What exists by the code, made or not. `formats`, `made`: of what is current."""
     nodes = (
         Node(name, name, _shape(graph.assets[graph.maker[name]].kind, formats.get(name)))
         for name in _outputs(graph)
     )
-    reads: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for edge in declared_edges(graph):
-        read = tuple(edge["columns"] or ())
-        reads.setdefault((edge["source"], edge["target"]), []).append(read)
+    reads: dict[tuple[str, str, bool], list[tuple[str, ...]]] = {}
+    for edge in declared_edges(graph, made):
+        ends = edge["source"], edge["target"], edge["check"] is not None
+        reads.setdefault(ends, []).append(tuple(edge["columns"] or ()))
     lines = (
-        Line(*ends, tuple(dict.fromkeys(chain(*found))) if all(found) else ())
-        for ends, found in reads.items()
+        Line(source, to, tuple(dict.fromkeys(chain(*found))) if all(found) else (), check)
+        for (source, to, check), found in reads.items()
     )
     return Drawing(tuple(nodes), tuple(lines))
 
 
-def declared_json(graph: Graph, formats: Mapping[str, str]) -> dict[str, Any]:
+def declared_json(
+    graph: Graph, formats: Mapping[str, str], made: Mapping[str, Materialization]
+) -> dict[str, Any]:
     """A value for JSON: what exists by the code, inputs before what reads them."""
     nodes = []
     for name in _outputs(graph):
@@ -119,24 +124,40 @@ def declared_json(graph: Graph, formats: Mapping[str, str]) -> dict[str, Any]:
                 "checks": [check.name for check in graph.checks.get(name, ())],
             }
         )
-    return {"nodes": nodes, "edges": list(declared_edges(graph))}
+    return {"nodes": nodes, "edges": list(declared_edges(graph, made))}
 
 
-def declared_edges(graph: Graph) -> Iterator[dict[str, Any]]:
-    """Who reads whom, by which parameter; `check`: the check that reads it, if a check does."""
+def declared_edges(
+    graph: Graph, made: Mapping[str, Materialization] = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
+    """Who reads whom, by which parameter; `check`: the check that reads it, if a check does.
+
+    Which columns a query reads is not declared: what is `made` of it says so.
+    """
     for name in _outputs(graph):
         asset = graph.assets[graph.maker[name]]
         reads: list[tuple[Input, str | None]] = [(given, None) for given in asset.inputs]
         reads += [(g, check.name) for check in graph.checks.get(name, ()) for g in check.inputs]
         for given, check in reads:
             if given.asset not in (None, name):
+                read = given.columns
+                if check is None and asset.kind == "sql" and name in made:
+                    read = _read_as(given.parameter, made[name])
                 yield {
                     "source": given.asset,
                     "target": name,
                     "parameter": given.parameter,
-                    "columns": None if given.columns is None else list(given.columns),
+                    "columns": None if read is None else list(read),
                     "check": check,
                 }
+
+
+def _read_as(parameter: str, made: Materialization) -> tuple[str, ...] | None:
+    """The columns that were read by a parameter; None: all, or it wasn't read."""
+    uses = [used for used in made.inputs if used.parameter == parameter]
+    if not uses or any(used.mode not in ("columns", "shape") for used in uses):
+        return None
+    return tuple(dict.fromkeys(chain(*(used.columns for used in uses))))
 
 
 def _outputs(graph: Graph) -> Iterator[str]:
@@ -163,7 +184,8 @@ def to_mermaid(drawing: Drawing) -> str:
         rows.append(f"  {names[node.name]}{begin}{_mermaid(node.label)}{end}")
     for line in drawing.lines:
         label = f"|{_mermaid(_read(line.columns))}|" if line.columns else ""
-        rows.append(f"  {names[line.source]} -->{label} {names[line.target]}")
+        arrow = "-.->" if line.check else "-->"
+        rows.append(f"  {names[line.source]} {arrow}{label} {names[line.target]}")
     return "\n".join(rows)
 
 
@@ -181,8 +203,10 @@ def to_dot(drawing: Drawing) -> str:
         for node in drawing.nodes
     ]
     for line in drawing.lines:
-        label = f" [label={_dot(_read(line.columns))}]" if line.columns else ""
-        rows.append(f"  {_dot(line.source)} -> {_dot(line.target)}{label};")
+        told = [f"label={_dot(_read(line.columns))}"] if line.columns else []
+        told += ["style=dashed"] if line.check else []
+        how = f" [{', '.join(told)}]" if told else ""
+        rows.append(f"  {_dot(line.source)} -> {_dot(line.target)}{how};")
     return "\n".join([*rows, "}"])
 
 

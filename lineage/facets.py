@@ -219,7 +219,9 @@ def code(made: Materialization, recipe: Recipe | None) -> dict[str, Fields]:
 
 def _parts(recipe: Recipe) -> str:
     """The journal knows code by the digests of its parts; their text is where each says."""
-    rows = ["# The parts of the code that was run, each with its first line or its value."]
+    rows = [
+        "# The parts of the code that was run, each with its digest; constants with their value."
+    ]
     for part in recipe.parts:
         about = (part.where, f"{part.kind} {part.name}", part.digest[:12])
         text = f"{part.name} = {part.value}" if part.kind == "constant" else part.value

@@ -58,7 +58,13 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"r[0-9]+\Z")
 
 
-_NAME = re.compile(r"[A-Za-z][\w/]*(@([0-9a-f]+|\d{4}-\d\d-\d\d))?")  # what comes before `.column`
+_ASSET = r"[A-Za-z][\w/]*"
+_TIME = r"T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+_VERSION = rf"@(?:[0-9a-f]+|\d{{4}}-\d\d-\d\d(?:{_TIME})?)"
+# `ASSET.COLUMN`, with a version behind either. A key of a partition may hold a dot, and a time.
+_COLUMN = re.compile(
+    rf"(?!{_ASSET}{_VERSION}\Z)({_ASSET})({_VERSION})?\.(.+?)({_VERSION})?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +320,8 @@ class Asking:
     ) -> str:
         from lineal.lineage import drawing, tree
 
-        asset, dot, column = name.partition(".")
-        dot = dot if _NAME.fullmatch(asset) else ""  # a key may hold a dot
-        if dot or (columns and form in ("tree", "json")):
-            whole, one = (asset, column) if dot else (name, None)
+        whole, one = _column_of(name)
+        if one is not None or (columns and form in ("tree", "json")):
             return self._column_lineage(whole, one, partition, down=down, form=form)
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
@@ -413,6 +417,17 @@ def _plan_row(position: int, planned_step: PlannedStep) -> PlanRow:
         planned_step.version,
         planned_step.seconds,
     )
+
+
+def _column_of(name: str) -> tuple[str, str | None]:
+    """`orders@9f3a2c` and `amount` of `orders@9f3a2c.amount` or `orders.amount@9f3a2c`."""
+    found = _COLUMN.fullmatch(name)
+    if found is None:
+        return name, None
+    asset, before, column, behind = found.groups()
+    if before and behind:
+        raise UsageError(f"`{name}` says twice which version", advice="give one")
+    return asset + (before or behind or ""), column
 
 
 def _moment(when: When) -> Moment:

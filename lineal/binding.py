@@ -30,7 +30,7 @@ def bind(declared: Iterable[Declaration], queries: Queries) -> Graph:
             whole = replace(thing, query=replace(thing.query, macros=macros))
             bound.append(_bind_query(whole, queries, spelt, names))
         except (DefinitionError, QueryError) as error:
-            bound.append(_as_definition_error(error, thing))
+            bound += [_as_definition_error(error, thing), replace(thing, inputs=())]
     queries.save()
     return Graph.build(bound)
 
@@ -55,16 +55,18 @@ def _macros_reached(query: Query, library: Library, queries: Queries) -> tuple[M
 
     A query that can't be followed may call any: it has those that read no table as well.
     """
-    called = list(queries.describe(query).calls)
+    alone = queries.describe(query)
+    without = [(told,) for told in NO_TREE]
+    called = list(alone.calls)
     macros = library.reached(called)
-    for name in called:
+    for name in () if alone.opaque in without else called:  # there `name (` may be no call
         near = "" if name in library else library.near(name)
         if near and queries.lacks(name):
             where, excerpt = place_of_call(query, name)
             told = f"no function or macro `{name}`{near}"
             raise DefinitionError(told, where=where, excerpt=excerpt)
     facts = queries.describe(replace(query, macros=macros))
-    by_words = facts.opaque == (NO_TREE,) and "query" not in words_of(facts, macros)
+    by_words = facts.opaque in without and "query" not in words_of(facts, macros)
     if by_words or not facts.opaque:
         return macros
     names = [macro.name.casefold() for macro in library]
@@ -86,6 +88,11 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
         found = spelt.resolve(reference)
         if found is None:
             raise _no_asset(reference, query, asset.name, names)
+        if found == asset.name:
+            where, excerpt = _place_of(reference, query)
+            raise DefinitionError(
+                f"`{found}` takes itself as an input", where=where, excerpt=excerpt
+            )
         inputs[found] = Input(found, found)
     for marked in asset.inputs:
         exact = next(
@@ -111,17 +118,17 @@ def _bind_query(asset: Asset, queries: Queries, spelt: Spellings, names: list[st
             excerpt=excerpt,
         )
     return replace(
-        asset, inputs=tuple(inputs.values()), volatile=asset.volatile or bool(facts.volatile)
+        asset,
+        inputs=tuple(inputs.values()),
+        volatile=asset.volatile or facts.volatile,
+        volatile_by=f"its SQL has {', '.join(facts.clocks)}" if facts.clocks else "",
     )
 
 
 def _no_asset(
     reference: TableReference, query: Query, reader: str, names: list[str]
 ) -> DefinitionError:
-    """The error for a table that is no asset, where the query or one of its macros names it."""
-    texts = [query, *(named(macro) for macro in query.macros)]
-    places = [place_of_table(text, reference.parts) for text in texts]
-    where, excerpt = next((place for place in places if place[1]), places[0])
+    where, excerpt = _place_of(reference, query)
     return DefinitionError(
         f"no asset `{reference.text}`, a table of `{reader}`"
         f"{did_you_mean(reference.text.replace('.', '/'), names)}",
@@ -129,6 +136,13 @@ def _no_asset(
         advice="a table in SQL is an asset: raw/orders is raw.orders or raw_orders",
         excerpt=excerpt,
     )
+
+
+def _place_of(reference: TableReference, query: Query) -> tuple[str, str | None]:
+    """Where the query or one of its macros names a table."""
+    texts = [query, *(named(macro) for macro in query.macros)]
+    places = [place_of_table(text, reference.parts) for text in texts]
+    return next((place for place in places if place[1]), places[0])
 
 
 def axes_of(asset: Asset | Resource) -> tuple[str, ...]:

@@ -74,6 +74,14 @@ class States:
     names: tuple[str, str]
     facts: StatesDifference
 
+    def __repr__(self) -> str:
+        facts = self.facts
+        told = f"{len(facts.added):,} added, {len(facts.removed):,} removed"
+        return (
+            f"<{self.names[0]} → {self.names[1]}: partitions: {told}, "
+            f"{len(facts.changed):,} changed, {facts.same:,} the same>"
+        )
+
 
 Compared = Versions | States
 

@@ -242,7 +242,7 @@ class Snapshot:
             raise DefinitionError(f"`{asset.name}` has no SQL", where=str(asset.where))
         facts = self.queries.describe(asset.query)
         where = str(asset.query.where)
-        shown = " ".join(str(facts.normalised).split())
+        shown = " ".join(facts.text.split())
         value, place, text = _cut(shown), _inside(where), facts.text
         parts = [RecipePart(asset.name, "sql", facts.tokens_digest, value, place, text=text)]
         parts += [self._macro_part(macro) for macro in asset.query.macros]

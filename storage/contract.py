@@ -31,6 +31,15 @@ _ALIASES = {
     "timestampwithtimezone": "timestamp[us,utc]", "time": "time[us]", "category": "categorical",
 }  # fmt: skip
 
+# The names that DuckDB has for types.
+_IN_SQL = {
+    "bool": "BOOLEAN", "int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER",
+    "int64": "BIGINT", "uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER",
+    "uint64": "UBIGINT", "float32": "REAL", "float64": "DOUBLE", "string": "VARCHAR",
+    "binary": "BLOB", "date": "DATE", "time[us]": "TIME", "timestamp[us]": "TIMESTAMP",
+    "timestamp[us, UTC]": "TIMESTAMPTZ", "uuid": "UUID",
+}  # fmt: skip
+
 
 def keep_contract(table: pa.Table, contract: Contract) -> pa.Table:
     """The table, ordered as its contract says; ContentError when the contract is broken."""
@@ -56,15 +65,22 @@ def check_schema(table: pa.Table, declared: Sequence[tuple[str, str]]) -> None:
     ]
     faults += [f"column `{name}` is not declared" for name in actual if name not in wanted]
     faults += [
-        f"column `{name}` is {actual[name]}, declared {text}"
+        f"column `{name}` is {_as_declared(actual[name], text)}, declared {text}"
         for name, text in wanted.items()
         if name in actual and not _matches(text, actual[name])
     ]
     if faults:
         raise ContentError(
             f"the table differs from its declared schema: {'; '.join(faults)}",
-            advice="mend the function, or the `schema=` it declares",
+            advice="mend what makes the table, such as the query, or the `schema` it declares",
         )
+
+
+def _as_declared(actual: str, declared: str) -> str:
+    """A type in the words of SQL where another is declared so."""
+    sql = declared.isupper() or declared.upper() in _IN_SQL.values()
+    text = actual.upper() if actual.startswith("decimal(") else actual
+    return _IN_SQL.get(actual, text) if sql else actual
 
 
 def _matches(declared: str, actual: str) -> bool:

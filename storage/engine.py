@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from lineal.storage.finding import Finding, no_table
 from lineal.storage.memory import quarter
 from lineal.storage.sandbox import Rows, Sandbox, Shaped, Shown, StoredTable, are_large, bare
 from lineal.storage.sql import Queries, SqlFacts, query_error, spellings
+from lineal.storage.sql_text import reads_as
 from lineal.storage.vault import HeldFiles, Vault
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 _EVERYTHING: Mapping[str, Sight] = {}
 _ALL = Sight()
+_NO_COLUMN = re.compile(r'Values list "(.+)" does not have a column named "(.+)"')
+_SHOWN = 8  # columns
 _THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 
 
@@ -265,8 +269,17 @@ def _placed(
 
 
 def _explained(query: Query, error: Exception, tables: Mapping[str, Shown]) -> QueryError:
-    """A DuckDB error with the nearest table, since DuckDB would name its own."""
+    """A DuckDB error with the nearest table or column, where DuckDB would name its own or none."""
     text = str(error)
+    absent = _NO_COLUMN.search(text)
+    if absent is not None:
+        known = _columns(query, absent[1], tables)
+        near = did_you_mean(absent[2], known)
+        some = ", ".join(known[:_SHOWN]) + (", …" if known[_SHOWN:] else "")
+        told = query_error(query, error, advice=f"it has {some}" if known and not near else None)
+        lack = f"`{absent[1]}` has no column `{absent[2]}`{near}"
+        message = told.message.replace(absent[0], lack)  # it may say that a macro does
+        return QueryError(message, where=told.where, advice=told.advice, excerpt=told.excerpt)
     if "Table with name" not in text:
         return _told(query, error)
     missing = text.split("Table with name", 1)[1].split()[0].strip('"')
@@ -275,3 +288,14 @@ def _explained(query: Query, error: Exception, tables: Mapping[str, Shown]) -> Q
     told = query_error(query, error, advice=advice)
     message = f"there is no table `{missing}`{did_you_mean(missing, known)}"
     return QueryError(message, where=told.where, advice=told.advice, excerpt=told.excerpt)
+
+
+def _columns(query: Query, alias: str, tables: Mapping[str, Shown]) -> list[str]:
+    """The columns of the one input that a query calls by this name; none if it can't be told."""
+    found = {
+        name for name in tables for spelling in spellings(name) if reads_as(query, spelling, alias)
+    }
+    if len(found) != 1:
+        return []
+    shown = tables[found.pop()]
+    return list(shown.empty.column_names if isinstance(shown, Shaped) else shown.column_names)

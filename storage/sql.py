@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,9 +60,13 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-NO_TREE = "DuckDB does not show how it reads this statement"
+# Why DuckDB does not show the tree of a statement.
+NO_TREE = (
+    "DuckDB does not show how it reads this statement",
+    "a PIVOT without `in (…)` has columns for the values it finds: list them to read fewer columns",
+)
 SCHEME = "sql/1"  # part of the recipe and of the cache's keys
-_SIGHTS = "sights/1"
+_SIGHTS = "sights/2"
 _MOST_KEPT = 20_000  # texts and sights; a few hundred bytes each
 
 
@@ -176,8 +181,12 @@ class Queries:
             names, order = seen.names, order_facts(tree, self._aggregates, self._text)
         words = list(tokens(query.text, names))
         if tree is None:
-            seen.clocks.extend(w for w in words if w.casefold() in self._unsteady | {"sample"})
-            seen.opaque.append(NO_TREE)
+            bare = [word.strip('"').casefold() for word in words]
+            seen.calls |= {word for word, after in pairwise(bare) if after == "("}
+            for word in bare:
+                if word in self._unsteady | {"sample"} or word in seen.calls & {"age"}:
+                    seen.clocks.append(f"`{word}()`" if word in seen.calls else f"`{word}`")
+            seen.opaque.append(NO_TREE[statement.type.name == "MULTI"])
         return SqlFacts(
             tables=tuple(dict.fromkeys(table for _, table in sorted(seen.tables))),
             parameters=_parameters(query, statement.named_parameters),
@@ -186,8 +195,8 @@ class Queries:
             text=without_comments(query.text),
             order=order,
             opaque=tuple(dict.fromkeys(seen.opaque)),
-            volatile=bool(seen.clocks),
-            calls=self._unknown(seen.calls if tree is not None else words),
+            clocks=tuple(dict.fromkeys(seen.clocks)),
+            calls=self._unknown(seen.calls),
             passed=tuple(seen.passed),
         )
 
@@ -224,7 +233,9 @@ class Queries:
             text=without_comments(macro.text),
             order=OrderFacts("plain" if plain else "free"),
             opaque=tuple(f"in the macro `{macro.name}`: {told}" for told in seen.opaque),
-            volatile=bool(seen.clocks),
+            clocks=tuple(
+                f"{told} in the macro `{macro.name}`" for told in dict.fromkeys(seen.clocks)
+            ),
             calls=self._unknown(seen.calls),
             passed=tuple(seen.passed),
         )

@@ -22,9 +22,13 @@ class SqlFacts(NamedTuple):
     text: str  # as it was written, without comments
     order: OrderFacts
     opaque: tuple[str, ...]  # sentences: what could not be seen
-    volatile: bool  # reads a clock, randomness or the state of DuckDB
+    clocks: tuple[str, ...]  # where it reads a clock, randomness or the state of DuckDB
     calls: tuple[str, ...] = ()  # functions that DuckDB does not have: macros of the project
     passed: tuple[Call, ...] = ()  # calls of table macros, and of `query_table` in a macro
+
+    @property
+    def volatile(self) -> bool:
+        return bool(self.clocks)
 
 
 def words_of(facts: SqlFacts, macros: Iterable[Macro]) -> frozenset[str]:
@@ -40,11 +44,12 @@ def with_macros(facts: SqlFacts, macros: Sequence[tuple[Macro, SqlFacts]]) -> Sq
     each = (facts, *(found for _, found in macros))
     plain = all(one.order.kind == "plain" for one in each[1:])
     named, doubts = _tables_passed(facts, macros)
+    computed = ["a table whose name is computed"] if doubts else []
     return facts._replace(
         tables=tuple(dict.fromkeys([table for one in each for table in one.tables] + named)),
         order=facts.order if plain or facts.order.kind != "plain" else OrderFacts(),
         opaque=tuple(dict.fromkeys([told for one in each for told in one.opaque] + doubts)),
-        volatile=bool(doubts) or any(one.volatile for one in each),
+        clocks=tuple(dict.fromkeys([told for one in each for told in one.clocks] + computed)),
     )
 
 
@@ -77,7 +82,7 @@ def facts_from(row: Any) -> SqlFacts | None:
     """Facts from a row of the cache; None when there is none or it is not one."""
     try:
         tables, parameters, tokens_digest, normalised, text, order, *rest = row
-        opaque, volatile, calls, passed = rest
+        opaque, clocks, calls, passed = rest
         kind, keys, extended = order
         return SqlFacts(
             tuple(TableReference(text, tuple(parts)) for text, parts in tables),
@@ -87,7 +92,7 @@ def facts_from(row: Any) -> SqlFacts | None:
             text,
             OrderFacts(kind, tuple(keys), extended),
             tuple(opaque),
-            bool(volatile),
+            tuple(clocks),
             tuple(calls),
             tuple(_call_from(each) for each in passed),
         )

@@ -15,6 +15,7 @@ from lineal.assets.errors import QueryError
 from lineal.assets.ports import Shape
 from lineal.storage.sandbox import NOTHING, create, quoted, spell, written
 from lineal.storage.sql import SqlFacts, spellings
+from lineal.storage.sql_order import nodes
 from lineal.storage.type_texts import UnknownType, empty_table
 
 # Which optimizers may change a plan: what puts a WITH in its place, and what takes out what nobody
@@ -194,7 +195,7 @@ class Scratch:
                     f"explain (format json) {text}"
                 ).fetchall()
             except duckdb.Error as error:
-                raise Unplanned("DuckDB can't plan it before it has rows and parameters") from error
+                raise Unplanned(_why_not(error)) from error
             for scan in _leaves(_parsed(answer)):
                 self._look_at(scan, read)
         return {name: frozenset(known) for name, known in read.items()}
@@ -211,10 +212,22 @@ class Scratch:
         columns = told.get("Projections")
         if kind != "SEQ_SCAN" or name is None or columns is None:
             raise Unplanned(f"`{kind}` may read what is no column of an asset")
-        known = {columns} - {""} if isinstance(columns, str) else set(columns)
-        if not known <= {column for column, _ in self._shapes[name]}:
-            raise Unplanned(f"the plan has columns that `{name}` has not")
-        read[name] |= known
+        if any("\n" in column for column, _ in self._shapes[name]):
+            raise Unplanned(f"a column of `{name}` has a line break in its name")
+        for each in {columns} - {""} if isinstance(columns, str) else set(columns):
+            # A field is told as `column.field`, which may be the name of another column.
+            meant = {c for c, _ in self._shapes[name] if f"{each}.".startswith(f"{c}.")}
+            if not meant:
+                raise Unplanned(f"the plan has columns that `{name}` has not")
+            read[name] |= meant
+
+
+def _why_not(error: duckdb.Error) -> str:
+    """What DuckDB says of a fault in the query, which a run would tell as well."""
+    said = str(error).partition("\n")[0].removeprefix("Binder Error: ")
+    if not isinstance(error, duckdb.BinderException) or "parameter" in said.casefold():
+        return "DuckDB can't plan it before it has rows and parameters"
+    return f"DuckDB can't plan it: {said}"
 
 
 def _parsed(text: str) -> Any:
@@ -234,15 +247,7 @@ def _as_told(name: str) -> str:
 
 def _scans(tree: Any) -> Iterator[dict[str, Any]]:
     """Every scan of a plan."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            if node.get("type") == "LOGICAL_GET":
-                yield node
-            stack.extend(node.values())
+    return (node for node in nodes(tree) if node.get("type") == "LOGICAL_GET")
 
 
 def _leaves(tree: Any) -> Iterator[dict[str, Any]]:

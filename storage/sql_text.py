@@ -41,6 +41,20 @@ def place_of_table(query: Query, parts: Sequence[str]) -> tuple[str, str | None]
     return locate(query, found[(read or named)[0]].start if named else None)
 
 
+def reads_as(query: Query, table: str, alias: str) -> bool:
+    """Does a query read a table, spelt so, by this name?"""
+    words = [mark.word.replace('"', "").casefold() for mark in marks(query.text)]
+    path, alias = table.replace('"', "").casefold().split("."), alias.casefold()
+    length = 2 * len(path) - 1
+    for at in range(1, len(words)):
+        before, after = words[at - 1], words[at + length : at + length + 2]
+        if words[at : at + length : 2] == path and before in (*_BEFORE_TABLE, ","):
+            after = after[1:] if after[:1] == ["as"] else after
+            if alias == path[-1] or after[:1] == [alias]:
+                return True
+    return False
+
+
 _PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)(\^+)", re.DOTALL)
 
 
@@ -52,6 +66,7 @@ def query_error(query: Query, error: BaseException, *, advice: str | None = None
     text = str(error)
     place = _PLACE.search(text)
     said = text[: place.start()] if place else text
+    said = re.sub(r' at or near "[^\n]*\n.*"', "", said, flags=re.DOTALL)  # it quotes the rest
     first, _, rest = said.partition("\n")
     message = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", first.strip())
     message = re.sub(r",? or SET [^.]*", "", message)  # the settings are locked

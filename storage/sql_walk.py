@@ -101,7 +101,7 @@ class Seen:
     def __init__(self) -> None:
         self.tables: list[tuple[int, TableReference]] = []  # with the place in the text
         self.opaque: list[str] = []
-        self.clocks: list[str] = []
+        self.clocks: list[str] = []  # as they are told
         self.parameters: list[int] = []  # the places of `$name`
         self.passed: list[Call] = []
         self.calls: set[str] = set()  # functions, in small letters
@@ -160,7 +160,11 @@ class Walk:
         elif kind == "SHOW_REF" and node.get("show_type") != "DESCRIBE":
             if node.get("show_type") == "SHOW" and "query" not in node:  # it describes that table
                 self._base_table(node, scope)
-            self._system("SHOW")
+            if node.get("show_type") == "SUMMARY":
+                self.seen.opaque.append("`SUMMARIZE` reads every column, and estimates")
+                self.seen.clocks.append("`SUMMARIZE`, which estimates")
+            else:
+                self._system("SHOW")
         elif kind.endswith("_QUERY_NODE"):
             verb = kind.removesuffix("_QUERY_NODE")
             raise QueryError(
@@ -173,15 +177,15 @@ class Walk:
         elif node.get("class") == "COLUMN_REF":
             names = node.get("column_names", ())
             if len(names) == 1 and names[0].casefold() in BARE_CLOCKS:
-                self.seen.clocks.append(names[0])
+                self.seen.clocks.append(f"`{names[0]}`")
         elif node.get("class") == "PARAMETER":
             self.seen.parameters.append(int(node.get("query_location", 0)))
         if isinstance(node.get("sample"), dict) and not node["sample"].get("repeatable"):
-            self.seen.clocks.append("sample")
+            self.seen.clocks.append("`SAMPLE` without a seed")
 
     def _system(self, what: str) -> None:
         self.seen.opaque.append(f"`{what}` answers about DuckDB, not from an asset")
-        self.seen.clocks.append(what)
+        self.seen.clocks.append(f"`{what}`")
 
     def _base_table(self, node: dict[str, Any], scope: frozenset[str]) -> None:
         parts = tuple(node["qualified_name"]["path"])
@@ -284,7 +288,7 @@ class Walk:
             )
         # `age(x)` alone is reckoned from today; DuckDB lists it as consistent.
         if name in self._unsteady or (name == "age" and len(node.get("arguments", ())) == 1):
-            self.seen.clocks.append(name)
+            self.seen.clocks.append(f"`{name}()`")
 
 
 _TYPE_NAMES = _NO_NAMES | {"type_name", "qualified_name"}

@@ -106,13 +106,18 @@ where id in (one, other)
 group by kind, name
 having any_value(digest) filter (id = one) is distinct from any_value(digest) filter (id = other);
 
--- What was current at a moment (UTC): a date means its beginning.
+-- What was current at a moment (UTC): a date means its end.
 create macro current_at(moment) as table
 select p.environment, p.asset, p.partition, p.materialization, p.version, v.digest, v.format, v.rows,
     v.bytes, v.summary, p.run, p.entry, p.position
 from (
     select unnest(arg_max(act, row(run_number, entry, position)))
-    from lineage.act where counts_from <= moment::timestamp
+    from lineage.act
+    where counts_from < if(
+        regexp_full_match(moment::varchar, '\d{4}-\d{2}-\d{2}'),
+        moment::date + interval 1 day,
+        moment::timestamp + interval 1 microsecond
+    )
     group by environment, asset, partition
 ) p
 join lineage.version v on v.id = p.version;

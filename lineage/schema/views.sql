@@ -161,6 +161,13 @@ with read as not materialized (
 derived as not materialized (
     select name as asset, unnest(derives, recursive := true) from lineage.asset where len(derives) > 0
 ),
+left_open as not materialized ( -- the other columns of an asset of which some are derived
+    select c.version, c.name
+    from lineage.version_column c
+    join lineage.version v on v.id = c.version
+    anti join derived d on d.asset = v.asset and d.name = c.name
+    where v.asset in (select asset from derived)
+),
 edge as not materialized (
     select r.*, e.source_name, e.name as target_name, e.type, e.subtype, e.masking, e.known
     from read r
@@ -177,23 +184,24 @@ edge as not materialized (
         or r.source_version not in (select version from lineage.version_column)
     )
     union all
-    -- Which of its columns those that were handed over are in, nobody says.
-    select r.* exclude (handed), r.handed, null, null, null, false, 'declared'
+    -- Which of its columns those that were handed over are in, nobody says: each may be in any that
+    -- is left open, and what is said of others does not make them more.
+    select r.* exclude (handed), r.handed, o.name, null, null, false, 'declared'
     from (
         select *, unnest(columns) as handed from read
         where kind not in ('sql', 'files') and mode in ('columns', 'shape')
     ) r
-    anti join derived d
-        on d.asset = r.target_asset and d.parameter = r.parameter and d.source_name = r.handed
+    left join left_open o on o.version = r.target_version
+    where o.name is not null or (r.target_asset, r.parameter, r.handed) not in (
+        select (asset, parameter, source_name) from derived
+    )
     union all
     -- Nor what any other column, or a thing without columns, comes from.
     select r.*, null, c.name, null, null, false, 'opaque'
     from read r
     left join lineage.version_column c on c.version = r.target_version
     anti join derived d on d.asset = r.target_asset and d.name = c.name
-    where r.kind not in ('sql', 'files') and (
-        r.mode not in ('columns', 'shape') or r.target_asset in (select asset from derived)
-    )
+    where r.kind not in ('sql', 'files') and r.mode not in ('columns', 'shape')
 )
 select source_asset, source_partition, source_version, source_name, target_asset, target_partition,
     target_version, target_name, type, subtype, masking, known, materialization, run, started_at

@@ -88,7 +88,14 @@ def stamp() -> int:
 
 @asset
 def notes() -> str:
-    return (Path(__file__).parent / "notes.txt").read_text()
+    return (Path(__file__).parent / "notes.txt").read_text() + more()
+
+
+def more() -> str:
+    try:
+        return (Path(__file__).parent / "more.txt").read_text()
+    except FileNotFoundError:  # a file that was looked for, and none
+        return ""
 '''
 MONTHS = {
     "2026-01": "id,origin,distance,delay\n1,JFK,100,5\n2,JFK,200,20\n3,LGA,300,40\n",

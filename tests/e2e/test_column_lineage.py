@@ -51,7 +51,7 @@ def test_what_each_column_comes_from_is_told_up_to_the_source(place: Workplace) 
         "double",
         "└─ orders.amount  declared ← raw/orders.cents  transformed",
         "n",
-        "└─ orders  opaque ← raw/orders  opaque",
+        "└─ orders  opaque: any of amount, id ← raw/orders  opaque: any of cents, id",
     ]
 
 
@@ -73,10 +73,26 @@ def test_where_one_column_flows_is_told_and_given_as_json(place: Workplace) -> N
         }
     ]  # fmt: skip
     today = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
-    assert place.lineal("lineage", f"orders@{today}.who", "--json").json == found
+    for name in (f"orders@{today}.who", f"orders.who@{today}"):
+        assert place.lineal("lineage", name, "--json").json == found
+    early = place.lineal("lineage", "orders@2020-01-01T12:00.who")
+    assert (early.code, "2020-01-01T12:00" in early.err, ".who" in early.err) == (2, True, False)
+    twice = place.lineal("lineage", f"orders@{today}.who@{today}")
+    assert (twice.code, "says twice which version" in twice.err) == (2, True)
+    every = place.lineal("lineage", "--columns")
+    assert (every.code, "which asset?" in every.err) == (2, True)
+    edges = place.lineal("lineage", "--json").json["edges"]
+    assert [e["columns"] for e in edges] == [["id", "cents", "who"], ["id", "amount"]]
     wrong = place.lineal("lineage", "orders.whom")
     assert wrong.code == 2
     assert "did you mean `who`" in wrong.err
+
+
+def test_how_a_query_begins_is_told_as_it_is_written(place: Workplace) -> None:
+    told = place.lineal("sql", "select value from lineage.code_part where kind = 'sql'", "--json")
+    assert [row["value"][:44] for row in told.json] == [
+        "select id, cents / 100 as amount, md5(who) a"
+    ]
 
 
 def test_a_declaration_makes_nothing_stale_and_a_false_one_is_not_recorded(

@@ -454,6 +454,8 @@ def test_the_whole_project_is_listed_and_drawn_without_a_run(told: Workplace) ->
     mermaid = told.lineal("lineage", "--format", "mermaid").out
     assert '[("raw/orders")]' in mermaid
     assert '{{"model"}}' in mermaid
-    assert '"priced" -> "by_city";' in told.lineal("lineage", "--format", "dot").out
-    for words in (["--down"], ["--partition", "2024-01"]):
+    dot = told.lineal("lineage", "--format", "dot").out
+    assert '"priced" -> "by_city" [label="' in dot
+    assert '"by_city" -> "refused";' in dot
+    for words in (["--down"], ["--columns"], ["--partition", "2024-01"]):
         assert told.lineal("lineage", *words).code == 2

@@ -94,6 +94,18 @@ def test_the_statement_answers_as_the_page_says(
     assert expected == answered if whole else expected < answered
 
 
+def test_the_code_of_an_asset_with_one_recipe_did_not_change_and_a_function_has_a_digest(
+    past: Workplace,
+) -> None:
+    statement, _ = QUESTIONS["What changed in the code between the last two recipes of an asset?"]
+    one = past.lineal("sql", statement.replace("'flights'", "'codes'"), "--format", "json")
+    assert (one.code, one.json) == (0, [])
+    all_parts = statement.replace("a.digest is distinct from b.digest", "true")
+    told = past.lineal("sql", all_parts, "--format", "json").json
+    since = {row["part"]: row["since"] for row in told}
+    assert re.fullmatch("[0-9a-f]{8}", since["pipeline.flights"])
+
+
 def test_there_are_twenty_questions_at_least_and_none_twice() -> None:
     assert len(QUESTIONS) >= 20
     assert [title for title, _, _ in sections()] == list(QUESTIONS)

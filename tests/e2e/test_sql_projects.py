@@ -87,6 +87,14 @@ def test_an_edit_of_a_macro_makes_those_stale_that_reach_it(place: Workplace) ->
     assert stale(place) == set()
 
 
+def test_why_names_what_makes_a_query_volatile(place: Workplace) -> None:
+    place.write("sql/plain.sql", "select id, now() as at, random() as chance from raw.pay")
+    why = place.lineal("why", "plain").out
+    assert "it is volatile, so stale in every run" in why
+    assert "its SQL has `now()`, `random()`" in why
+    place.write("sql/plain.sql", "select id from raw.pay")
+
+
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [

@@ -568,6 +568,13 @@ def test_a_mistake_in_a_header_is_told_with_its_line(
     assert error.where == f"{tmp_path}/sql/a.sql:{line}"
 
 
+def test_a_header_that_is_never_closed_is_told_at_its_beginning(tmp_path: Path) -> None:
+    error, _ = project(tmp_path, {"a.sql": '\n\n/* lineal\nprimary_key = "id"\nselect 1'})
+    assert isinstance(error, DefinitionError)
+    assert (error.message, error.where) == ("the header is never closed", f"{tmp_path}/sql/a.sql:3")
+    assert "`*/`" in (error.advice or "")
+
+
 def test_one_bad_sql_file_does_not_hide_the_others(tmp_path: Path) -> None:
     found = project(tmp_path, {"a-b.sql": "select 1", "b.sql": " ", "c.sql": "select 3"})
     errors = [d for d in found if isinstance(d, DefinitionError)]

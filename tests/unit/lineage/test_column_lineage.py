@@ -28,7 +28,11 @@ def tell(journal):
     told = AssetFacts("speeds", "python", "", "", (), "p.py:1")
     journal.append([*recipes, told._replace(derives=(("speed", "orders", "nothing_there"),))])
     journal.append(
-        [told._replace(derives=(("speed", "orders", "amount"), ("gone", "orders", "id")))]
+        [
+            told._replace(derives=(("speed", "orders", "amount"), ("gone", "orders", "id"))),
+            told._replace(asset="some", derives=(("t", "orders", "status"),)),
+            told._replace(asset="each", derives=(("t", "orders", "status"),)),
+        ]
     )
     made = {}
     for n in (1, 2):
@@ -48,9 +52,14 @@ def tell(journal):
             recipe=recipes[1].digest,
         )  # fmt: skip
         speeds = run.make("speeds", table(f"speeds {n}", "speed", "other"), used(parts[0]))
+        few = used(parts[0], "id", "status")
+        partly = run.make("some", table(f"some {n}", "t", "p"), few)
+        fully = run.make("each", table(f"each {n}", "t"), few)
         scores = run.make("scores", table(f"scores {n}", "score"), used(speeds, "speed"))
         made = {"model": run.make("model", model(f"m {n}"), used(scores), used(speeds, "other"))}
-        made |= {m.asset: m for m in (raw, revenue, speeds, scores)} | {"orders a": parts[0]}
+        made |= {m.asset: m for m in (raw, revenue, speeds, scores, partly, fully)} | {
+            "orders a": parts[0]
+        }
         run.end()
     return made
 
@@ -113,6 +122,24 @@ def test_of_python_only_what_is_declared_is_known_and_the_rest_is_opaque(past):
         ("speeds.other", "*", None, False, "declared"),
     }
     assert seen(past, "raw/orders") == set()
+
+
+def test_what_is_derived_of_some_columns_opens_no_others(past):
+    derived = ("orders a.status", "t", "DIRECT", False, "declared")
+    assert seen(past, "some") == {
+        derived,
+        ("orders a.id", "p", None, False, "declared"),
+        ("orders a.status", "p", None, False, "declared"),
+    }
+    assert seen(past, "each") == {derived, ("orders a.id", "*", None, False, "declared")}
+    catalog, history, made = past
+    told = lineage_of(upstream(history, made["some"]), catalog, None, down=False)
+    assert to_text(told, 80).splitlines()[2:6] == [
+        "t",
+        "└─ orders.status  declared ← raw/orders.status",
+        "p",
+        "└─ orders  opaque: any of id, status ← raw/orders  opaque: any of id, status",
+    ]
 
 
 def test_equal_queries_over_equal_columns_are_read_once(past):
@@ -179,5 +206,5 @@ def test_of_a_model_it_says_which_columns_were_read(past):
         "│  └─ orders.amount  declared",
         "│     └─ raw/orders.cents  transformed",
         "└─ speeds.other  opaque ← orders  opaque",
-        "   └─ raw/orders  opaque",
+        "   └─ raw/orders  opaque: any of cents, id, status",
     ]

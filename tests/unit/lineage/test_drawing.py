@@ -92,7 +92,7 @@ def test_an_edge_names_a_few_columns_and_counts_many():
     assert 'label="5 columns"' in to_dot(many)
 
 
-def test_what_is_declared_is_drawn_whether_made_or_not():
+def test_what_is_declared_is_drawn_whether_made_or_not(journal):
     def apart(raw):
         return raw, raw
 
@@ -102,15 +102,24 @@ def test_what_is_declared_is_drawn_whether_made_or_not():
     check = Check("known", HERE, function=lambda value, raw: True, asset="small", inputs=limits)
     query = Asset("total", "sql", HERE, ("total",), inputs=(Input("large", "large"),))
     graph = Graph.build([from_files("raw"), split, check, query])
-    drawing = declared(graph, {"small": "parquet", "large": "joblib"})
+    run = Run(journal)
+    large = run.make("large", table("l", "id", "n"))
+    total = {"total": run.make("total", table("t"), used(large, "n"), kind="sql")}
+    formats = {"small": "parquet", "large": "joblib"}
+    drawing = declared(graph, formats, total)
     assert {node.name: node.shape for node in drawing.nodes} == {
         "raw": "source", "small": "table", "large": "model", "total": "table"
     }  # fmt: skip
-    assert [line.columns for line in drawing.lines] == [(), ("id",), ()]  # a check reads all
-    assert [(line.source, line.target) for line in drawing.lines] == [
-        ("raw", "small"), ("raw", "large"), ("large", "total")
-    ]  # fmt: skip
-    value = declared_json(graph, {"small": "parquet"})
+    assert drawing.lines == (
+        Line("raw", "small", ("id",)),
+        Line("raw", "small", (), check=True),
+        Line("raw", "large", ("id",)),
+        Line("large", "total", ("n",)),  # by what was made of it: no code declares it
+    )
+    assert "n0 -.-> n1" in to_mermaid(drawing)
+    assert '"raw" -> "small" [style=dashed];' in to_dot(drawing)
+    assert declared(graph, formats, {}).lines[-1].columns == ()
+    value = declared_json(graph, {"small": "parquet"}, {})
     assert value["nodes"][1] == {
         "asset": "small", "kind": "python", "format": "parquet", "description": "",
         "partitions": "static a", "checks": ["known"],

@@ -146,6 +146,11 @@ def test_what_was_current_at_a_moment(journal, catalog):
     assert shown(2000.0) == [old.id]  # retired as the run began
     assert shown(2099.9) == [old.id]
     assert shown(2100.0) == [new.id]
+    for day in ("'1970-01-01'", "date '1970-01-01'", "timestamp '1970-01-02'"):  # its end
+        query = f"select materialization from lineage.current_at({day})"
+        assert answer(catalog, query) == [(new.id,)]
+    query = "select materialization from lineage.current_at(timestamp '1970-01-01')"
+    assert answer(catalog, query) == []
 
 
 def test_a_run_planned_earlier_never_overrides_a_later_one_at_any_moment(journal, catalog):

@@ -680,6 +680,18 @@ def test_categoricals_order_as_their_categories_are_listed():
     assert table["size"].to_pylist() == ["small", "mid", "large"]
 
 
+def test_a_type_is_told_in_the_words_that_declare_it():
+    table = pa.table({"a": pa.array([1], pa.int32()), "b": pa.array([Decimal("1.50")]), "c": ["x"]})
+    declared = (("a", "BIGINT"), ("b", "double"), ("c", "int64"))
+    with pytest.raises(ContentError) as caught:
+        table_of(table, schema=declared)
+    assert caught.value.message.endswith(
+        "`a` is INTEGER, declared BIGINT; column `b` is DECIMAL(3, 2), declared double; "
+        "column `c` is string, declared int64"
+    )
+    assert "the query" in (caught.value.advice or "")
+
+
 def test_a_declared_schema_is_checked_and_all_differences_are_told():
     frame = pd.DataFrame({"id": [1], "name": ["x"], "extra": [1.5]})
     right = (("id", "BIGINT"), ("name", "varchar"), ("extra", "float64"))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lineal.assets.asset import Contract, Macro, MacroFile, Query, Where
-from lineal.assets.errors import DefinitionError, QueryError
+from lineal.assets.asset import Asset, Contract, Macro, MacroFile, Query, Where
+from lineal.assets.errors import DefinitionError, DefinitionErrors, QueryError
+from lineal.binding import bind
 from lineal.storage.engine import Engine
 from lineal.storage.objects import Objects
 from lineal.storage.sql import Queries, SqlFacts
@@ -147,6 +148,42 @@ def test_a_query_has_what_its_macros_have() -> None:
     opaque = QUERIES.describe(query("from told()", texts))
     assert opaque.volatile and opaque.opaque[0].startswith("in the macro `told`: ")
     assert names(query("pivot pay on cur using euros(sum(cents))", texts)) == ["euros"]
+
+
+def sql_asset(name: str, text: str) -> Asset:
+    return Asset(name, "sql", PLACE, (name,), query=Query(text, PLACE))
+
+
+@pytest.mark.parametrize(
+    ("text", "reached"),
+    [
+        ("pivot stg.loans on member using sum(late)", []),
+        ("pivot stg.loans on late_day using sum(b) as latedays", []),
+        ("with price as (from stg.loans) pivot price on late using count(*)", []),
+        ("pivot stg.loans on member using sum(LATE_DAYS /* now */ (a, b))", ["late_days"]),
+    ],
+)
+def test_a_pivot_reaches_the_macros_that_it_calls(text: str, reached: list[str]) -> None:
+    """No other word of it, be it a table, a column or an alias, is a misspelt macro."""
+    texts = MacroFile("create macro late_days(o, b) as o - b; create macro prices(a) as a;", PLACE)
+    loans = sql_asset("stg/loans", "select 1 as member, 2 as late, 3 as a, 4 as b, 5 as late_day")
+    wide = bind([texts, loans, sql_asset("wide", text)], QUERIES).assets["wide"]
+    assert [each.asset for each in wide.inputs] == ["stg/loans"]
+    assert wide.query is not None and names(wide.query) == reached
+
+
+def test_one_fault_of_a_query_is_one_error() -> None:
+    reader = sql_asset("reader", "from own")
+    for text, said in [
+        ("select 1 as a\nunion all from own", "`own` takes itself as an input"),
+        ("select 1 as a\nunion all from ownn", "no asset `ownn`, a table of `own`"),
+        ("select 1 as a /* more\nof it", "unterminated /* comment"),
+    ]:
+        with pytest.raises(DefinitionErrors) as caught:
+            bind([sql_asset("own", text), reader], QUERIES)
+        (error,) = caught.value.errors
+        assert error.message.startswith(said) and error.excerpt and error.excerpt.endswith("^")
+        assert "of it" not in (error.advice or "")
 
 
 TABLES = (

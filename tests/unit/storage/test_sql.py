@@ -220,11 +220,19 @@ def test_the_recipe_does_not_change_between_releases() -> None:
         "with x as (select random() r) from x", "from duckdb_settings()", "show tables",
         "from information_schema.tables", "select current_setting('threads')",
         "pivot (select k, a from t where b < now()) on k using sum(a)",
+        'pivot t on k using sum("random"())', "pivot t on k using max(age(a))",
         "select reservoir_quantile(a, 0.5) from t", "from query('select ' || 'random()')",
     ],
 )  # fmt: skip
 def test_a_clock_chance_or_the_state_of_duckdb_makes_a_query_volatile(text: str) -> None:
     assert facts(text).volatile
+
+
+def test_what_makes_a_query_volatile_is_told() -> None:
+    told = facts("select now(), RANDOM(), now(), current_date from t using sample 5 rows").clocks
+    assert sorted(told) == ["`SAMPLE` without a seed", "`current_date`", "`now()`", "`random()`"]
+    assert facts("pivot t on k using max(uuid())").clocks == ("`uuid()`",)
+    assert facts("select 1").clocks == ()
 
 
 @pytest.mark.parametrize(

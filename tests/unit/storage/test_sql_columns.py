@@ -100,12 +100,16 @@ def test_a_query_reads(text: str, columns: tuple[str, ...] | None, shape: bool) 
 
 
 DOUBTED = [
-    ("pivot t on b using sum(a)", "DuckDB does not show how it reads this statement"),
-    ("summarize t", "`SHOW` answers about DuckDB, not from an asset"),
+    (
+        "pivot t on b using sum(a)",
+        "a PIVOT without `in (…)` has columns for the values it finds: list",
+    ),
+    ("summarize t", "`SUMMARIZE` reads every column, and estimates"),
     ("select rowid, a from t", "it numbers the rows of its tables: `rowid`"),
     ("select stats(a) from t", "`stats` may see more of a table than the columns it is given"),
     ("select columns($word) from t", "DuckDB can't plan it before it has rows and parameters"),
-    ("select a from t where false and missing", "DuckDB can't plan it before it has rows"),
+    ("select a from t where false and missing", "DuckDB can't plan it: Referenced column"),
+    ("select a from t, t x", "DuckDB can't plan it: Ambiguous reference to column name"),
     ("select json_serialize_plan('from t'), a from t", "`json_serialize_plan` may see more"),
 ]
 
@@ -171,6 +175,24 @@ def test_what_a_macro_reads_is_read() -> None:
 def _few(column: str) -> Macro:
     text = f"create macro few(n) as table select * from t where {column} < n::varchar"
     return Macro("few", text, Where("macros.sql", 1), table=True)
+
+
+KEYED = (
+    "with recursive r(k, v) using key (k) as ({0} union select r.k, t.a from r join t on t.a = r.v)"
+    " from r"
+)  # DuckDB has no other plan of it than the one for people
+
+
+def test_a_field_is_not_taken_for_a_column_that_is_called_like_it() -> None:
+    shape = (("a", "int64"), ("s", 'struct<"p": int64>'), ("s.p", "int64"), ("b", "int64"))
+    found = seen(KEYED.format("select a, s.p from t"), t=shape)["t"]
+    assert found == Sight(("a", "s", "s.p"), shape=True)
+
+
+def test_a_name_of_two_lines_is_not_taken_for_two_columns() -> None:
+    shape = (("a", "int64"), ("a\nb", "int64"), ("b", "int64"))
+    found = seen(KEYED.format('select a, "a\nb" from t'), t=shape)["t"]
+    assert found == Sight(doubt="a column of `t` has a line break in its name")
 
 
 def test_no_comment_hides_what_a_macro_sees() -> None:

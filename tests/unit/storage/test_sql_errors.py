@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,6 +87,24 @@ def test_an_error_without_a_place_says_what_duckdb_knows(refusal, text: str, sai
         raise error
     assert (error.where, error.excerpt) == ("/p/x.sql:10", None)
     assert "SET" not in f"{error.message} {error.advice}"  # the settings are locked
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("select p.cent from raw.pay p", "`p` has no column `cent`; did you mean `cents`?"),
+        ("from rates join raw.pay as P on p.cent", "`P` has no column `cent`; did you mean `ce"),
+        ("select pay.rat from raw.pay, rates r", "`pay` has no column `rat`"),
+        ("select r.rat from raw_pay, rates r", "`r` has no column `rat`; did you mean `rate`?"),
+        ("select s.rat from (from rates) s", "`s` has no column `rat`"),
+    ],
+)
+def test_a_column_that_a_table_lacks_is_told_with_the_nearest(refusal, text, said) -> None:
+    error = refusal(text)
+    assert error.message.startswith(said) and ("mean" in said) == ("mean" in error.message)
+    shown, mark = error.excerpt.split("\n")
+    assert re.match(r"\w+\.(cent|rat)\b", shown[mark.index("^") :])
+    assert error.advice == ("it has id, cents, cur" if "pay.rat" in text else None)
 
 
 def test_of_many_candidates_a_few_are_named(refusal) -> None:

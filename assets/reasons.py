@@ -216,7 +216,7 @@ def inputs(
         order = [_place(u) for u in past.inputs]
         if not found and order != [_place(u) for u in used]:
             found.append(Reason("input_changed", "the order of inputs"))
-    return _afew(distinct(found))
+    return _a_few(distinct(found))
 
 
 def _place(used: Used) -> tuple[str, str | None]:
@@ -249,7 +249,7 @@ def _settled(used: Used, known: Mapping[Step, Known]) -> Content | None:
     return version.content if version is not None else None
 
 
-def _afew(found: tuple[Reason, ...]) -> tuple[Reason, ...]:
+def _a_few(found: tuple[Reason, ...]) -> tuple[Reason, ...]:
     """Of hundreds of partitions the first ones stand for all."""
     if len(found) <= _TOLD:
         return found

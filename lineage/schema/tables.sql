@@ -132,8 +132,8 @@ create table input (
     source_version varchar not null
 );
 
--- The edges that closures go by, numbers only: nobody names a million things fast. The node of a
--- materialization and of a version: the macro node_of.
+-- The edges that closures go by, numbers only: nobody names a million things fast. `node` of a materialization
+-- and of a version says which is which.
 create table derivation_edge (
     node bigint not null,
     source_node bigint not null

@@ -187,7 +187,9 @@ class _Comparison:
             removed=removed,
             changed=changed,
             in_order=self._in_order(aligned, added + removed),
-            columns=self._changes([n for n in self._shared if not self._same(n)], differ),
+            columns=self._changes(
+                [n for n in self._shared if n in differ or not self._same(n)], differ
+            ),
             names=tuple(names),
             added_rows=self._one_sided("after", names, most) if added else (),
             removed_rows=self._one_sided("before", names, most) if removed else (),

@@ -252,9 +252,11 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_the_chain_holds(disk, 
         *[(_append_until_killed, str(disk.root), f"p{p}", str(log)) for p, log in enumerate(logs)],
         *[(_pack_until_killed, str(disk.root)) for _ in range(packing)],
     )
+    packs = disk.folder / "packs"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and any(
-        not log.exists() or log.stat().st_size < 200 for log in logs
+    while time.monotonic() < deadline and (
+        any(not log.exists() or log.stat().st_size < 200 for log in logs)
+        or (packing and not packs.is_dir())
     ):
         time.sleep(0.01)
     for process in running:
@@ -268,7 +270,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_the_chain_holds(disk, 
     assert Journal(disk.root).damages() == []
     assert Journal(disk.root).append([said("after")]) > len(acknowledged)
     if packing:
-        assert (disk.folder / "packs").is_dir()
+        assert packs.is_dir()
         Journal(disk.root).compact(keep=0, size=1)
         assert [path.name for path in disk.folder.iterdir()] == ["packs"]
         assert {text for entry in texts(Journal(disk.root)) for text in entry} == kept | {"after"}

@@ -101,6 +101,14 @@ def test_by_a_key_rows_are_added_removed_and_changed_as_a_naive_comparison_says(
         assert found.in_order is (list(old) == list(new))
 
 
+def test_a_column_of_the_same_values_differs_where_its_rows_belong_to_other_keys() -> None:
+    before = [(1, "a", None, [], None), (2, "b", None, None, None)]
+    after = [(2, "b", None, [], None), (1, "a", None, None, None)]
+    found = compared(rows_of(before), rows_of(after), ["id", "at"])
+    assert found.changed == 2
+    assert [(c.name, c.rows) for c in found.columns if c.rows] == [("l", 2)]
+
+
 @FEW
 @given(ROWS, ROWS)
 def test_without_a_key_rows_are_counted_as_they_are(before: list[Any], after: list[Any]) -> None:

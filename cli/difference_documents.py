@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from lineal.assets.keys import in_order
 from lineal.assets.records import Materialization, RunEnded, RunStarted
-from lineal.cli.documents import reasons
+from lineal.cli.documents import instant, reasons
 from lineal.comparing import Compared, States, Versions
 from lineal.lineage.compare import RunsDifference
 from lineal.storage.compare import RowsDifference
@@ -60,7 +59,7 @@ def _side(made: Materialization) -> dict[str, Any]:
         "materialization": made.id,
         "run": made.run,
         "outcome": made.outcome,
-        "made_at": _instant(made.started_at),
+        "made_at": instant(made.started_at),
         "metrics": dict(made.metrics),
         "parameters": dict(made.parameters),
     }
@@ -152,14 +151,10 @@ def _run(run: tuple[RunStarted, RunEnded | None]) -> dict[str, Any]:
     started, ended = run
     return {
         "run": started.run,
-        "started_at": _instant(started.started_at),
-        "ended_at": _instant(ended.ended_at) if ended is not None else None,
+        "started_at": instant(started.started_at),
+        "ended_at": instant(ended.ended_at) if ended is not None else None,
         "outcome": ended.outcome if ended is not None else None,
         "git_commit": started.git_commit or None,
         "python": started.python,
         "lineal": started.lineal,
     }
-
-
-def _instant(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()

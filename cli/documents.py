@@ -15,6 +15,11 @@ from lineal.assets.run import Run
 from lineal.assets.verdicts import Stale
 
 
+def instant(seconds: float) -> str:
+    """A time as documents have it: ISO 8601, UTC."""
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()
+
+
 def reasons(found: Iterable[Reason]) -> list[dict[str, str]]:
     return [{"kind": r.kind, "detail": r.detail} for r in found]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from typing import Any
 
@@ -10,7 +9,7 @@ from lineal.answers import Overview, PartitionShown, Standing
 from lineal.assets.notebook import size_text
 from lineal.cli.columns import column_lines
 from lineal.cli.describe import declared
-from lineal.cli.documents import planned_step, retired
+from lineal.cli.documents import instant, planned_step, retired
 from lineal.cli.planned import asset_lines, partitions_text, retired_lines
 from lineal.cli.render import GLYPHS, Style, moment, name_column, plural, span
 
@@ -97,7 +96,7 @@ def _part_document(part: PartitionShown) -> dict[str, Any]:
         "rows": content.rows if content is not None else None,
         "bytes": content.bytes if content is not None else 0,
         "run": made.run,
-        "made_at": dt.datetime.fromtimestamp(made.started_at, tz=dt.UTC).isoformat(),
+        "made_at": instant(made.started_at),
         "checks": [{"name": c.name, "passed": c.passed} for c in part.checks],
     }
 

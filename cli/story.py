@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from lineal.answers import RunStory
 from lineal.assets.names import Step
 from lineal.assets.records import Attempt, ErrorFacts, Materialization, Reason
-from lineal.cli.documents import reasons
+from lineal.cli.documents import instant, reasons
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
     Style,
@@ -289,7 +288,7 @@ def _left_out(style: Style, story: RunStory) -> list[str]:
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "number": attempt.number,
-        "started_at": _instant(attempt.started_at),
+        "started_at": instant(attempt.started_at),
         "seconds": round(attempt.seconds, 6),
         "error": _error(attempt.error),
     }
@@ -301,17 +300,13 @@ def _error(error: ErrorFacts | None) -> dict[str, str] | None:
     return {"type": error.type, "message": error.message, "where": error.where}
 
 
-def _instant(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()
-
-
 def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
     return [
         {
             "run": s.started.run,
             "outcome": s.ended.outcome if s.ended is not None else None,
-            "started_at": _instant(s.started.started_at),
-            "ended_at": _instant(s.ended.ended_at) if s.ended is not None else None,
+            "started_at": instant(s.started.started_at),
+            "ended_at": instant(s.ended.ended_at) if s.ended is not None else None,
             "who": s.started.who,
             "host": s.started.host,
             "command": list(s.started.command),
@@ -325,7 +320,7 @@ def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
                     "reasons": reasons(m.reasons),
                     "version": m.content.digest if m.content is not None else None,
                     "seconds": round(m.seconds, 6),
-                    "started_at": _instant(m.started_at),
+                    "started_at": instant(m.started_at),
                     "attempts": [_attempt(a) for a in m.attempts],
                     "error": _error(m.error),
                 }

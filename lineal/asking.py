@@ -41,7 +41,7 @@ from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.planning import chosen, planned
-from lineal.shown import is_in_partitions, keys_of, overview, shown
+from lineal.shown import is_in_partitions, keys_of, overview, parts_of, shown
 from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog, find_log, follow, told_by
 from lineal.storage.objects import Objects
@@ -444,8 +444,7 @@ def _parts(history: History, name: str, partition: str | None) -> dict[str, Mate
     """What is current of each partition of an asset; of none if one of them is meant."""
     if partition is not None or "@" in name:
         return {}
-    found = {key: history.current(name, key) for key in keys_of(history.partitions(name))}
-    return {key: made for key, made in found.items() if made is not None}
+    return parts_of(history, name)
 
 
 def _derivation(history: History, name: str, *, down: bool) -> Derivation:

@@ -21,7 +21,7 @@ from lineal.lineage.compare import (
 from lineal.lineage.facts import History
 from lineal.lineage.moments import after_runs, before_last_change
 from lineal.lineage.questions import past_meant, resolve_version, version_name
-from lineal.shown import is_in_partitions, keys_of
+from lineal.shown import is_in_partitions, parts_of
 from lineal.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -158,10 +158,7 @@ class Comparer:
         named = meant(plain)
         several = not named.at and named.partition is None
         if several and is_in_partitions(history, named.asset):
-            keys = keys_of(history.partitions(named.asset))
-            found = {key: history.current(named.asset, key) for key in keys}
-            parts = {key: made for key, made in found.items() if made is not None}
-            return _Side(name, named.asset, None, parts)
+            return _Side(name, named.asset, None, parts_of(history, named.asset))
         return _Side(name, named.asset, resolve_version(history, plain), {})
 
     def _last_change(self, asset: str, partition: str | None) -> tuple[_Side, _Side]:

@@ -28,9 +28,9 @@ _ALWAYS = ("numpy", "pandas", "pyarrow.parquet", "duckdb", "lineal.worker", "lin
            "lineal.storage.content", "lineal.storage.arrivals")  # fmt: skip
 # OpenMP has as many threads as in one process, for their number shows in the last bits of results;
 # but those of several workers share the cores, so that one that waits must not spin.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 _LONG = 60  # characters of the folder for temporary files, from which on another one is taken
 _SHORT = ("/tmp", "/var/tmp")
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 class Server:

@@ -70,6 +70,12 @@ def keys_of(briefs: Mapping[str | None, Brief]) -> list[str]:
     return in_order(briefs)
 
 
+def parts_of(history: History, name: str) -> dict[str, Materialization]:
+    """What is current of each partition of an asset, in order."""
+    found = {key: history.current(name, key) for key in keys_of(history.partitions(name))}
+    return {key: made for key, made in found.items() if made is not None}
+
+
 def is_in_partitions(history: History, name: str) -> bool:
     """Has it, or had it, partitions, and is it not shown as a whole instead?"""
     briefs = history.partitions(name)

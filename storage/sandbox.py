@@ -29,7 +29,6 @@ NOTHING = "lineal rows"
 ROW_NUMBER = "rowid"  # only DuckDB's own tables have it
 # DuckDB can't read these from a file as what they are, or not at all: they come through Arrow.
 _THROUGH_ARROW = re.compile(r"duration\[|float16|decimal\((39|[4-7]\d)")
-_MAGIC = re.compile(r"[*?\[{]")  # DuckDB takes such a path for a pattern
 
 
 class StoredTable(NamedTuple):

@@ -37,7 +37,6 @@ _NO_TABLE = frozenset(
 )
 _VIRTUAL = 1 << 63  # ids from here on are of no column: the number of a row, or nothing at all
 _PLANNED = '{"error":false,"plans":['
-_PROJECTION = _PLANNED + '{"type":"LOGICAL_PROJECTION",'
 
 _Read = Mapping[str, frozenset[str]]
 

@@ -7,7 +7,6 @@ is compared by value; any other column whose type changed is not.
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,13 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lineal.assets.errors import StoreError, UsageError, did_you_mean
 from lineal.assets.records import Column, Content
-from lineal.storage.memory import quarter
+from lineal.storage.memory import quarter, threads_in
 from lineal.storage.sandbox import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
 
-_THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 _LOSSY = re.compile(r"decimal\((39|[4-7]\d)")  # DuckDB reads these as what they nearly are
 _WHOLE = re.compile(r"u?int(8|16|32|64)\Z")
 _FLOAT = re.compile(r"float(16|32|64)\Z")
@@ -130,7 +128,7 @@ def _opened(before: Table, after: Table, memory: int) -> Iterator[duckdb.DuckDBP
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="lineal-") as spill:
-        threads = max(1, min(os.cpu_count() or 1, memory // _THREAD))
+        threads = threads_in(memory)
         config = {"memory_limit": f"{memory}B", "temp_directory": spill, "threads": threads}
         connection = duckdb.connect(":memory:", config=config)
         try:

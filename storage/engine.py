@@ -8,7 +8,6 @@ nothing else is in reach is DuckDB's own doing: external access is off and the s
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from lineal.assets.ports import Canonical, Sight, Versions
 from lineal.assets.records import Content, Observation
 from lineal.storage.audit import audit, judge_value
 from lineal.storage.finding import Finding, no_table
-from lineal.storage.memory import quarter
+from lineal.storage.memory import quarter, threads_in
 from lineal.storage.sandbox import Rows, Sandbox, Shaped, Shown, StoredTable, are_large, bare
 from lineal.storage.sql import Queries, SqlFacts, query_error, spellings
 from lineal.storage.sql_text import reads_as
@@ -40,7 +39,6 @@ _EVERYTHING: Mapping[str, Sight] = {}
 _ALL = Sight()
 _NO_COLUMN = re.compile(r'Values list "(.+)" does not have a column named "(.+)"')
 _SHOWN = 8  # columns
-_THREAD = 1 << 28  # bytes that a thread of DuckDB wants
 
 
 class Engine:
@@ -76,8 +74,7 @@ class Engine:
         self._doubt = doubt
         memory = quarter() if memory is None else memory
         self._large = memory // 8 if large is None else large
-        threads = threads or max(1, min(os.cpu_count() or 1, memory // _THREAD))
-        self._sandbox = Sandbox(temporary, threads, memory)
+        self._sandbox = Sandbox(temporary, threads or threads_in(memory), memory)
 
     # ------------------------------------------------------------------------------ queries
 

@@ -135,6 +135,46 @@ class Fetch:
     refetch: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a score is good enough: at least `margin` better than that of the version in production.
+
+    `direction`: "max" if more is better, or "min". `minimum`: the worst score with which any
+    version may open, the first one too; with "min" none may be greater. A negative margin allows
+    as much less.
+    """
+
+    margin: float = 0.0
+    direction: Literal["max", "min"] = "max"
+    minimum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides whether a candidate becomes what an alias of a registry names.
+
+    `parameter`: the parameter of the function that gets the model, its first. `rules`: by metric;
+    a function that returns one number has one, by the name of the gate.
+    """
+
+    registry: str
+    alias: str
+    parameter: str
+    rules: tuple[tuple[str, Rule], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is done once for each promotion to an alias of a registry.
+
+    `parameter`: the parameter of the function that gets the promotion, its first.
+    """
+
+    registry: str
+    alias: str
+    parameter: str
+
+
 class Macro(NamedTuple):
     """A macro of the project: its name, its `create macro …` as written, and where it begins."""
 
@@ -188,7 +228,7 @@ class Check:
         return self.function(*args, **kwargs)
 
 
-AssetKind = Literal["python", "sql", "files", "fetch"]
+AssetKind = Literal["python", "sql", "files", "fetch", "gate", "action"]
 
 
 class _Docstring:
@@ -209,7 +249,8 @@ class Asset:
         """A declaration: name, inputs, how to compute it, parameters, checks, metadata.
 
     `outputs` names what it makes: itself, or the several outputs of one function. `kind` says how
-    it is computed; exactly one of `function` (python, fetch), `query` (sql), `files` is set.
+    it is computed; exactly one of `function` (python, fetch, gate, action), `query` (sql) and
+    `files` is set.
     """
     )
 
@@ -248,6 +289,8 @@ class Asset:
     owner: str | None = None
     description: str = ""
     derives: tuple[Derived, ...] = ()
+    gate: Gate | None = None  # of kind gate; its model is the input of that parameter
+    action: Action | None = None  # of kind action; it has no inputs
 
     @property
     def several(self) -> bool:

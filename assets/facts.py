@@ -13,12 +13,14 @@ from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.names import Step
 from lineal.assets.ports import Archive, History, Shape, Sight, Sights, Slices
 from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
     Content,
     EnvironmentFacts,
     Observation,
     Recipe,
     StoredObject,
 )
+from lineal.assets.registries import Registries
 
 
 class Past(History, Slices, Archive, Protocol):
@@ -127,6 +129,8 @@ class Facts:
         resources: resolved parameters of each resource, by name.
         look: told of the objects of many contents for which `present` will be asked.
         sights: which columns a query reads.
+        registries: of models; empty where nothing that is planned has to do with them.
+        environment: its name; promotes: whether gates move aliases and actions run in it.
     """
 
     past: Past
@@ -144,6 +148,9 @@ class Facts:
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     look: Callable[[Iterable[tuple[StoredObject, ...]]], None] = _nothing
     sights: Sights = everything
+    registries: Registries = field(default_factory=Registries)
+    environment: str = DEFAULT_ENVIRONMENT
+    promotes: bool = True
 
 
 class Presence:

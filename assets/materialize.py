@@ -31,7 +31,7 @@ from lineal.assets.ledger import Ledger, failing
 from lineal.assets.names import Step
 from lineal.assets.perform import Done, Outcome, Task, Workshop
 from lineal.assets.plan import Plan
-from lineal.assets.ports import Clock, Journal, Locks, Observer, Sight
+from lineal.assets.ports import Clock, Journal, Locks, Observer, Registrar, Sight
 from lineal.assets.recorder import Recorder, content_in_place, error_facts
 from lineal.assets.records import (
     Attempt,
@@ -72,6 +72,7 @@ class Surroundings:
         file_digest: of a project file, as it is now.
         pause: seconds until an attempt that failed so, for the n-th time, is tried again, or None.
         stopping: was the run asked to end? What is under way may end by itself.
+        registrar: writes what gates decide.
         pools: how many places each pool has.
     """
 
@@ -90,6 +91,7 @@ class Surroundings:
     file_digest: Callable[[str], str | None]
     pause: Callable[[Retry, LinealError, int], float | None]
     stopping: Callable[[], bool]
+    registrar: Callable[[], Registrar]
     pools: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
 

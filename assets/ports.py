@@ -18,6 +18,7 @@ from lineal.assets.records import (
     Retirement,
     Used,
 )
+from lineal.assets.registries import Registries
 
 
 class Canonical(Protocol):
@@ -245,6 +246,25 @@ class Archive(Protocol):
     def environment_facts(self, digest: str) -> EnvironmentFacts | None: ...
 
     def materialization(self, materialization: str) -> Materialization | None: ...
+
+
+class Registrar(Protocol):
+    """Writes what is true only of the newest state of the registries. By lineage.registry."""
+
+    def now(self) -> Registries:
+        """The registries as the newest entry of the journal leaves them."""
+        ...
+
+    def record(
+        self, build: Callable[[Registries, int], Sequence[Fact]]
+    ) -> tuple[Registries, Sequence[Fact]]:
+        """Append facts that rest on the registries, as one durable entry.
+
+        `build` is given the registries as they are just before the entry, and its number; it is
+        asked again if another process wrote meanwhile. No facts: nothing is written. What comes
+        back: the registries after the entry, and the facts that were written.
+        """
+        ...
 
 
 class Locks(Protocol):

@@ -275,6 +275,7 @@ class RunStarted(NamedTuple):
     git_commit: str = ""
     git_dirty: bool = False
     planned: int = 0
+    sources: StoredObject | None = None  # the project's own code and settings as they ran
 
 
 class RunEnded(NamedTuple):
@@ -296,7 +297,7 @@ class Acceptance(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """A numbered name for a materialization of a model."""
+    """A numbered name for a materialization of a model. A content has one number in a registry."""
 
     registry: str
     version: int  # 1 is the first
@@ -310,8 +311,78 @@ class Registered(NamedTuple):
     tags: tuple[str, ...] = ()
 
 
+class Tagged(NamedTuple):
+    """The tags of a registered version are these from now on."""
+
+    registry: str
+    version: int
+    tags: tuple[str, ...]
+    run: str
+    who: str
+    at: float
+
+
+class Hold(NamedTuple):
+    """Promotion by gates is suspended in a registry (`held`), or goes on again."""
+
+    registry: str
+    held: bool
+    run: str
+    who: str
+    reason: str
+    at: float
+
+
+class Score(NamedTuple):
+    """A metric of a candidate, and of the version that it was compared with, if there was one."""
+
+    metric: str
+    candidate: float
+    production: float | None = None
+
+
+GateOutcome = Literal["opened", "closed", "kept", "held", "would open", "would close"]
+
+
+class Decided(NamedTuple):
+    """What a gate decided of a candidate: once for each `key`, whatever happens after.
+
+    Attributes:
+        gate: the asset; materialization: of its step, that holds the scores of the candidate.
+        key: digest of all that determines which question was decided: what the scores of the
+            candidate rest on, the rules, the registry, the alias.
+        candidate: the materialization of the model; content: its digest.
+        version: its number, if it has one after this decision.
+        compared: the version that the alias named meanwhile; it was scored on the same data.
+        outcome: opened: promoted · closed · kept: it is what the alias names already · held: as the
+            registry is held, nothing was decided · would open, would close: in an environment that
+            doesn't promote.
+        unscored: why the version in production could not be scored; decided again once the alias
+            names another.
+        scores: by metric; rules: (metric, the rule as a text).
+    """
+
+    gate: str
+    materialization: str
+    registry: str
+    alias: str
+    key: str
+    candidate: str
+    content: str
+    version: int | None
+    compared: int | None
+    outcome: GateOutcome
+    reason: str
+    scores: tuple[Score, ...]
+    rules: tuple[tuple[str, str], ...]
+    environment: str
+    run: str
+    at: float
+    unscored: ErrorFacts | None = None
+
+
 class Promotion(NamedTuple):
-    """One move of an alias of a registry, in one environment.
+    """One move of an alias of a registry; `environment`: where the move was made.
 
     `how`: a gate opened, a person said so, or a person took back what `previous` was: that version
     is withdrawn, and no gate promotes it again.
@@ -326,9 +397,10 @@ class Promotion(NamedTuple):
     run: str
     who: str
     reason: str
-    scores: tuple[tuple[str, float], ...]  # as compared: (`candidate`, 0.83), (`production`, 0.81)
+    scores: tuple[Score, ...]  # as compared; of a move by hand those of its last comparison
     at: float
     how: Literal["gate", "person", "rollback"]
+    gate: str = ""  # the asset, if one opened
 
 
 class AssetFacts(NamedTuple):
@@ -358,6 +430,9 @@ Fact = (
     | Retirement
     | Acceptance
     | Registered
+    | Tagged
+    | Hold
+    | Decided
     | Promotion
     | RunEnded
 )

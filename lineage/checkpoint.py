@@ -21,7 +21,7 @@ from lineal.lineage.judged import Judged, Result
 from lineal.lineage.packed import Packed
 from lineal.lineage.shelf import Rank, Row, Shelf, brief_of
 
-_SCHEME = 3
+_SCHEME = 4
 _CHECKS_AT_ONCE = 10_000
 _LARGE = 1 << 24  # bytes of a checkpoint that takes long to write
 _MANY = 64  # entries, or one in so many bytes, for which that is done
@@ -57,6 +57,7 @@ class State:
         self.checks = Judged()
         self.accepted: list[tuple[str, str, str]] = []
         self.open_runs: dict[str, str] = {}  # run → environment, until it ended
+        self.registries: list[bytes] = []  # the lines of all facts of registries, oldest first
         self.bytes = 0  # of the checkpoint that it was read from
 
     # ------------------------------------------------------------------------------------- asking
@@ -134,6 +135,8 @@ class State:
                     self.open_runs[raw["run"]] = raw["environment"]
                 case "run_ended":
                     self.open_runs.pop(raw["run"], None)
+                case "registered" | "tagged" | "hold" | "decided" | "promotion":
+                    self.registries.append(line)
                 case "acceptance":
                     self.accepted.append((raw["asset"], raw["old_recipe"], raw["new_recipe"]))
         self.entry, self.digest = entry.number, entry.digest
@@ -266,6 +269,7 @@ def damage(journal: Journal, cache: Path) -> str | None:
         and set(saved.steps()) == set(fresh.steps())
         and all(saved.row(step) == fresh.row(step) for step in fresh.steps())
         and (saved.accepted, saved.open_runs) == (fresh.accepted, fresh.open_runs)
+        and saved.registries == fresh.registries
     )
     return None if same else f"`{path}` says other things than entries 1 to {saved.entry} do"
 
@@ -287,6 +291,7 @@ def _save(state: State, path: Path, disk: Disk) -> None:
         "digest": state.digest,
         "accepted": state.accepted,
         "open_runs": state.open_runs,
+        "registries": [each.decode("ascii") for each in state.registries],
         "checks": checks.lengths,
         "shelves": [[*key, written.lengths] for key, written in shelves.items()],
     }
@@ -307,6 +312,7 @@ def _load(path: Path) -> State | None:
     state.entry, state.digest = folded["entry"], folded["digest"]
     state.accepted = [(asset, old, new) for asset, old, new in folded["accepted"]]
     state.open_runs = folded["open_runs"]
+    state.registries = [each.encode("ascii") for each in folded["registries"]]
     checks = Packed(pieces, begin, Judged.COLUMNS, folded["checks"])
     state.checks = Judged(checks)
     begin = checks.end

@@ -181,9 +181,15 @@ _CONTENT = _shape(
 _USED = _shape(records.Used, columns=_TEXTS)
 
 _ERROR = _shape(records.ErrorFacts)
+_SCORES = _many(_shape(records.Score, candidate=_NUMBER, production=_NUMBER))
 
 _SHAPES: Mapping[str, _Shape] = {
-    "run_started": _shape(records.RunStarted, command=_TEXTS, started_at=_NUMBER),
+    "run_started": _shape(
+        records.RunStarted,
+        command=_TEXTS,
+        started_at=_NUMBER,
+        sources=_one(_shape(records.StoredObject)),
+    ),
     "asset": _shape(
         records.AssetFacts, tags=_TEXTS, columns_declared=_TEXTS, columns=_PAIRS, derives=_PAIRS
     ),
@@ -220,7 +226,12 @@ _SHAPES: Mapping[str, _Shape] = {
     "retirement": _shape(records.Retirement),
     "acceptance": _shape(records.Acceptance, at=_NUMBER),
     "registered": _shape(records.Registered, at=_NUMBER, tags=_TEXTS),
-    "promotion": _shape(records.Promotion, scores=(_numbers_out, _numbers_in), at=_NUMBER),
+    "tagged": _shape(records.Tagged, at=_NUMBER, tags=_TEXTS),
+    "hold": _shape(records.Hold, at=_NUMBER),
+    "decided": _shape(
+        records.Decided, scores=_SCORES, rules=_PAIRS, at=_NUMBER, unscored=_one(_ERROR)
+    ),
+    "promotion": _shape(records.Promotion, scores=_SCORES, at=_NUMBER),
     "run_ended": _shape(records.RunEnded, counts=(dict, dict), ended_at=_NUMBER),
 }
 _KINDS: Mapping[Any, str] = {shape.make: kind for kind, shape in _SHAPES.items()}

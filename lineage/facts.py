@@ -25,6 +25,7 @@ from lineal.assets.records import (
     RunStarted,
     Used,
 )
+from lineal.assets.registries import Registries, RegistryFact
 from lineal.lineage.checkpoint import State, StepKey, catch_up
 from lineal.lineage.fact_json import used_from
 from lineal.lineage.index import Index, Kind, Place, keys_of
@@ -98,6 +99,7 @@ class History:
         self._current: dict[tuple[str, str | None], Materialization | None] = {}
         self._partitions: dict[str, Mapping[str | None, Brief]] = {}
         self._accepted: dict[tuple[str, str], frozenset[str]] = {}
+        self._registries: Registries | None = None
         self._news = _News(state.entry, state.digest)
 
     @classmethod
@@ -143,6 +145,11 @@ class History:
     def through(self) -> int:
         """The number of the last journal entry that is in it."""
         return self._state.entry
+
+    @property
+    def stands_at(self) -> tuple[int, str]:
+        """The last journal entry that is in it, and its digest."""
+        return self._state.entry, self._state.digest
 
     def close(self) -> None:
         """Let go of the index; asking again opens it again."""
@@ -231,6 +238,15 @@ class History:
         """The partitions that were current and are no more, by partition."""
         lines = self._state.retired(self.environment, asset)
         return {p: cast("Retirement", self._decode(line)) for p, line in lines.items()}
+
+    # --------------------------------------------------------------------------------- registries
+
+    def registries(self) -> Registries:
+        """The registries of models, of all environments."""
+        if self._registries is None:
+            facts = (from_json(json.loads(line)) for line in self._state.registries)
+            self._registries = Registries(cast("Iterator[RegistryFact]", facts))
+        return self._registries
 
     # ----------------------------------------------------------------------------------- all steps
 

@@ -38,6 +38,10 @@ _ADVICE = (
 )
 
 
+class _NoFacts(Exception):
+    """There is nothing to write."""
+
+
 class Journal:
     """The entries below `<root>/journal`; `root` is the store's folder (`.lineal`).
 
@@ -76,6 +80,25 @@ class Journal:
         self._head, self._head_digest = 0, NO_PREDECESSOR  # whatever stood here before
         number = self._append(lambda n: [line(to_json(fact)) for fact in facts(f"r{n}")])
         return f"r{number}"
+
+    def append_after(self, facts: Callable[[int], Sequence[Fact]]) -> int:
+        """Write one entry of facts that rest on all before it; returns its number, 0 if there are
+        none.
+
+        `facts` is given the number it will have, and asked again if that is taken meanwhile.
+        """
+        self._check_not_replaced()
+
+        def lines(number: int) -> list[bytes]:
+            found = facts(number)
+            if not found:
+                raise _NoFacts
+            return [line(to_json(fact)) for fact in found]
+
+        try:
+            return self._append(lines)
+        except _NoFacts:
+            return 0
 
     def _append(self, make_lines: Callable[[int], list[bytes]]) -> int:
         if self._broken is not None:

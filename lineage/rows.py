@@ -14,9 +14,11 @@ from lineal.assets.records import (
     AssetFacts,
     CheckResult,
     Content,
+    Decided,
     EnvironmentFacts,
     ErrorFacts,
     Fact,
+    Hold,
     Materialization,
     Promotion,
     Publication,
@@ -25,6 +27,8 @@ from lineal.assets.records import (
     Retirement,
     RunEnded,
     RunStarted,
+    Score,
+    Tagged,
 )
 from lineal.lineage.fact_json import to_json
 
@@ -259,12 +263,42 @@ def _registered(rows: Rows, f: Registered, entry: int, position: int) -> None:
     ))  # fmt: skip
 
 
+def _tagged(rows: Rows, f: Tagged, entry: int, position: int) -> None:
+    rows["tagging"].append(
+        (f.registry, f.version, f.tags, f.run, f.who, _time(f.at), entry, position)
+    )
+
+
+def _hold(rows: Rows, f: Hold, entry: int, position: int) -> None:
+    rows["hold"].append((f.registry, f.held, f.run, f.who, f.reason, _time(f.at), entry, position))
+
+
+def _decided(rows: Rows, f: Decided, entry: int, position: int) -> None:
+    unscored = f"{f.unscored.type}: {f.unscored.message}" if f.unscored is not None else None
+    rules = [{"metric": metric, "rule": rule} for metric, rule in f.rules]
+    rows["decision"].append((
+        f.gate, f.materialization, f.registry, f.alias, f.key, f.candidate, f.content, f.version,
+        f.compared, f.outcome, f.reason, unscored, _scores(f.scores), rules, f.environment, f.run,
+        _time(f.at), entry, position,
+    ))  # fmt: skip
+
+
 def _promotion(rows: Rows, f: Promotion, entry: int, position: int) -> None:
-    scores = [{"name": name, "value": str(value)} for name, value in f.scores]  # NaN is a text
     rows["promotion"].append((
         f.id, f.registry, f.alias, f.version, f.previous, f.environment, f.run, f.who, f.how,
-        f.reason, scores, _time(f.at), entry, position,
+        f.reason, _scores(f.scores), f.gate or None, _time(f.at), entry, position,
     ))  # fmt: skip
+
+
+def _scores(scores: tuple[Score, ...]) -> list[dict[str, str | None]]:
+    return [
+        {
+            "metric": each.metric,
+            "candidate": str(each.candidate),  # NaN is a text
+            "production": None if each.production is None else str(each.production),
+        }
+        for each in scores
+    ]
 
 
 _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
@@ -279,5 +313,8 @@ _WRITERS: Mapping[Any, Callable[[Rows, Any, int, int], None]] = {
     Retirement: _retirement,
     Acceptance: _acceptance,
     Registered: _registered,
+    Tagged: _tagged,
+    Hold: _hold,
+    Decided: _decided,
     Promotion: _promotion,
 }

@@ -24,6 +24,7 @@ from lineal.assets.run import Announcer, Run
 from lineal.disk import clear_staged
 from lineal.interrupts import Interrupts
 from lineal.lineage.journal import Journal
+from lineal.lineage.registry import Registrar
 from lineal.logs import log_name
 from lineal.provenance import run_started
 from lineal.snapshot import Snapshot
@@ -258,6 +259,7 @@ class Runner:
             file_digest=seen.file_digest,
             pause=_pause,
             stopping=lambda: interrupts.asked,
+            registrar=lambda: Registrar(self._journal, seen.history),
             pools=seen.settings.pools,
             strict=seen.settings.strict,
         )

@@ -34,6 +34,7 @@ from lineal.assets.records import (
     Recipe,
     RecipePart,
 )
+from lineal.assets.registries import Registries
 from lineal.assets.secrets import secrets_in
 from lineal.assets.slices import Sliced, slices_of
 from lineal.binding import axes_of
@@ -50,6 +51,8 @@ from lineal.storage.sql import Queries
 _MACHINERY: Mapping[str, tuple[str, ...]] = {
     "python": ("pandas", "pyarrow"),
     "fetch": ("pandas", "pyarrow"),
+    "gate": ("pandas", "pyarrow"),
+    "action": (),  # what is done for a promotion is not done again in another environment
     "sql": ("duckdb", "pyarrow"),
     "files": ("pyarrow", "duckdb"),
 }
@@ -117,7 +120,14 @@ class Snapshot:
             resources={r.name: self.parameters_of(r) for r in self.graph.resources.values()},
             slices=Sliced(self.graph, now, self._found_keys(assets, observations)),
             sights=self.queries.sights,
+            registries=self._registries(assets),
+            environment=self.history.environment,
         )
+
+    def _registries(self, assets: Iterable[Asset]) -> Registries:
+        """Those of models, if any of these has to do with them."""
+        asks = any(asset.gate is not None or asset.action is not None for asset in assets)
+        return self.history.registries() if asks else Registries()
 
     def _found_keys(
         self, assets: Iterable[Asset], observations: Iterable[Step]

@@ -24,6 +24,7 @@ from lineal.assets.ports import (
     Journal,
     Locks,
     Observer,
+    Registrar,
     Shape,
     Sight,
     Vault,
@@ -48,6 +49,7 @@ from lineal.assets.records import (
     StoredObject,
     Used,
 )
+from lineal.assets.registries import Registries
 from lineal.assets.run import Announcer, StepReport
 from lineal.assets.verdicts import Decision
 from lineal.lineage.shelf import brief
@@ -250,6 +252,24 @@ class MemoryJournal(Journal):
     @property
     def facts(self) -> tuple[Fact, ...]:
         return tuple(fact for entry in self.entries for fact in entry)
+
+
+class MemoryRegistrar(Registrar):
+    """Registries by looking through all facts of a journal in memory."""
+
+    def __init__(self, journal: MemoryJournal):
+        self.journal = journal
+
+    def now(self) -> Registries:
+        return Registries().after(self.journal.facts)
+
+    def record(
+        self, build: Callable[[Registries, int], Sequence[Fact]]
+    ) -> tuple[Registries, Sequence[Fact]]:
+        facts = build(self.now(), len(self.journal.entries) + 1)
+        if facts:
+            self.journal.append(facts)
+        return self.now(), facts
 
 
 class MemoryPast(Past):

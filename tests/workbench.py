@@ -16,6 +16,7 @@ from lineal.assets.names import Step
 from lineal.assets.perform import Workshop
 from lineal.assets.plan import Plan, plan
 from lineal.assets.records import EnvironmentFacts, Observation, Reason, Recipe, RunStarted
+from lineal.assets.registries import Registries
 from lineal.assets.run import Run
 from lineal.assets.verdicts import Verdict
 from tests.fakes import (
@@ -23,6 +24,7 @@ from tests.fakes import (
     MemoryFiles,
     MemoryJournal,
     MemoryPast,
+    MemoryRegistrar,
     MemoryVault,
     NoLocks,
     PlainCalls,
@@ -128,6 +130,7 @@ class Workbench:
             now=self.clock(),
             forced=dict.fromkeys(forced, (None,)),
             sights=self.files.sights,
+            registries=Registries().after(self.journal.facts),
         )
 
     def around(self, past: MemoryPast) -> Surroundings:
@@ -160,6 +163,7 @@ class Workbench:
             file_digest=self.digests.get,
             pause=lambda retry, error, number: self.pause,
             stopping=lambda: self.stopping,
+            registrar=lambda: MemoryRegistrar(self.journal),
             pools=self.pools,
             strict=self.strict,
         )

@@ -265,6 +265,50 @@ create table registered_version (
     position integer not null
 );
 
+create table tagging (
+    registry varchar not null,
+    version integer not null,
+    tags varchar[],
+    run varchar not null,
+    who varchar,
+    tagged_at timestamp,
+    entry bigint not null,
+    position integer not null
+);
+
+create table hold (
+    registry varchar not null,
+    held boolean not null,
+    run varchar not null,
+    who varchar,
+    reason varchar,
+    held_at timestamp,
+    entry bigint not null,
+    position integer not null
+);
+
+create table decision (
+    gate varchar not null,
+    materialization varchar not null,
+    registry varchar not null,
+    alias varchar not null,
+    key varchar not null,
+    candidate varchar not null,
+    content varchar not null,
+    version integer,
+    compared integer,
+    outcome varchar not null,
+    reason varchar,
+    unscored varchar,
+    scores struct(metric varchar, candidate double, production double)[],
+    rules struct(metric varchar, rule varchar)[],
+    environment varchar not null,
+    run varchar not null,
+    decided_at timestamp,
+    entry bigint not null,
+    position integer not null
+);
+
 create table promotion (
     id varchar not null,
     registry varchar not null,
@@ -276,7 +320,8 @@ create table promotion (
     who varchar,
     how varchar not null,
     reason varchar,
-    scores struct(name varchar, value double)[],
+    scores struct(metric varchar, candidate double, production double)[],
+    gate varchar,
     promoted_at timestamp,
     entry bigint not null,
     position integer not null

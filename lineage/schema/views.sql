@@ -129,13 +129,13 @@ where p.version = p.version_before and p.fingerprint <> p.print_before
     )
 group by all;
 
--- Where each alias of a registry points now.
+-- Where each alias of a registry points now, whichever environment moved it.
 create view alias as
 select p.registry, p.alias, p.environment, p.version, r.asset, r.partition, r.materialization, r.content,
     p.id as promotion, p.promoted_at
 from (
     select unnest(arg_max(p, row(p.entry, p.position))) from lineage.promotion p
-    group by p.registry, p.alias, p.environment
+    group by p.registry, p.alias
 ) p
 join lineage.registered_version r on r.registry = p.registry and r.version = p.version;
 

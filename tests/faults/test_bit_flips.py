@@ -111,7 +111,7 @@ def test_the_store_holds_every_kind_of_file(made: Store) -> None:
     }  # fmt: skip
     assert {path.suffix for path in made.files if path.parts[0] == "journal"} == {".jsonl", ".pack"}
     assert {path.name for path in made.files if path.parts[0] == "cache"} >= {
-        "facts-3.jsonl", "imports.json", "packages.json", "places-1.sqlite",
+        "facts-4.jsonl", "imports.json", "packages.json", "places-1.sqlite",
         "places-1.sqlite.seal", "queries.json", "settings.json", "stat.json",
     }  # fmt: skip
 
@@ -217,7 +217,7 @@ def test_every_missing_file_is_found_but_those_that_may_be_deleted(store: Store,
     assert not wrong
 
 
-@pytest.mark.parametrize("name", ["catalog.duckdb", "cache/places-1.sqlite", "cache/facts-3.jsonl"])
+@pytest.mark.parametrize("name", ["catalog.duckdb", "cache/places-1.sqlite", "cache/facts-4.jsonl"])
 def test_a_resealed_index_that_lies_is_found(store: Store, name: str) -> None:
     """Its bytes are those that were sealed: only the journal knows better."""
     import duckdb

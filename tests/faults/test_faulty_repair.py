@@ -27,7 +27,7 @@ class Stage:
         self.currents: dict[str, Content] = worker.currents()
         (stored,) = self.currents["income"].objects
         place = f"store/objects/{stored.digest[:2]}/{stored.digest}.{stored.suffix}"
-        damaged = {place, "store/journal/000000000007.jsonl", "store/cache/facts-3.jsonl"}
+        damaged = {place, "store/journal/000000000007.jsonl", "store/cache/facts-4.jsonl"}
         whole = self.platters.image().present
         self.hurt: dict[str, bytes] = {}
         begin: Tree = dict(whole)

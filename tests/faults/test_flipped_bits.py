@@ -150,7 +150,7 @@ def test_a_flipped_bit_of_what_can_be_made_anew_changes_no_answer(spoilt: Path, 
     anew = [*files(spoilt, "catalog*"), *files(spoilt, "cache/*"), *files(spoilt, "cache/code/*")]
     kinds = {p.name for p in anew}
     assert kinds >= {
-        "catalog.duckdb", "catalog.duckdb.seal", "facts-3.jsonl", "imports.json", "packages.json",
+        "catalog.duckdb", "catalog.duckdb.seal", "facts-4.jsonl", "imports.json", "packages.json",
         "places-1.sqlite", "places-1.sqlite.seal", "queries.json", "settings.json", "stat.json",
     }  # fmt: skip
     for path in anew:

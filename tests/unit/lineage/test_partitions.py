@@ -214,7 +214,7 @@ def test_a_checkpoint_that_was_carried_on_equals_one_from_scratch(
     run = Run(journal)
     run.make("big", table("big"), metadata={"text": "x" * size})
     cache = journal.root / "cache"
-    path = cache / "facts-3.jsonl"
+    path = cache / "facts-4.jsonl"
     check = CheckResult(digest("c"), "rows", "a", "2", digest("2"), "error", True, digest("rule"))
     for turn in range(4 if size < 1000 else 2):
         for partition in ("1", "2", "3"):
@@ -237,7 +237,7 @@ def test_a_large_checkpoint_with_a_flipped_bit_is_folded_again(journal: Journal)
     run.make("a", table("1"), partition="1")
     expected = told(opened(journal))
     cache = journal.root / "cache"
-    path = cache / "facts-3.jsonl"
+    path = cache / "facts-4.jsonl"
     whole = path.read_bytes()
     for place in (3, 70, len(whole) // 2, len(whole) - 1):
         path.chmod(0o644)
@@ -257,7 +257,7 @@ def test_who_reads_a_checkpoint_goes_on_with_it_when_a_later_one_takes_its_place
     opened(journal)
     early = opened(journal)
     run.make("a", table("2"), partition="1")
-    (journal.root / "cache" / "facts-3.jsonl").unlink()
+    (journal.root / "cache" / "facts-4.jsonl").unlink()
     opened(journal)
     assert early.current("a", "1") == first
     assert early.last("a", "1") == first
@@ -286,7 +286,7 @@ def test_few_lines_that_nobody_needs_may_stay_in_a_large_checkpoint(journal: Jou
     run.make("big", table("big"), metadata={"text": "x" * 17_000_000})
     made = {n: run.make("a", table(f"a{n}"), partition=f"{n:02}") for n in range(40)}
     opened(journal).close()
-    path = journal.root / "cache" / "facts-3.jsonl"
+    path = journal.root / "cache" / "facts-4.jsonl"
     for n in (3, 7, 41):
         text = "y" * (300_000 if n == 41 else 1)
         made[n] = run.make("a", table(f"again{n}"), partition=f"{n:02}", metadata={"text": text})

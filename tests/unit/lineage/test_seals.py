@@ -445,7 +445,7 @@ def test_a_flipped_bit_of_the_checkpoint_changes_no_answer(journal: Journal, cac
         return history.currents(), history.lasts(), history.check(digest("check"))
 
     expected = told()
-    path = cache / "facts-3.jsonl"
+    path = cache / "facts-4.jsonl"
     whole = path.read_bytes()
     assert checkpoint.damage(journal, cache) is None
     assert checkpoint.seen_through(cache) == journal.head()
@@ -478,7 +478,7 @@ def test_a_sealed_checkpoint_that_says_something_else_is_damage(
     journal: Journal, cache: Path
 ) -> None:
     opened(journal)
-    path = cache / "facts-3.jsonl"
+    path = cache / "facts-4.jsonl"
     body = kept(path)
     assert body is not None
     keep(path, body.replace(b'"clean"', b'"claen"'), Disk())

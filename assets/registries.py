@@ -1,0 +1,179 @@
+"""Registries of models: the facts of versions, aliases, holds and decisions, folded.  PURE"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from lineal.assets.errors import UsageError, did_you_mean
+from lineal.assets.records import Decided, Fact, Hold, Promotion, Registered, Tagged
+
+PRODUCTION = "production"  # the alias unless another is said
+
+_NUMBERED = re.compile(r"v([0-9]+)\Z")
+
+RegistryFact = Registered | Tagged | Hold | Decided | Promotion
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What is known of one registry.
+
+    Attributes:
+        versions: by number, with the tags they have now.
+        promotions: every move of an alias, oldest first.
+        withdrawn: versions that a person took back; by the promotion that did so.
+        hold: the fact by which it is held, if it is.
+        decisions: what gates decided, by key: the newest of each.
+    """
+
+    name: str
+    versions: Mapping[int, Registered] = field(default_factory=dict)
+    promotions: tuple[Promotion, ...] = ()
+    withdrawn: Mapping[int, Promotion] = field(default_factory=dict)
+    hold: Hold | None = None
+    decisions: Mapping[str, Decided] = field(default_factory=dict)
+
+    def moves(self, alias: str) -> tuple[Promotion, ...]:
+        """Every move of one alias, oldest first."""
+        return tuple(p for p in self.promotions if p.alias == alias)
+
+    def at(self, alias: str) -> Promotion | None:
+        """The move that put the alias where it is; None if it names nothing yet."""
+        return next((p for p in reversed(self.promotions) if p.alias == alias), None)
+
+    def aliases(self) -> dict[str, Promotion]:
+        """Where each alias is, by name."""
+        return {p.alias: p for p in self.promotions}
+
+    def numbered(self, content: str) -> Registered | None:
+        """The registered version that has this content."""
+        return next((v for v in self.versions.values() if v.content == content), None)
+
+    @property
+    def next_number(self) -> int:
+        return max(self.versions, default=0) + 1
+
+    def before(self, alias: str) -> int | None:
+        """The version to which the alias goes back: that before, left out what is withdrawn."""
+        stack: list[int] = []
+        for move in self.moves(alias):
+            if move.how == "rollback":
+                while stack and stack[-1] != move.version:
+                    stack.pop()
+            if not stack or stack[-1] != move.version:
+                stack.append(move.version)
+        now = stack[-1] if stack else None
+        earlier = (v for v in reversed(stack) if v != now and v not in self.withdrawn)
+        return next(earlier, None)
+
+    def told(self, fact: RegistryFact) -> Registry:
+        """The same, after one more fact."""
+        match fact:
+            case Registered():
+                return replace(self, versions={**self.versions, fact.version: fact})
+            case Tagged():
+                known = self.versions.get(fact.version)
+                if known is None:
+                    return self
+                tagged = known._replace(tags=fact.tags)
+                return replace(self, versions={**self.versions, fact.version: tagged})
+            case Hold():
+                return replace(self, hold=fact if fact.held else None)
+            case Decided():
+                return replace(self, decisions={**self.decisions, fact.key: fact})
+            case Promotion():
+                return replace(
+                    self,
+                    promotions=(*self.promotions, fact),
+                    withdrawn=_withdrawn(self.withdrawn, fact),
+                )
+
+
+def _withdrawn(before: Mapping[int, Promotion], move: Promotion) -> dict[int, Promotion]:
+    """What a person promotes is withdrawn no more; what is rolled back from, is."""
+    found = {version: by for version, by in before.items() if version != move.version}
+    if move.how == "rollback" and move.previous is not None and move.previous != move.version:
+        found[move.previous] = move
+    return found
+
+
+class Named(NamedTuple):
+    """A registered version as somebody named it; `alias`: the move by which it has that name."""
+
+    registered: Registered
+    alias: Promotion | None = None
+
+
+class Registries(Mapping[str, Registry]):
+    """All registries by name; one of which nothing is known is an empty one."""
+
+    def __init__(self, facts: Iterable[RegistryFact] = ()) -> None:
+        self._known: dict[str, Registry] = {}
+        for fact in facts:
+            self._known[fact.registry] = self[fact.registry].told(fact)
+
+    def __getitem__(self, name: str) -> Registry:
+        return self._known.get(name) or Registry(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def after(self, facts: Iterable[Fact]) -> Registries:
+        """The same, after these facts; those of no registry say nothing."""
+        found = Registries()
+        found._known.update(self._known)
+        for fact in facts:
+            if isinstance(fact, RegistryFact):
+                found._known[fact.registry] = found[fact.registry].told(fact)
+        return found
+
+    def named(self, text: str) -> Named:
+        """The version that a text means: `delays@v3`, `delays@production`; `delays` is the latter.
+
+        Raises:
+            UsageError: there is no such registry, version or alias.
+        """
+        name, _, at = text.partition("@")
+        if name not in self:
+            known = ", ".join(sorted(self)) or "none yet: a gate registers what it lets through"
+            raise UsageError(
+                f"there is no registry `{name}`{did_you_mean(name, list(self))}",
+                advice=f"registries: {known}",
+            )
+        registry = self[name]
+        number = _NUMBERED.match(at)
+        if number is not None:
+            found = registry.versions.get(int(number[1]))
+            if found is None:
+                last = max(registry.versions, default=0)
+                there = f"it has v1 to v{last}" if last else "none was registered yet"
+                raise UsageError(f"`{name}` has no version {at}", advice=there)
+            return Named(found)
+        alias = at or PRODUCTION
+        move = registry.at(alias)
+        if move is None:
+            raise _no_alias(registry, alias, asked=bool(at))
+        return Named(registry.versions[move.version], move)
+
+
+def _no_alias(registry: Registry, alias: str, *, asked: bool) -> UsageError:
+    known = registry.aliases()
+    if not asked and not known:
+        return UsageError(
+            f"`{registry.name}` has nothing in production yet",
+            advice=f"name a version: `{registry.name}@v{registry.next_number - 1}`",
+        )
+    return UsageError(
+        f"`@{alias}`: `{registry.name}` has no alias `{alias}`{did_you_mean(alias, known)}",
+        advice=f"it has {', '.join(known) or 'none'}, and versions such as "
+        f"`{registry.name}@v{max(registry.versions, default=1)}`",
+    )

@@ -192,7 +192,10 @@ class Runner:
             for output in asset.outputs
             if (told := self._declared(asset, output)) != seen.history.asset_facts(output)
         ]
-        return run_started("", self._root, len(seen.graph.order), self._version()), declared
+        started = run_started(
+            "", self._root, seen.history.environment, len(seen.graph.order), self._version()
+        )
+        return started, declared
 
     def _declared(self, asset: Asset, output: str) -> AssetFacts:
         return AssetFacts(

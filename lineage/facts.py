@@ -113,6 +113,10 @@ class History:
         state = catch_up(journal, cache_dir)
         return cls(journal, Index(journal, cache_dir), state, environment)
 
+    def of(self, environment: str) -> History:
+        """The same past as another environment sees it."""
+        return History(self._journal, self._index, self._state, environment)
+
     def made_meanwhile(self, fingerprints: Iterable[str]) -> bool:
         """Was any of these computations recorded since this was opened?
 

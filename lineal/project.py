@@ -429,10 +429,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, steps: Sequence[Step], force: bool) -> Run | None:
-        """Make those of these steps that are still declared."""
-        with self.look() as seen:
+    def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
+        """Make those of these steps that are still declared, where they are current."""
+        there = Project(self.root, self._disk, environment)
+        with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None
         hearers = Hearers(Announcer(), _nothing, None)
-        return self._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)
+        return there._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)

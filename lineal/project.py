@@ -40,6 +40,7 @@ from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog
+from lineal.storage.objects import Objects
 from lineal.user_code import Echo
 
 if TYPE_CHECKING:
@@ -332,6 +333,21 @@ class Project:
             UsageError: no such run.
         """
         return self._asking.run(name)
+
+    def code(self, run: str, folder: str | os.PathLike[str]) -> Path:
+        """Write the project's code and settings, as a run loaded them, into an empty folder.
+
+        Returns:
+            The project's folder, in it: deeper if modules from outside of the project belong to it.
+
+        Raises:
+            UsageError: no such run, or the folder is not empty; or nothing was kept of it.
+            IntegrityError: what was kept is gone or damaged.
+        """
+        from lineal.kept_code import lay_out, of_run
+
+        kept = of_run(self.run(run).started)
+        return lay_out(kept, Objects(self.store, self._disk), Path(folder).absolute()).root
 
     def attempt(self, name: str, run: str | None = None, partition: str | None = None) -> StepLog:
         """Whose log `log` tells: of several partitions, of that which was attempted last.

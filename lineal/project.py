@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -30,7 +29,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run
 from lineal.assets.versions import When
-from lineal.definitions import load
+from lineal.definitions import Definitions, load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -71,7 +70,7 @@ class Project:
     """
 
     # Of all projects of a process: its modules, its folder and its output are there only once.
-    _turn = threading.RLock()
+    _turn = Definitions.turn
 
     def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root.resolve()

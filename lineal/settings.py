@@ -45,6 +45,7 @@ class Settings(NamedTuple):
     origins: Mapping[str, str]
     environment: Environment  # in which the project is looked at
     environments: Mapping[str, Environment]  # that the file defines, by name
+    content: bytes = b""  # of the file, as it was read
 
     def as_rows(self) -> list[tuple[str, str, str]]:
         """(setting, value, where it is from) of every setting in force."""
@@ -190,6 +191,7 @@ class _Reading:
         self.root = root
         self.file = file
         self.given = given
+        self.content = content
         self.lines = content.decode("utf-8", "replace").splitlines()
         self.prefix = "tool.lineal." if file and file.name == "pyproject.toml" else ""
         self.origins: dict[str, str] = {}
@@ -220,6 +222,7 @@ class _Reading:
             origins=self.origins,
             environment=environment,
             environments=defined,
+            content=self.content,
         )
 
     def _known(self, given: Mapping[str, Any], known: tuple[str, ...], section: str) -> None:

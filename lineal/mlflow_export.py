@@ -112,12 +112,11 @@ def log(
 def _mlflow() -> Iterator[Callable[[str | None], MlflowClient]]:
     """Connects to a tracking store; what MLflow says of its errors is told as ours."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is imported
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
     try:
         import mlflow.exceptions
     except ModuleNotFoundError as error:
         raise _missing(error) from error
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # the import set another level
     try:
         with warnings.catch_warnings():  # of MLflow and its libraries among themselves
             warnings.simplefilter("ignore", DeprecationWarning)

@@ -11,7 +11,8 @@ import pytest
 
 from lineal.assets import checks
 from lineal.assets.asset import Check, Input, Where, gathering
-from lineal.assets.checks import make_check, parse_check
+from lineal.assets.check_texts import parse_check
+from lineal.assets.checks import make_check
 from lineal.assets.declare import source
 from lineal.assets.errors import DefinitionError
 

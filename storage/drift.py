@@ -126,7 +126,7 @@ class Drift:
             for name in self._ours.types
             if name.casefold() in theirs
         ]
-        usual = ("number",) if self._statistic == "ks" else ("number", "category")
+        usual = ("number",) if self._statistic == "ks" else ("number", "category", "any")
         found = []
         for ours, other in both:
             kinds = _kind(self._ours.types[ours]), _kind(self._theirs.types[other])

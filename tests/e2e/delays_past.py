@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from lineal.assets.records import Promotion, Registered
+from lineal.assets.records import Promotion, Registered, Score
 from lineal.project import Project
 from tests.e2e.command_line import Workplace
 
@@ -26,10 +26,7 @@ source("raw/flights", "data/flights-{month}.csv")
 source("raw/airports", "data/airports.csv")
 
 
-@asset(
-    partitions="raw/flights",
-    checks=[checks.drift("previous", ["delay", "distance"], name="no_drift")],
-)
+@asset(partitions="raw/flights", checks=[checks.drift("previous", ["delay", "distance"])])
 def flights(raw_flights: pd.DataFrame) -> pd.DataFrame:
     """Flights of a month; late ones are marked."""
     return raw_flights.assign(late=raw_flights["delay"] > LATE)
@@ -154,7 +151,7 @@ def _registered(root: Path, version: int, score: float, previous: int | None, ho
         ),
         Promotion(
             f"p{version}", "delays", "production", version, previous, "default", made.run, "ada",
-            "better", (("candidate", score),), made.started_at, how,
+            "better", (Score("r2", score),), made.started_at, how,
         ),
     ])  # fmt: skip
     return version

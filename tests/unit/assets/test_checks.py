@@ -160,7 +160,7 @@ def test_while_a_project_is_loaded_a_refused_check_does_not_stop_it() -> None:
         ("references(a, raw/b, to=c)", checks.references("a", "raw/b", "c")),
         ("between(delay, -5, high=5.5)", checks.between("delay", -5, 5.5)),
         ("rows(minimum=1)", checks.rows(1)),
-        ("drift(training_set, [temp], limit=0.1)", checks.drift("training_set", ["temp"], limit=0.1)),
+        ("drift(train, [temp], limit=0.1)", checks.drift("train", ["temp"], limit=0.1)),
         ("expression('a > b', name=later)", checks.expression("a > b", name="later")),
         ("schema({id: BIGINT})", checks.schema({"id": "BIGINT"})),
         ("unique(id, severity=warn)", checks.unique("id", severity="warn")),

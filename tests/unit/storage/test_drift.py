@@ -54,7 +54,7 @@ def value(found: Finding, column: str = "v") -> float:
 
 # ------------------------------------------------------------------------------ what is published
 
-# The test suite of feature-engine (tests/test_selection/test_drop_high_psi_features.py): the numbers
+# feature-engine (tests/test_selection/test_drop_high_psi_features.py): the numbers
 # 1 to 6 five times over, the first half beside the second; its values are probatus's.
 FEATURE_ENGINE = 0.1621860432432658
 # The test suite of strappy 0.0.3 (tests/test_psi.py): 6 a and 5 b beside 5 a and 4 b.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lineal.assets.asset import Asset, Check, Declaration, Input, Resource
 from lineal.assets.declare_best import choose
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
-from lineal.assets.mapping import check_mapping
+from lineal.assets.mapping import check_mapping, every
 from lineal.assets.names import identifier
 from lineal.assets.partitions import SameAs
 
@@ -388,7 +388,11 @@ class _Builder:
                     self._attach(replace(check, asset=output), found, names)
         for check in self.free_checks:
             self._attach(check, found, names)
-        return {output: tuple(checks) for output, checks in found.items() if checks}
+        return {
+            output: tuple(_with_every(check, assets, maker) for check in checks)
+            for output, checks in found.items()
+            if checks
+        }
 
     def _attach(self, check: Check, found: dict[str, list[Check]], names: _Spellings) -> None:
         who, where = f"check `{check.name}`", str(check.where)
@@ -407,6 +411,14 @@ class _Builder:
             return
         taken = self._take(check.inputs, names, who, where)
         for given in taken.inputs:
+            if given.asset == target and _is_drift(check):
+                self.errors.append(
+                    DefinitionError(
+                        f"{who} compares `{target}` with itself",
+                        where=where,
+                        advice='with what was current before: drift("previous")',
+                    )
+                )
             if given.asset == target and given.arrival == "result":
                 self.errors.append(
                     DefinitionError(
@@ -465,6 +477,20 @@ def _spell(outputs: Iterable[str], resources: Mapping[str, Resource]) -> _Spelli
         by_identifier={key: tuple(found) for key, found in by_identifier.items()},
         resources={name.casefold(): resource for name, resource in resources.items()},
     )
+
+
+def _is_drift(check: Check) -> bool:
+    return check.rule is not None and check.rule[0] == "drift"
+
+
+def _with_every(check: Check, assets: Mapping[str, Asset], maker: Mapping[str, str]) -> Check:
+    """What a distribution is compared with is the whole of it: all partitions, if it has any."""
+    if not _is_drift(check) or not check.inputs:
+        return check
+    (given,) = check.inputs
+    if assets[maker[given.asset or ""]].partitions is None:
+        return check
+    return replace(check, inputs=(replace(given, marker=every()),))
 
 
 def _direct(

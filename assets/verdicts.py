@@ -101,6 +101,14 @@ class BoundCheck(NamedTuple):
     # What it reads, in the order of its inputs: nothing for the judged version itself.
     used: tuple[tuple[Used, ...], ...]
     handed: Mapping[str, Handed]  # the versions of the other assets it reads, by asset
+    before: Before | None = None  # of a check that compares with it: what is current now
+
+
+class Before(NamedTuple):
+    """What is current of an output until the next version is, and how this very check judged it."""
+
+    content: Content | None
+    judged: str = ""  # the fingerprint of the result; none: it never did
 
 
 class Handed(NamedTuple):

@@ -23,6 +23,7 @@ from lineal.cli.render import (
     step_names,
 )
 
+_SAMPLE = 6  # rows of a sample that are shown, its header among them
 SEVERAL = 5  # more partitions than these, of which the same is to be said, are told together
 
 
@@ -129,12 +130,13 @@ def sample_table(check: CheckResult) -> list[str]:
     """A few failing rows, in columns."""
     if not check.sample:
         return []
+    sample = check.sample[:_SAMPLE]
     widths = [
-        min(18, max(len(row[i]) if i < len(row) else 0 for row in check.sample))
-        for i in range(len(check.sample[0]))
+        min(18, max(len(row[i]) if i < len(row) else 0 for row in sample))
+        for i in range(len(sample[0]))
     ]
     rows = []
-    for row in check.sample:
+    for row in sample:
         cells = [f"{shorten(cell, w):<{w}}" for cell, w in zip(row, widths, strict=False)]
         rows.append("  ".join(cells[:6]).rstrip())
     return rows

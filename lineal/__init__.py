@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
     from lineal.serving import load
+    from lineal.tuning import study
 
     __version__: str
 
@@ -57,6 +58,7 @@ __all__ = [
     "sql_asset",
     "sql_assets",
     "static",
+    "study",
     "weekly",
 ]
 
@@ -94,6 +96,7 @@ _HOMES = {
     "sql_asset": "lineal.assets.declare_sql",
     "sql_assets": "lineal.assets.declare_sql",
     "static": "lineal.assets.partitions",
+    "study": "lineal.tuning",
     "weekly": "lineal.assets.calendars",
 }
 

@@ -46,7 +46,7 @@ def reproduction_lines(style: render.Style, found: Reproduction) -> list[str]:
     rows = style.folded(f"{found.sentence()} ({render.duration(found.seconds)})", "", "  ")
     if len(found.steps) == 1:
         (step,) = found.steps
-        rows += style.folded(f"{step.name}, with the code of {step.run}", "  ")
+        rows += style.folded(f"{step.name}, computed in {step.run}", "  ")
         rows += _notes(style, step)
     else:
         rows += _steps(style, found.steps)

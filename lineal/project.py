@@ -421,7 +421,7 @@ class Project:
         from lineal.reproduction import Reproducer, workplace
 
         objects = Objects(self.store, self._disk)
-        folder = None if keep is None else Path(keep).absolute()
+        folder = None if keep is None else Path(keep).resolve()
         with closing(self.history()) as history, workplace(folder) as place:
             version = lineal.__version__
             reproducer = Reproducer(self.root, objects, history, place, version)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from lineal.assets.asset import Asset, Input
 from lineal.assets.decide import is_many
-from lineal.assets.errors import LinealError, StepError
+from lineal.assets.errors import LinealError, SettingsError, StepError
 from lineal.assets.facts import parameter_texts
 from lineal.assets.names import Step
 from lineal.assets.parameters import convert_parameter
@@ -225,8 +225,7 @@ class _Remaking(NamedTuple):
             log=f"reproduce/{made.id}",
             timeout=asset.timeout,
             resources={
-                resource.name: seen.parameters_of(resource)
-                for resource in seen.graph.resources.values()
+                resource.name: seen.parameters_of(resource) for _, resource in asset.resources
             },
             sights=_sights(made.inputs) if asset.query is not None else {},
         )
@@ -269,7 +268,10 @@ class _Remaking(NamedTuple):
 
     def _parameters(self, asset: Asset, key: str | None) -> dict[str, Any]:
         """As they were recorded: settings say most of them, and `-p` said the others."""
-        values = dict(self.seen.parameters_of(asset))
+        try:
+            values = dict(self.seen.parameters_of(asset))
+        except SettingsError:  # one has a value only where `-p` says so
+            values = dict(asset.parameters)
         if key is not None and asset.partitions is not None:
             values.update(asset.partitions.parameters(key))
         for name, text in self.made.parameters:

@@ -18,11 +18,11 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from lineal.assets.errors import IntegrityError, LinealError, StepError, UsageError
-from lineal.assets.records import Content, Materialization, RunStarted, StoredObject, Used
+from lineal.assets.records import SLICES, Content, Materialization, RunStarted, StoredObject, Used
 from lineal.compiled import CompiledCache
 from lineal.deferral import Deferral, Proved
 from lineal.disk import digest_file
@@ -36,6 +36,7 @@ from lineal.storage.inspection import place_of
 from lineal.storage.objects import Objects
 
 _TRIALS = 4  # versions that models are tried on until one fits
+_NO_MODELS = ("parquet", SLICES, "json", "array", "figure", "file", "folder")
 _COMPUTED = ("python", "sql", "gate")
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -110,7 +111,8 @@ class Reproducer:
         for calls in _calls(wanted):
             try:
                 code = self._code_of(calls[0])
-                order = self._order(calls, [asked, target])
+                names = [asked] if any(made.id == target.id for made in calls) else []
+                order = self._order(calls, names)
             except LinealError as error:
                 found.update((r.materialization, r) for r in refused(calls, error.message))
             else:
@@ -146,13 +148,11 @@ class Reproducer:
             raise StepError(f"the code of {made.run}, which computed it, was not kept")
         return started.sources
 
-    def _order(
-        self, calls: tuple[Materialization, ...], models: Sequence[Materialization]
-    ) -> Order:
+    def _order(self, calls: tuple[Materialization, ...], names: Sequence[Materialization]) -> Order:
         """All that it takes, its objects copied.
 
         Args:
-            models: what was asked for, and what computed it.
+            names: materializations that have the content of one of these, under other names.
 
         Raises:
             LinealError: something is no longer there.
@@ -175,15 +175,13 @@ class Reproducer:
                 self._copy(source.content, f"`{used.asset}`, which it read,")
         for each in calls:
             self._copy(each.content, f"`{each.asset}` itself")
-        asked = any(made.id == each.id for each in models)
-        trials = self._trials(models) if asked else iter(())
         return Order(
             calls,
             inputs,
             paths,
             self._history.recipe(made.recipe),
             self._history.environment_facts(made.environment),
-            tuple(islice(chain(trials, self._inputs_of([made])), _TRIALS)),
+            tuple(islice(self._trials((*names, *calls)), _TRIALS)),
             tuple(self._notes(made)),
         )
 
@@ -227,9 +225,9 @@ class Reproducer:
     # ----------------------------------------------------------- what models can be compared on
 
     def _trials(self, models: Sequence[Materialization]) -> Iterator[Trial]:
-        """What a gate judged this content on, then what else was read together with it."""
+        """What a gate judged this content on; what was read together with it; what it read."""
         content = models[0].content
-        if content is None:
+        if content is None or content.format in _NO_MODELS:
             return
         decided = [
             self._history.materialization(decision.materialization)
@@ -242,6 +240,7 @@ class Reproducer:
             for version in self._history.versions(asset, content.digest):
                 readers = self._history.readers(version.id)
                 yield from self._inputs_of(readers, content.digest)
+        yield from self._inputs_of(models)
 
     def _inputs_of(self, readers: Iterable[Materialization], but: str = "") -> Iterator[Trial]:
         for reader in readers:

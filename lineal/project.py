@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
+    from lineal.reproduced import Reproduction
 
 
 def _nothing(made: Plan) -> None:
@@ -401,6 +402,31 @@ class Project:
             UsageError: nothing was current then.
         """
         return self._asking.sql(query, at)
+
+    def reproduce(
+        self, name: str, *, whole: bool = False, keep: str | os.PathLike[str] | None = None
+    ) -> Reproduction:
+        """Compute a version again and compare: `delays@v3`, `delays@production`, `model@9f3a2c`.
+
+        From the inputs, the code, the settings and the parameters that are recorded of it, in a
+        temporary folder and a process of its own. Nothing is written to the store.
+
+        Args:
+            whole: also all that it was computed from, each step from its own recorded inputs.
+            keep: an empty folder to do it in, which stays: the code, and what came out.
+
+        Raises:
+            UsageError: no such version, or it was not computed; the folder is not empty.
+        """
+        from lineal.reproduction import Reproducer, workplace
+
+        objects = Objects(self.store, self._disk)
+        folder = None if keep is None else Path(keep).resolve()
+        with closing(self.history()) as history, workplace(folder) as place:
+            version = lineal.__version__
+            reproducer = Reproducer(self.root, objects, history, place, version)
+            found = reproducer.reproduce(name, whole=whole)
+        return replace(found, kept=folder)
 
     # ----------------------------------------------------------------------------------- upkeep
 

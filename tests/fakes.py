@@ -96,7 +96,7 @@ class MemoryVault(Vault):
             return value
         if isinstance(value, Content):
             return Held(self.load(value, "auto"), value)
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or contract.format == "json":
             return Held(copy.deepcopy(value), Content(digest_of(value), "json"))
         columns = tuple(Column(n, "int", digest_of(v)) for n, v in value.items())
         length = len(next(iter(value.values()), ()))
@@ -270,6 +270,9 @@ class MemoryRegistrar(Registrar):
         if facts:
             self.journal.append(facts)
         return self.now(), facts
+
+    def materialization(self, materialization: str) -> Materialization | None:
+        return self.journal.past().materialization(materialization)
 
 
 class MemoryPast(Past):

@@ -164,6 +164,7 @@ class Workbench:
             pause=lambda retry, error, number: self.pause,
             stopping=lambda: self.stopping,
             registrar=lambda: MemoryRegistrar(self.journal),
+            who=lambda: "ada",
             pools=self.pools,
             strict=self.strict,
         )

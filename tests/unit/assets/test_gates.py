@@ -10,7 +10,10 @@ from lineal.assets.registries import Registries
 from tests.workbench import HERE, Workbench, made
 
 
-def auc(score=None, *, rules=(("auc", Rule()),), **options):
+AUC = (("auc", Rule()),)
+
+
+def auc(score=None, *, rules=AUC, **options):
     """A gate whose models and test data are numbers: the score is the model's by that data."""
 
     def default(model, test):

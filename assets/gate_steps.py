@@ -54,6 +54,7 @@ class _Rival(NamedTuple):
 class _Prepared(NamedTuple):
     """The scores of the candidate, made or kept; `facts` are those that are not written yet."""
 
+    decision: Decision
     made: Materialization
     facts: tuple[Fact, ...]
     new: bool
@@ -105,7 +106,7 @@ class GateSteps:
         asset = self.ledger.graph.assets[step.asset]
         if asset.gate is None:
             return None
-        wanted = decision.action == "compute" and step not in self._prepared
+        wanted = decision.action == "compute" and self._ready(step, decision) is None
         self._learn(self.registrar.now())
         self._rivals[step], rival = self._rival(asset, asset.gate, decision)
         return Weighing(wanted, rival)
@@ -125,9 +126,10 @@ class GateSteps:
         if model is None or model.content is None:
             gone = ErrorFacts("IntegrityError", "the journal has no record of it")
             return _Rival(named.version, gone=gone), None
-        scores = self._known_scores(asset, gate, decision.used, known_of(model), registry)
-        rival = _Rival(named.version, scores)
-        return rival, known_of(model) if scores is None else None
+        # Under a name of its own: by that of the asset a worker would find the candidate in memory.
+        known = known_of(model, asset=f"{gate.registry}@v{named.version}")
+        scores = self._known_scores(asset, gate, decision.used, known, registry)
+        return _Rival(named.version, scores), known if scores is None else None
 
     def _candidate(self, asset: Asset, gate: Gate) -> Candidate:
         given = next(g for g in asset.inputs if g.parameter == gate.parameter)
@@ -187,9 +189,10 @@ class GateSteps:
             AliasMoved: the alias names another version than the one that was scored.
         """
         self.finish()  # what it rests on is durable before
-        if step not in self._prepared:
-            self._prepared[step] = self._prepare(step, decision, outcome, started, attempts)
-        prepared = self._prepared[step]
+        prepared = self._ready(step, decision)
+        if prepared is None:
+            prepared = self._prepare(step, decision, outcome, started, attempts)
+            self._prepared[step] = prepared
         deciding = _Deciding(self, step, prepared, self._rivals[step], outcome, self._last(step))
         registries, _ = self.registrar.record(deciding.facts)
         del self._prepared[step]
@@ -199,6 +202,11 @@ class GateSteps:
         if prepared.new:
             self.ledger.published.add(made.step)
         self.ledger.tell([_report(made, decision, prepared, deciding.found)])
+
+    def _ready(self, step: Step, decision: Decision) -> _Prepared | None:
+        """The scores of the candidate, if the alias was moved since: by this very decision."""
+        found = self._prepared.get(step)
+        return found if found is not None and found.decision is decision else None
 
     def _last(self, step: Step) -> bool:
         """Is it the last time that it is asked? Others move the alias again and again."""
@@ -221,7 +229,7 @@ class GateSteps:
         kept = (decision.kept or {}).get(asset.name)
         if decision.action == "rule" and kept is not None:
             if kept is facts.past.current(*step) and step not in ledger.published:
-                return _Prepared(kept, (), False, outcome.seconds, tries)
+                return _Prepared(decision, kept, (), False, outcome.seconds, tries)
             made = recorder.reused(
                 facts, step, decision, kept, output=asset.name, used=used, results=(),
                 started=started,
@@ -236,7 +244,7 @@ class GateSteps:
             made = replace(drafts[asset.name], content=content)
         published = (made, recorder.publication(made))
         written = (*recorder.named(facts, asset, ()), *published)
-        return _Prepared(made, written, True, outcome.seconds, tries)
+        return _Prepared(decision, made, written, True, outcome.seconds, tries)
 
 
 class Candidate(NamedTuple):

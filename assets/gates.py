@@ -150,7 +150,10 @@ def _compared(case: Case, metric: str, rule: Rule) -> tuple[bool, str]:
         return False, f"{name}{here} vs {there} {of} (needs {least} {wanted})"
     places = len(here.partition(".")[2])
     gain = f"{score - other:+.{places}f}"
-    return True, f"{name}{here} vs {there} {of} ({gain}, needs {(sign * margin).normalize():+f})"
+    return (
+        True,
+        f"{name}{here} vs {there} {of} ({gain}, needs {(sign * margin + 0).normalize():+f})",
+    )
 
 
 def _held(case: Case, hold: Hold) -> str:

@@ -486,8 +486,11 @@ def _numbers(metrics: Mapping[str, Any], output: str) -> dict[str, float]:
 
 def judge(task: Task, outcome: Outcome, workshop: Workshop) -> dict[str, tuple[CheckResult, ...]]:
     """What every check says of every output: those that are known, and those run now."""
-    results = {}
+    results: dict[str, tuple[CheckResult, ...]] = {}
     for output, bound in task.checks.items():
+        if not bound:
+            results[output] = ()
+            continue
         version: Canonical | Content = (
             outcome.made[output].canonical if task.kept is None else task.kept[output]
         )

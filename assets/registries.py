@@ -12,6 +12,9 @@ from lineal.assets.records import Decided, Fact, Hold, Promotion, Registered, Ta
 
 PRODUCTION = "production"  # the alias unless another is said
 
+WOULD = ("would open", "would close")  # decided where nothing is promoted
+PASSING = (*WOULD, "held")  # outcomes that settle nothing for good
+
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
 RegistryFact = Registered | Tagged | Hold | Decided | Promotion
@@ -83,6 +86,9 @@ class Registry:
             case Hold():
                 return replace(self, hold=fact if fact.held else None)
             case Decided():
+                known = self.decisions.get(fact.key)
+                if fact.outcome in WOULD and known is not None and known.outcome not in PASSING:
+                    return self  # said where nothing is promoted: what was decided stays
                 return replace(self, decisions={**self.decisions, fact.key: fact})
             case Promotion():
                 return replace(

@@ -10,10 +10,8 @@ from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.facts import Facts
 from lineal.assets.gates import rule_texts, words_of
 from lineal.assets.records import Decided, Materialization, Reason
-from lineal.assets.registries import Registry
+from lineal.assets.registries import WOULD, Registry
 from lineal.assets.verdicts import Decision, Stale
-
-_WOULD = ("would open", "would close")
 
 
 def key_of(gate: Gate, fingerprint: str) -> str:
@@ -82,7 +80,7 @@ def _released(found: Decided, registry: Registry) -> list[Reason]:
 
 
 def _promoting(found: Decided, promotes: bool) -> list[Reason]:
-    if found.outcome not in _WOULD or not promotes:
+    if found.outcome not in WOULD or not promotes:
         return []
     return [Reason("never_made", f"decided only where nothing is promoted, in {found.environment}")]
 

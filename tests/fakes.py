@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lineal.assets.asset import Arrival, Asset, Check, Contract, Files, Query
 from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import ContentError, LinealError, UserCodeError
+from lineal.assets.errors import ContentError, IntegrityError, LinealError, UserCodeError
 from lineal.assets.facts import Past
 from lineal.assets.names import Step
 from lineal.assets.perform import Trace, UserCode
@@ -127,11 +127,16 @@ class MemoryVault(Vault):
             value = content.value
         else:
             assert isinstance(content, Content)
-            value = self.objects[content.objects[0].digest]
+            value = self._stored(content.objects[0])
         missing = [name for name in columns or () if name not in value]
         if missing:
             raise ContentError(f"no column `{missing[0]}`")
         return copy.deepcopy(value if columns is None else {n: value[n] for n in columns})
+
+    def _stored(self, stored: StoredObject) -> Any:
+        if stored.digest not in self.objects:
+            raise IntegrityError(f"the object {stored.digest[:12]} is gone")
+        return self.objects[stored.digest]
 
     def present(self, contents: Iterable[Content]) -> frozenset[str]:
         named = {o.digest for content in contents for o in content.objects}

@@ -1,30 +1,31 @@
 """Gates in a project in memory: every answer, and that what is decided stays decided."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from lineal.assets.asset import Asset, Contract, Gate, Input, Rule
-from lineal.assets.records import Decided
+from lineal.assets.asset import Asset, Contract, Gate, Input, Retry, Rule
+from lineal.assets.errors import ContentError
+from lineal.assets.records import Decided, Hold, Materialization, Promotion, Reason
 from lineal.assets.registries import Registries
+from lineal.assets.weighing import scores_of
 from tests.workbench import HERE, Workbench, made
-
 
 AUC = (("auc", Rule()),)
 
 
-def auc(score=None, *, rules=AUC, **options):
-    """A gate whose models and test data are numbers: the score is the model's by that data."""
+def its_score(model, test):
+    """A model is its score, or one for each test."""
+    return model[test] if isinstance(model, list) else model
 
-    def default(model, test):
-        return model[test] if isinstance(model, list) else model
 
+def auc(score=its_score, *, rules=AUC, name="auc", **options):
+    inputs = (Input("model", "trained"), Input("test", "test"))
+    judged = Gate("delays", "production", "model", tuple(rules))
+    kept = Contract(format="json")
     return Asset(
-        "auc", "gate", HERE, ("auc",),
-        function=score or default,
-        inputs=(Input("model", "trained"), Input("test", "test")),
-        contract=Contract(format="json"),
-        gate=Gate("delays", "production", "model", tuple(rules)),
+        name, "gate", HERE, (name,), function=score, inputs=inputs, contract=kept, gate=judged,
         **options,
     )  # fmt: skip
 
@@ -32,21 +33,30 @@ def auc(score=None, *, rules=AUC, **options):
 class Bench(Workbench):
     """A model, data to score it on, and a gate."""
 
-    def __init__(self, score=None, test=1, **options):
+    def __init__(self, score=its_score, **options):
         super().__init__()
-        self.options = options
-        self.score = score
-        self.train(0.8)
-        self.replace(made("test", lambda: test))
-        self.gate()
+        self.scored = []  # models, in the order in which they were scored
+        self.score, self.options = score, options
+        self.train(0.8).test(1).gate()
 
     def train(self, model):
-        """Another model: its score, or one for each test."""
+        """Another model."""
         self.replace(made("trained", lambda told: model, parameters={"told": repr(model)}))
         return self
 
+    def test(self, number):
+        """Other data to score it on."""
+        self.replace(made("test", lambda told: number, parameters={"told": number}))
+        return self
+
     def gate(self, score=None, **options):
-        self.replace(auc(score or self.score, **(self.options | options)))
+        judge = score or self.score
+
+        def noted(model, test):
+            self.scored.append(model)
+            return judge(model, test)
+
+        self.replace(auc(noted, **(self.options | options)))
         return self
 
     @property
@@ -58,11 +68,14 @@ class Bench(Workbench):
         at = self.delays.at("production")
         return at.version if at is not None else None
 
+    def opens(self, model):
+        assert self.train(model).decide() == ("made", "opened")
+
     def decide(self, **options):
-        """Run; what became of the gate, and why."""
-        (report,) = [s for s in self.run(**options).steps if s.step.asset == "auc"]
-        self.report = report
-        return report.outcome, report.gate.outcome if report.gate else None
+        """Run; what became of the gate: the outcome of its step, and what it decided now."""
+        found = [s for s in self.run(**options).steps if s.step.asset == "auc"]
+        (self.report,) = found
+        return self.report.outcome, self.report.gate.outcome if self.report.gate else None
 
     @property
     def reason(self):
@@ -72,14 +85,26 @@ class Bench(Workbench):
         """A second run writes nothing."""
         before = len(self.journal.entries)
         run = self.run()
-        return run.id is None and len(self.journal.entries) == before
+        return (run.id, len(self.journal.entries)) == (None, before)
+
+    def moved(self, version, how="person"):
+        """What a person does by hand."""
+        return Promotion(
+            f"p{len(self.journal.entries) + 1}", "delays", "production", version, self.now,
+            "default", "r0", "ada", "bad on weekends", (), self.clock(), how,
+        )  # fmt: skip
+
+    def move(self, version, how="person"):
+        self.journal.append([self.moved(version, how)])
+
+    def hold(self, held=True):
+        self.journal.append([Hold("delays", held, "r0", "ada", "bad on weekends", self.clock())])
 
 
-def told(bench):
-    return bench.decide(), bench.now, bench.reason, bench.at_rest()
+# --------------------------------------------------------------------------- held against another
 
 
-def test_the_first_model_opens_the_gate_is_registered_and_promoted_as_one_entry():
+def test_the_first_model_opens_and_is_registered_and_promoted_as_one_entry():
     bench = Bench()
     assert bench.decide() == ("made", "opened")
     assert bench.reason == "0.8000, the first of delays"
@@ -90,18 +115,30 @@ def test_the_first_model_opens_the_gate_is_registered_and_promoted_as_one_entry(
     assert (scores.metrics, bench.current("auc")) == ((("auc", 0.8),), {"auc": 0.8})
     assert version.materialization == decided.candidate
     assert bench.journal.past().materialization(version.materialization).asset == "trained"
-    assert (moved.id, moved.version, moved.previous, moved.how, moved.gate) == (
-        f"p{bench.journal.entries.index(entry) + 1}", 1, None, "gate", "auc",
+    assert (moved.id, moved.version, moved.previous, moved.how, moved.gate, moved.who) == (
+        f"p{bench.journal.entries.index(entry) + 1}", 1, None, "gate", "auc", "ada",
     )  # fmt: skip
     assert bench.at_rest()
+
+
+def test_the_first_model_has_to_reach_the_minimum():
+    bench = Bench(rules=[("auc", Rule(minimum=0.81))])
+    assert bench.decide() == ("closed", "closed")
+    assert bench.reason == "0.8000 (needs ≥ 0.8100, whatever it replaces)"
+    assert (bench.now, len(bench.delays.versions), bench.at_rest()) == (None, 0, True)
+    least = Bench(rules=[("auc", Rule(direction="min", minimum=0.8))])
+    assert least.decide() == ("made", "opened")
 
 
 @pytest.mark.parametrize(
     ("rule", "score", "outcome", "reason"),
     [
         (Rule(), 0.9, "opened", "0.9000 vs 0.8000 of delays v1 (+0.1000, needs +0)"),
+        (Rule(), [0.8, 0.8], "opened", "0.8000 vs 0.8000 of delays v1 (+0.0000, needs +0)"),
         (Rule(margin=0.1), 0.9, "opened", "0.9000 vs 0.8000 of delays v1 (+0.1000, needs +0.1)"),
         (Rule(margin=0.2), 0.9, "closed", "0.900 vs 0.800 of delays v1 (needs ≥ 1.000)"),
+        (Rule(margin=0.002), [0.8, 0.8], "closed",
+         "0.8000 vs 0.8000 of delays v1 (needs ≥ 0.8020)"),
         (Rule(), 0.7, "closed", "0.7000 vs 0.8000 of delays v1 (needs ≥ 0.8000)"),
         (Rule(margin=-0.1), 0.7, "opened", "0.7000 vs 0.8000 of delays v1 (-0.1000, needs -0.1)"),
         (Rule(direction="min", margin=0.1), 0.7, "opened",
@@ -118,6 +155,310 @@ def test_a_second_model_is_held_against_the_first(rule, score, outcome, reason):
     bench = Bench()
     bench.decide()
     bench.gate(rules=[("auc", rule)]).train(score)
-    report = "made" if outcome == "opened" else "closed"
-    assert told(bench) == ((report, outcome), 2 if outcome == "opened" else 1, reason, True)
-    assert len(bench.delays.versions) == bench.now
+    assert bench.decide() == ("made" if outcome == "opened" else "closed", outcome)
+    assert (bench.reason, bench.now) == (reason, 2 if outcome == "opened" else 1)
+    assert (len(bench.delays.versions), bench.at_rest()) == (bench.now, True)
+
+
+def test_numbers_are_compared_as_they_are_printed():
+    bench = Bench()
+    bench.opens(0.1)
+    bench.gate(rules=[("auc", Rule(margin=0.2))])
+    bench.opens(0.3)  # 0.1 + 0.2 is more than that in binary
+    bench.gate(rules=[("auc", Rule(direction="min", margin=0.2))])
+    bench.opens(0.1)
+
+
+def test_all_rules_must_hold_and_other_metrics_are_only_recorded():
+    both = [("auc", Rule(margin=0.1)), ("brier", Rule(direction="min"))]
+    bench = Bench(lambda model, test: dict(zip(("auc", "brier", "rows"), model, strict=True)))
+    bench.gate(rules=both)
+    bench.opens([0.5, 0.3, 1])
+    assert bench.train([0.7, 0.31, 9]).decide() == ("closed", "closed")
+    assert bench.reason == "brier 0.3100 vs 0.3000 of delays v1 (needs ≤ 0.3000)"
+    assert [tuple(s) for s in bench.report.gate.scores] == [
+        ("auc", 0.7, 0.5), ("brier", 0.31, 0.3), ("rows", 9, 1),
+    ]  # fmt: skip
+    assert bench.report.gate.rules == (("auc", "max, margin 0.1"), ("brier", "min, margin 0"))
+    assert bench.train([0.55, 0.2, 9]).decide() == ("closed", "closed")
+    bench.opens([0.6, 0.3, 0])
+    assert bench.reason == (
+        "auc 0.6000 vs 0.5000 of delays v1 (+0.1000, needs +0.1); "
+        "brier 0.3000 vs 0.3000 of delays v1 (+0.0000, needs +0)"
+    )
+
+
+def test_a_score_of_nan_or_none_in_production_is_no_score():
+    bench = Bench()
+    bench.opens([0.0, 0.8, math.nan])
+    bench.test(2)
+    assert bench.train(0.9).decide() == ("closed", "closed")
+    assert "delays v1 can't be scored (no score: its auc is NaN)" in bench.reason
+    assert (bench.report.gate.unscored.message, bench.at_rest()) == ("its auc is NaN", True)
+
+
+def test_what_a_gate_returns_is_a_number_or_numbers_by_name():
+    np = pytest.importorskip("numpy")
+    gate = auc(name="models/auc")
+    assert scores_of(gate, np.float64(0.5)) == {"auc": 0.5}
+    assert scores_of(gate, {"auc": np.float32(0.5), "rows": np.int64(3)}) == {"auc": 0.5, "rows": 3}
+    for wrong, said in [
+        (None, "None"), (True, "a bool"), ("0.5", "a str"), ({}, "an empty dict"),
+        ({"auc": "high"}, "a dict with 'auc': a str"), ({1: 0.5}, "names that are no texts"),
+        (np.array([0.5, 0.6]), "a ndarray"), (1j, "a complex"),
+    ]:  # fmt: skip
+        with pytest.raises(ContentError, match=said):
+            scores_of(gate, wrong)
+
+
+def test_a_rule_for_what_is_not_returned_fails_the_step_with_the_nearest_name():
+    bench = Bench(lambda model, test: {"aucs": model}, rules=[("auc", Rule())])
+    assert bench.decide() == ("failed", None)
+    assert "did you mean `aucs`?" in bench.report.error.message
+    assert (bench.now, bench.current("auc")) == (None, None)
+
+
+# ------------------------------------------------------------------------- what can't be scored
+
+
+def broken(models):
+    def score(model, test):
+        if model in models:
+            raise KeyError("rush")
+        return model
+
+    return score
+
+
+def test_a_candidate_that_can_t_be_scored_fails_the_step_and_leaves_the_registry_alone():
+    bench = Bench(broken([0.9]), retry=Retry(1, 0, jitter=0))
+    bench.decide()
+    assert bench.train(0.9).decide() == ("failed", None)
+    assert (bench.scored, bench.now, len(bench.delays.versions)) == ([0.8, 0.9, 0.9], 1, 1)
+    assert len(bench.delays.decisions) == 1
+
+
+def test_a_production_version_that_can_t_be_scored_closes_the_gate_after_all_attempts():
+    bench = Bench(broken([]), retry=Retry(1, 0, jitter=0))
+    bench.decide()
+    bench.gate(broken([0.8])).test(2)
+    assert bench.train(0.9).decide() == ("closed", "closed")
+    assert bench.scored == [0.8, 0.9, 0.8, 0.9, 0.8]
+    assert "delays v1 can't be scored (KeyError: 'rush')" in bench.reason
+    assert "lineal materialize --force auc" in bench.reason
+    assert (bench.report.attempts, bench.now, bench.at_rest()) == (2, 1, True)
+    bench.gate(broken([]))  # mended: nobody knows but who did it
+    assert bench.at_rest()
+    assert bench.decide(forced=["auc"]) == ("made", "opened")
+    assert (bench.now, bench.at_rest()) == (2, True)
+
+
+def test_it_is_decided_again_once_the_alias_names_what_can_be_scored():
+    bench = Bench()
+    bench.opens(0.7)
+    bench.opens(0.8)
+    bench.gate(broken([0.8])).test(2)
+    assert bench.train(0.9).decide() == ("closed", "closed")
+    bench.move(1, "rollback")
+    moved = Reason("input_changed", "delays@production", "", "v2", "v1")
+    assert bench.reasons("auc") == [moved]
+    assert bench.decide() == ("made", "opened")
+    assert bench.reason == "0.9000 vs 0.7000 of delays v1 (+0.2000, needs +0)"
+    assert (bench.scored[-1], bench.scored.count(0.9), bench.at_rest()) == (0.7, 1, True)
+
+
+def test_a_production_version_whose_object_is_gone_closes_the_gate():
+    bench = Bench()
+    bench.decide()
+    lost = bench.journal.past().materialization(bench.delays.versions[1].materialization)
+    del bench.vault.objects[lost.content.objects[0].digest]
+    bench.test(2)
+    assert bench.train(0.9).decide() == ("closed", "closed")
+    assert "delays v1 can't be scored (integrity: the object" in bench.reason
+    assert (bench.now, bench.at_rest()) == (1, True)
+
+
+# ------------------------------------------------------------------- held, withdrawn, elsewhere
+
+
+def test_a_held_registry_records_scores_and_opens_when_it_is_released():
+    bench = Bench()
+    bench.decide()
+    bench.hold()
+    assert bench.train(0.9).decide() == ("closed", "held")
+    assert '("bad on weekends"): 0.9, not promoted' in bench.reason
+    assert (bench.now, bench.current("auc"), bench.at_rest()) == (1, {"auc": 0.9}, True)
+    bench.hold(held=False)
+    released = Reason("input_changed", "registry delays", "", "held", "released")
+    assert bench.reasons("auc") == [released]
+    materializations = sum(isinstance(f, Materialization) for f in bench.journal.facts)
+    assert bench.decide() == ("made", "opened")
+    assert sum(isinstance(f, Materialization) for f in bench.journal.facts) == materializations
+    assert (bench.scored, bench.now, bench.at_rest()) == ([0.8, 0.9], 2, True)
+
+
+def test_what_was_rolled_back_is_not_promoted_again_and_nothing_changes():
+    bench = Bench()
+    bench.decide()
+    bench.opens(0.9)
+    bench.move(1, "rollback")
+    assert bench.at_rest()
+    assert bench.test(2).decide() == ("closed", "closed")
+    assert bench.reason == (
+        'it is delays v2, which was rolled back ("bad on weekends"); '
+        "to promote it again: lineal models promote delays@v2"
+    )
+    assert (bench.report.gate.version, bench.now, bench.at_rest()) == (2, 1, True)
+    bench.move(2)
+    assert bench.test(3).decide() == ("made", "kept")
+    assert (bench.reason, bench.at_rest()) == ("production is delays v2: this very one", True)
+
+
+def test_an_environment_that_does_not_promote_says_what_it_would_do():
+    bench = Bench()
+    bench.environment, bench.promotes = "dev", False
+    assert bench.decide() == ("closed", "would open")
+    assert (bench.now, len(bench.delays.versions), bench.at_rest()) == (None, 0, True)
+    bench.environment, bench.promotes = "default", True
+    (why,) = bench.reasons("auc")
+    assert why.culprit == "decided only where nothing is promoted, in dev"
+    assert bench.decide() == ("made", "opened")
+    bench.promotes = False
+    assert bench.at_rest()
+    assert bench.train(0.5).decide() == ("closed", "would close")
+
+
+def test_what_an_environment_that_does_not_promote_says_undoes_no_decision():
+    bench = Bench()
+    bench.decide()
+    bench.train(0.7).decide()
+    bench.promotes = False
+    assert bench.decide(forced=["auc"]) == ("closed", "would close")
+    bench.promotes = True
+    assert bench.at_rest()
+
+
+# ------------------------------------------------------------------------ decided once for ever
+
+
+def test_the_same_model_has_one_number():
+    bench = Bench()
+    bench.opens([0.0, 0.7, 0.9])
+    bench.opens([0.0, 0.8, 0.2])
+    bench.test(2)
+    bench.opens([0.0, 0.7, 0.9])
+    assert (bench.now, sorted(bench.delays.versions)) == (1, [1, 2])
+    assert [move.version for move in bench.delays.promotions] == [1, 2, 1]
+
+
+def test_scores_that_were_recorded_are_not_computed_again():
+    bench = Bench()
+    bench.opens([0.8, 0.8, 0.8])
+    bench.gate(rules=[("auc", Rule(margin=1))])
+    bench.train(0.9).decide()
+    assert bench.scored == [[0.8, 0.8, 0.8], 0.9]  # that of v1 was its own version of the gate
+    bench.test(2).decide()
+    bench.train(0.91).decide()
+    assert bench.scored[2:] == [0.9, [0.8, 0.8, 0.8], 0.91]  # v1 on this test: decided before
+    assert bench.report.gate.scores[0].production == 0.8
+
+
+def test_other_rules_are_another_question_and_the_scores_stay():
+    bench = Bench(rules=[("auc", Rule(margin=0.2))])
+    bench.decide()
+    assert bench.train(0.9).decide() == ("closed", "closed")
+    bench.gate(rules=[("auc", Rule(margin=0.05, minimum=0.5))])
+    assert bench.reasons("auc") == [
+        Reason("parameter_changed", "margin of auc", "", "0.2", "0.05"),
+        Reason("parameter_changed", "minimum of auc", "", "none", "0.5"),
+    ]
+    assert bench.decide() == ("made", "opened")
+    assert (bench.scored, bench.now, bench.at_rest()) == ([0.8, 0.9], 2, True)
+
+
+def test_scores_that_were_lost_are_made_again_and_nothing_is_decided_anew():
+    bench = Bench()
+    bench.decide()
+    bench.train(0.7).decide()
+    bench.move(1)
+    scores = bench.journal.past().current("auc", None)
+    del bench.vault.objects[scores.content.objects[0].digest]
+    decisions = sum(isinstance(f, Decided) for f in bench.journal.facts)
+    assert bench.decide() == ("closed", "closed")
+    assert sum(isinstance(f, Decided) for f in bench.journal.facts) == decisions
+    assert bench.at_rest()
+
+
+def test_what_reads_the_scores_of_a_closed_gate_goes_on():
+    bench = Bench()
+    bench.replace(made("shown", lambda scores: f"{scores}", {"scores": "auc"}))
+    bench.decide()
+    bench.train(0.7)
+    run = bench.run()
+    assert (run.outcome, run.counts["closed"], run.counts["failed"]) == ("done", 1, 0)
+    assert bench.current("shown") == "{'auc': 0.7}"
+
+
+def test_two_gates_of_one_alias_rule_on_what_the_other_just_did():
+    bench = Bench()
+    other = auc(lambda model, test: model, name="other", rules=[("other", Rule(margin=0.1))])
+    bench.replace(replace(other, inputs=(Input("model", "second"), Input("test", "test"))))
+    bench.replace(made("second", lambda: 0.9))
+    assert bench.outcomes() == {
+        "trained": "made", "second": "made", "test": "made", "auc": "made", "other": "made",
+    }  # fmt: skip
+    assert [(p.gate, p.version, p.previous) for p in bench.delays.promotions] == [
+        ("auc", 1, None), ("other", 2, 1),
+    ]  # fmt: skip
+    assert bench.at_rest()
+
+
+# ----------------------------------------------------------------------------- others, meanwhile
+
+
+def test_an_alias_that_was_moved_while_scoring_is_scored_again():
+    bench = Bench()
+    bench.opens(0.5)
+    bench.opens(0.8)
+    bench.test(2)
+    moves = iter([1])
+
+    def score(model, test):
+        for version in moves if model == 0.8 else ():
+            bench.move(version)
+        return model
+
+    bench.gate(score)
+    assert bench.train(0.6).decide() == ("made", "opened")
+    assert bench.reason == "0.6000 vs 0.5000 of delays v1 (+0.1000, needs +0)"
+    assert (bench.scored, bench.now, bench.at_rest()) == ([0.5, 0.8, 0.6, 0.8, 0.5], 3, True)
+
+
+def test_an_alias_that_never_rests_closes_the_gate():
+    bench = Bench()
+    bench.opens(0.5)
+    bench.opens(0.6)
+    bench.test(2)
+
+    def score(model, test):
+        if model != 0.9:
+            bench.move(1 if bench.now == 2 else 2)
+        return model
+
+    bench.gate(score)
+    assert bench.train(0.9).decide() == ("closed", "closed")
+    assert "others moved delays@production again and again" in bench.reason
+    assert len(bench.delays.versions) == 2
+
+
+def test_what_another_process_decided_meanwhile_is_not_decided_again():
+    bench = Bench()
+    bench.decide()
+    bench.train(0.9)
+    planned, opened = bench.planned(), bench.opened
+    bench.run()
+    before, bench.opened = len(bench.journal.entries), opened
+    bench.carry_out(*planned)
+    news = [f for e in bench.journal.entries[before:] for f in e]
+    assert not [f for f in news if isinstance(f, Decided | Promotion)]
+    assert (bench.scored, bench.now) == ([0.8, 0.9], 2)

@@ -86,8 +86,8 @@ class Registry:
             case Hold():
                 return replace(self, hold=fact if fact.held else None)
             case Decided():
-                known = self.decisions.get(fact.key)
-                if fact.outcome in WOULD and known is not None and known.outcome not in PASSING:
+                before = self.decisions.get(fact.key)
+                if fact.outcome in WOULD and before is not None and before.outcome not in PASSING:
                     return self  # said where nothing is promoted: what was decided stays
                 return replace(self, decisions={**self.decisions, fact.key: fact})
             case Promotion():

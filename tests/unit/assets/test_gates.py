@@ -5,101 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from lineal.assets.asset import Asset, Contract, Gate, Input, Retry, Rule
+from lineal.assets.asset import Input, Retry, Rule
 from lineal.assets.errors import ContentError
-from lineal.assets.records import Decided, Hold, Materialization, Promotion, Reason
-from lineal.assets.registries import Registries
+from lineal.assets.records import Decided, Materialization, Promotion, Reason
 from lineal.assets.weighing import scores_of
-from tests.workbench import HERE, Workbench, made
-
-AUC = (("auc", Rule()),)
-
-
-def its_score(model, test):
-    """A model is its score, or one for each test."""
-    return model[test] if isinstance(model, list) else model
-
-
-def auc(score=its_score, *, rules=AUC, name="auc", **options):
-    inputs = (Input("model", "trained"), Input("test", "test"))
-    judged = Gate("delays", "production", "model", tuple(rules))
-    kept = Contract(format="json")
-    return Asset(
-        name, "gate", HERE, (name,), function=score, inputs=inputs, contract=kept, gate=judged,
-        **options,
-    )  # fmt: skip
-
-
-class Bench(Workbench):
-    """A model, data to score it on, and a gate."""
-
-    def __init__(self, score=its_score, **options):
-        super().__init__()
-        self.scored = []  # models, in the order in which they were scored
-        self.score, self.options = score, options
-        self.train(0.8).test(1).gate()
-
-    def train(self, model):
-        """Another model."""
-        self.replace(made("trained", lambda told: model, parameters={"told": repr(model)}))
-        return self
-
-    def test(self, number):
-        """Other data to score it on."""
-        self.replace(made("test", lambda told: number, parameters={"told": number}))
-        return self
-
-    def gate(self, score=None, **options):
-        judge = score or self.score
-
-        def noted(model, test):
-            self.scored.append(model)
-            return judge(model, test)
-
-        self.replace(auc(noted, **(self.options | options)))
-        return self
-
-    @property
-    def delays(self):
-        return Registries().after(self.journal.facts)["delays"]
-
-    @property
-    def now(self):
-        at = self.delays.at("production")
-        return at.version if at is not None else None
-
-    def opens(self, model):
-        assert self.train(model).decide() == ("made", "opened")
-
-    def decide(self, **options):
-        """Run; what became of the gate: the outcome of its step, and what it decided now."""
-        found = [s for s in self.run(**options).steps if s.step.asset == "auc"]
-        (self.report,) = found
-        return self.report.outcome, self.report.gate.outcome if self.report.gate else None
-
-    @property
-    def reason(self):
-        return self.report.gate.reason
-
-    def at_rest(self):
-        """A second run writes nothing."""
-        before = len(self.journal.entries)
-        run = self.run()
-        return (run.id, len(self.journal.entries)) == (None, before)
-
-    def moved(self, version, how="person"):
-        """What a person does by hand."""
-        return Promotion(
-            f"p{len(self.journal.entries) + 1}", "delays", "production", version, self.now,
-            "default", "r0", "ada", "bad on weekends", (), self.clock(), how,
-        )  # fmt: skip
-
-    def move(self, version, how="person"):
-        self.journal.append([self.moved(version, how)])
-
-    def hold(self, held=True):
-        self.journal.append([Hold("delays", held, "r0", "ada", "bad on weekends", self.clock())])
-
+from tests.gated import Bench, auc
+from tests.workbench import made
 
 # --------------------------------------------------------------------------- held against another
 

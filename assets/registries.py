@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lineal.assets.errors import UsageError, did_you_mean
-from lineal.assets.records import Decided, Fact, Hold, Promotion, Registered, Tagged
+from lineal.assets.records import (
+    Decided,
+    Fact,
+    Hold,
+    Materialization,
+    Promotion,
+    Registered,
+    Tagged,
+)
 
 PRODUCTION = "production"  # the alias unless another is said
 
@@ -71,6 +79,11 @@ class Registry:
         now = stack[-1] if stack else None
         earlier = (v for v in reversed(stack) if v != now and v not in self.withdrawn)
         return next(earlier, None)
+
+    def decided_on(self, made: Materialization) -> Decided | None:
+        """What was decided last on these very scores."""
+        own = [d for d in self.decisions.values() if d.materialization in (made.id, made.origin)]
+        return max(own, key=lambda each: each.at, default=None)
 
     def told(self, fact: RegistryFact) -> Registry:
         """The same, after one more fact."""

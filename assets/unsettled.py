@@ -67,9 +67,8 @@ def _reasons(
             *_moved(found, registry),
         ]
         return told or [Reason("unproved", "its scores are others than those it decided on")]
-    own = (d for d in registry.decisions.values() if d.materialization in (made.id, made.origin))
-    before = max((d for d in own if d.alias == gate.alias), key=lambda d: d.at, default=None)
-    told = [] if before is None else _other_rules(gate, before)
+    before = registry.decided_on(made)
+    told = [] if before is None or before.alias != gate.alias else _other_rules(gate, before)
     return told or [Reason("never_made", f"not decided yet for {gate.registry}@{gate.alias}")]
 
 

@@ -7,16 +7,22 @@ from typing import Any
 
 from lineal.assets.records import Decided
 from lineal.assets.run import StepReport
-from lineal.cli.render import Style, duration, item
+from lineal.cli.render import Style, duration, item, moment
 
 
 def gate_lines(style: Style, report: StepReport, found: Decided, width: int) -> list[str]:
     """`◆ auc   opens: 0.8189 vs 0.8124 of delays v3 (+0.0065, needs +0.002) → delays v4, …`."""
+    tries = f"   {report.attempts} attempts" if report.attempts > 1 else ""
+    return decided_line(style, found, width, tries, duration(report.seconds))
+
+
+def decided_line(
+    style: Style, found: Decided, width: int, more: str = "", right: str = ""
+) -> list[str]:
+    """A decision behind its gate."""
     opens = found.outcome in ("opened", "would open")
     glyph = style.glyph("made" if found.outcome == "kept" else "opened" if opens else "closed")
-    tries = f"   {report.attempts} attempts" if report.attempts > 1 else ""
-    right = duration(report.seconds) if report.seconds else ""
-    return item(style, glyph, str(report.step), width, f"{told(found)}{tries}", right)
+    return item(style, glyph, found.gate, width, f"{told(found)}{more}", right)
 
 
 def told(found: Decided) -> str:
@@ -36,6 +42,17 @@ def told(found: Decided) -> str:
             return f"{found.reason}. Release: lineal models release {found.registry}"
         case _:
             return found.reason
+
+
+def behind(found: Decided) -> list[tuple[str, str]]:
+    """What stands behind a decision: (word, text) in the order in which they are told."""
+    others = f"{found.registry} v{found.compared}" if found.compared else ""
+    rows = [("decided", f"{moment(found.at)} (run {found.run}): {told(found)}")]
+    rows += [("" if i else "rule", f"{m}: {rule}") for i, (m, rule) in enumerate(found.rules)]
+    for i, score in enumerate(found.scores):
+        rival = "" if score.production is None else f"   {score.production:g} of {others}"
+        rows.append(("" if i else "scores", f"{score.metric} {score.candidate:g}{rival}"))
+    return [*rows, ("model", f"@{found.content[:6]} ({found.candidate})")]
 
 
 def still(reports: Iterable[StepReport]) -> list[str]:

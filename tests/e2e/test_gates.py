@@ -183,7 +183,7 @@ def test_a_model_whose_class_is_no_more_can_t_be_scored(tmp_path: Path) -> None:
     assert life.gate(*columns("guess"))["gate"]["outcome"] == "opened"
     for name in ("guesses.py", "pipeline.py"):
         life.place.edit(name, "Guess", "Chance")
-    found = life.gate(*columns("c"))
+    found = life.gate(*columns("c"), "-p", "test.rows=90")
     assert found["gate"]["outcome"] == "closed"
     assert "delays v1 can't be scored (content: " in found["gate"]["reason"]
     assert life.now() == 1

@@ -24,6 +24,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.settled import Settled, known_of
 from lineal.assets.sights import as_recorded, sighted
+from lineal.assets.unsettled import to_rule
 from lineal.assets.verdicts import (
     Before,
     BoundCheck,
@@ -66,7 +67,8 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
         if kept is not None:
             if not _is_current(kept, current):
                 why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
-            return _judge(graph, step, kept, current, why, known, facts, used, prints)
+            found = _judge(graph, step, kept, current, why, known, facts, used, prints)
+            return to_rule(asset, found, facts)
     why = (*never_reuse, *own, *reasons.inputs(step.partition, current, used, known, facts))
     told = reasons.distinct((*why, *reasons.lost(current, facts))) or _unexplained(step, asset)
     return Decision(Stale(told), "compute", used, prints)
@@ -377,7 +379,7 @@ def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) ->
     seen = facts.observations.get(step)
     if asset.sliced_by is not None and decision.action != "none":
         return {}  # published otherwise, it has other slices: its readers are decided in the run
-    if decision.kept is not None and decision.action in ("none", "reuse"):
+    if decision.kept is not None and decision.action in ("none", "reuse", "rule"):
         # What is reused may have been made as another asset: here it is this one's.
         found = {
             Step(o, step.partition): replace(known_of(m, seen, o), partition=step.partition)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lineal.assets.asset import Asset, Check, Declaration, Input, Resource
 from lineal.assets.declare_best import choose
+from lineal.assets.declare_gate import gate_errors
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
 from lineal.assets.mapping import check_mapping, every
 from lineal.assets.names import identifier
@@ -145,6 +146,7 @@ class _Builder:
         upstream = {name: _direct(asset, checks, maker) for name, asset in bound.items()}
         order = self._order(list(bound), upstream, bound)
         self._check_slices(bound, checks, maker)
+        self.errors.extend(gate_errors(bound, maker, checks))
         if self.errors:
             raise DefinitionErrors(self.errors)
         downstream: dict[str, list[str]] = {name: [] for name in bound}

@@ -112,7 +112,7 @@ class Ledger:
     def skip(self, step: Step, decision: Decision, because: tuple[str, ...]) -> None:
         """An input failed or was blocked."""
         self.broken[step] = "skipped"
-        self._tell(
+        self.tell(
             [
                 StepReport(
                     output,
@@ -154,7 +154,7 @@ class Ledger:
                     current=self._current_digest(output),
                 )
             )
-        self._tell(reports)
+        self.tell(reports)
 
     def leave_plain(self, steps: Iterable[Step]) -> None:
         """Partitions that are fresh by their briefs, perhaps many: they are handed on together."""
@@ -178,7 +178,7 @@ class Ledger:
             for output in self.outputs(step):
                 self.reports.append(StepReport(output, step.asset, "cancelled"))
 
-    def _tell(self, reports: Sequence[StepReport]) -> None:
+    def tell(self, reports: Sequence[StepReport]) -> None:
         """In the order of the steps: behind those whose facts are not durable yet."""
         self._post({}, lambda _: (), reports)
 
@@ -492,6 +492,11 @@ class Ledger:
         self._post({}, lambda _: gone, ())
 
     # ---------------------------------------------------------------------------------- machinery
+
+    @property
+    def numbering(self) -> Recorder:
+        """Who numbers what this run records."""
+        return self._recorder()
 
     def _recorder(self) -> Recorder:
         if self.recorder is None:

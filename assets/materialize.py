@@ -26,6 +26,7 @@ from lineal.assets.errors import (
 )
 from lineal.assets.executors import Executor
 from lineal.assets.facts import Facts, parameters_of
+from lineal.assets.gate_steps import AliasMoved, GateSteps, unscored_by
 from lineal.assets.graph import Graph
 from lineal.assets.ledger import Ledger, failing
 from lineal.assets.names import Step
@@ -51,6 +52,7 @@ from lineal.assets.verdicts import (
     Known,
     Pending,
 )
+from lineal.assets.weighing import NOTHING_TO_WEIGH
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
@@ -73,6 +75,7 @@ class Surroundings:
         pause: seconds until an attempt that failed so, for the n-th time, is tried again, or None.
         stopping: was the run asked to end? What is under way may end by itself.
         registrar: writes what gates decide.
+        who: runs this, for the record.
         pools: how many places each pool has.
     """
 
@@ -92,6 +95,7 @@ class Surroundings:
     pause: Callable[[Retry, LinealError, int], float | None]
     stopping: Callable[[], bool]
     registrar: Callable[[], Registrar]
+    who: Callable[[], str]
     pools: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
 
@@ -180,6 +184,14 @@ class _Loop:
             with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
                 self.scribe = scribe
                 ledger.hand_on = scribe.post
+                self.gates = GateSteps(
+                    ledger,
+                    around.workshop.vault,
+                    around.clock,
+                    around.who,
+                    around.registrar,
+                    scribe.finish,
+                )
                 try:
                     self._carry_out()
                     if not self.worklist.left:
@@ -337,11 +349,12 @@ class _Loop:
         if decision.action == "wait" or step in self.undecided:
             # The same function over the same facts; only the inputs are known by now.
             decision = decide(self.graph, step, self.ledger.known, self.facts)
-        if decision.action in ("compute", "recheck"):
+        if decision.action in ("compute", "recheck", "rule"):
             if not self._take(step):
                 self.worklist.put_off(step)
                 return
-            if self.around.made_meanwhile((decision.fingerprints or {}).values()):
+            news = self.gates.look_again(self.graph.assets[step.asset])
+            if self.around.made_meanwhile((decision.fingerprints or {}).values()) or news:
                 decision = decide(self.graph, step, self.ledger.known, self.facts)
         self._act(step, decision)
 
@@ -414,6 +427,9 @@ class _Loop:
         except _OF_THE_STEP as error:
             self._take_in(step, Done(Outcome({}, 0.0), error=error))
             return
+        if task.weighing == NOTHING_TO_WEIGH:
+            self._take_in(step, Done(Outcome({}, 0.0)))
+            return
         self.executor.submit(task)
 
     def _finish(self, seconds: float | None) -> None:
@@ -433,7 +449,13 @@ class _Loop:
             if step in self.decisions:  # else it is a partition that is no more
                 self._again({step})
             return
+        unscored = unscored_by(done.outcome)
+        if unscored is not None and self._rest(step, attempt, unscored):
+            return
         error = self._error_of(step, attempt, done)
+        if isinstance(error, AliasMoved):
+            self._attempt(step, attempt.decision, attempt.failed)
+            return
         if error is not None:
             try:
                 seen = self._observed_anew(step, error)
@@ -496,6 +518,9 @@ class _Loop:
         if outcome.written:
             self._forget(outcome.written)
         self._refuse_undeclared(asset, outcome)
+        if asset.gate is not None:
+            self.gates.record(step, decision, outcome, attempt.started, attempt.failed)
+            return
         contents = {o: m.canonical.content for o, m in outcome.made.items()}
         if kind_of(self.graph, asset) == "files in place":
             contents = {asset.name: content_in_place(self.facts.observations[step])}
@@ -647,6 +672,7 @@ class _Loop:
             timeout=asset.timeout,
             resources=facts.resources,
             sights=_sights(decision.used) if asset.query is not None else {},
+            weighing=self.gates.weighing(step, decision),
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:

@@ -11,7 +11,7 @@ from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.records import CheckResult, Reason, Retirement, StepOutcome
+from lineal.assets.records import CheckResult, Decided, Reason, Retirement, StepOutcome
 from lineal.assets.verdicts import Decision
 
 
@@ -32,6 +32,7 @@ class StepReport(NamedTuple):
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
+    gate: Decided | None = None  # what a gate decided, or had decided of these scores
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")

@@ -55,9 +55,10 @@ class Pending:
 
 Verdict = Fresh | Stale | Pending
 
-# What the run does about a verdict. `recheck`: run checks on a kept version; `blocked`: nothing, a
-# kept version is known to fail an error check; `wait`: inputs are not known yet.
-Action = Literal["none", "compute", "reuse", "recheck", "blocked", "wait"]
+# What the run does about a verdict. `recheck`: run checks on a kept version; `rule`: decide what a
+# gate makes of kept scores; `blocked`: nothing, a kept version is known to fail an error check;
+# `wait`: inputs are not known yet.
+Action = Literal["none", "compute", "reuse", "recheck", "rule", "blocked", "wait"]
 
 
 @dataclass(frozen=True, slots=True)

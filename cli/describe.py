@@ -14,6 +14,7 @@ from lineal.assets.records import AssetFacts, CheckResult, Content, Materializat
 from lineal.assets.verdicts import Pending, Stale
 from lineal.cli.columns import column_lines
 from lineal.cli.documents import planned_step
+from lineal.cli.gates import behind, gate_document
 from lineal.cli.outcomes import SEVERAL, sample_table
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
@@ -56,6 +57,10 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
             told = "Its code is another: a person accepted it as equal (lineage.acceptance)."
             lines.extend(style.folded(told, "  ", "  "))
         lines.extend(_unread_changes(style, found))
+    if found.decided is not None:
+        lines.append("")
+        for word, text in behind(found.decided):
+            lines.extend(style.folded(text, f"    {word:<13} "))
     lines.extend(("", *_rest(style, found)))
     if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:
         lines.extend(
@@ -66,6 +71,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
 
 def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
     kinds = list(dict.fromkeys(r.kind for r in found))
+    if explanation.decision.action == "rule":
+        return "its scores are known, and it has to decide on them."
     if kinds == ["never_made"]:
         return "it was never made."
     if kinds == ["code_changed"]:
@@ -208,6 +215,7 @@ def why_document(found: Explanation) -> dict[str, Any]:
     """One step as in `plan`, with its inputs and recipe parts."""
     return {
         **planned_step(found.step),
+        "gate": gate_document(found.decided),
         "parameters": dict(found.parameters),
         "environment": {
             "python": found.environment.python,
@@ -265,6 +273,8 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
     if made.metrics:
         metrics = "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
         lines.extend(style.folded(metrics, "metrics  "))
+    for word, text in behind(found.decided) if found.decided is not None else ():
+        lines.extend(style.folded(text, f"{word:<9}"))
     if made.parameters:
         given = "   ".join(f"{n}={v}" for n, v in made.parameters)
         lines.extend(style.folded(given, "set      "))
@@ -346,6 +356,7 @@ def show_document(found: Shown) -> dict[str, Any]:
             for c in (content.columns if content is not None else ())
         ],
         "metrics": dict(made.metrics),
+        "gate": gate_document(found.decided),
         "metadata": dict(made.metadata),
         "parameters": dict(made.parameters),
         "checks": [

@@ -19,7 +19,11 @@ from lineal.cli.render import (
 
 _MOST = 4  # lines of partitions of one asset, each with reasons of its own
 _ENDS = 48  # the most that the first and the last partition may take on a line
-_AGAIN = {"reuse": "   (kept from before: no computation)", "blocked": "   (blocked again)"}
+_AGAIN = {
+    "reuse": "   (kept from before: no computation)",
+    "rule": "   (its scores are kept)",
+    "blocked": "   (blocked again)",
+}
 
 
 def plan_lines(style: Style, plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ from lineal.assets.records import (
     AssetFacts,
     Brief,
     CheckResult,
+    Decided,
     EnvironmentFacts,
     Fact,
     Materialization,
@@ -251,6 +252,13 @@ class History:
             facts = (from_json(json.loads(line)) for line in self._state.registries)
             self._registries = Registries(cast("Iterator[RegistryFact]", facts))
         return self._registries
+
+    def run_decisions(self, run: str) -> list[Decided]:
+        """What gates decided in a run, in their order."""
+        own = json.dumps({"run": run}, separators=(",", ":"))[1:-1].encode()
+        lines = [line for line in self._state.registries if own in line]
+        facts = [from_json(json.loads(line)) for line in lines]
+        return [fact for fact in facts if isinstance(fact, Decided) and fact.run == run]
 
     # ----------------------------------------------------------------------------------- all steps
 

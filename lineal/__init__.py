@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineal.assets import checks
-    from lineal.assets.asset import Folder, Result, Retry, columns
+    from lineal.assets.asset import Folder, Result, Retry, Rule, columns
     from lineal.assets.calendars import daily, hourly, monthly, weekly
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
     from lineal.assets.declare_best import best_of
+    from lineal.assets.declare_gate import gate
     from lineal.assets.declare_resource import resource
     from lineal.assets.declare_sql import sql_asset, sql_assets
     from lineal.assets.file_partitions import by_file
@@ -29,6 +30,7 @@ __all__ = [
     "Partition",
     "Result",
     "Retry",
+    "Rule",
     "__version__",
     "asset",
     "best_of",
@@ -40,6 +42,7 @@ __all__ = [
     "csv",
     "daily",
     "every",
+    "gate",
     "grid",
     "hourly",
     "json",
@@ -68,6 +71,7 @@ _HOMES = {
     "Partition": "lineal.assets.partitions",
     "Result": "lineal.assets.asset",
     "Retry": "lineal.assets.asset",
+    "Rule": "lineal.assets.asset",
     "asset": "lineal.assets.declare",
     "best_of": "lineal.assets.declare_best",
     "by_column": "lineal.assets.partitions",
@@ -78,6 +82,7 @@ _HOMES = {
     "csv": "lineal.assets.declare",
     "daily": "lineal.assets.calendars",
     "every": "lineal.assets.mapping",
+    "gate": "lineal.assets.declare_gate",
     "grid": "lineal.assets.partitions",
     "hourly": "lineal.assets.calendars",
     "json": "lineal.assets.declare",

@@ -13,6 +13,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "source": ("files", "fetch"),
     "python": ("python",),
     "sql": ("sql",),
+    "action": ("action",),
 }
 
 

@@ -84,6 +84,8 @@ def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
         "volatile": "it is volatile, so stale in every run",
         "due": "it is due to be fetched again",
         "forced": "it was forced",
+        "promoted": "its alias was moved",
+        "given_up": "it failed for an older move",
         "never_made": "it was never published",
     }
     return " and ".join(words[k] for k in kinds) + "."

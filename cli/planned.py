@@ -181,10 +181,14 @@ def reason_lines(reasons: Sequence[Reason], most: int = 4) -> list[str]:
     """Reasons as `kind   place  culprit  old → new`, a few of them."""
     if not reasons:
         return ["stale"]
-    rows = [f"{r.kind.replace('_', ' ')}   {_detail(r)}".rstrip() for r in reasons[:most]]
+    rows = [f"{_word(r)}   {_detail(r)}".rstrip() for r in reasons[:most]]
     if len(reasons) > most:
         rows.append(f"and {plural(len(reasons) - most, 'more reason')}")
     return rows
+
+
+def _word(reason: Reason) -> str:
+    return "will run for" if reason.kind == "promoted" else reason.kind.replace("_", " ")
 
 
 def _detail(reason: Reason) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lineal.assets.register import register
     from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
+    from lineal.serving import load
 
     __version__: str
 
@@ -46,6 +47,7 @@ __all__ = [
     "hourly",
     "json",
     "last",
+    "load",
     "monthly",
     "only",
     "opaque",
@@ -84,6 +86,7 @@ _HOMES = {
     "hourly": "lineal.assets.calendars",
     "json": "lineal.assets.declare",
     "last": "lineal.assets.mapping",
+    "load": "lineal.serving",
     "monthly": "lineal.assets.calendars",
     "only": "lineal.assets.mapping",
     "opaque": "lineal.assets.captured",

@@ -42,7 +42,7 @@ def opened(
         queries = Queries(cache / "queries.json", duckdb)
         graph = bind(definitions.declared, queries)
         check_settings(settings, graph)
-        history = History.open(journal, cache)
+        history = History.open(journal, cache, settings.environment.name)
         try:
             _check_actions(graph, history)
             yield Snapshot(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lineal.answers import Explanation, InputNow, Shown
+from lineal.assets.actions import told_of
 from lineal.assets.content import columns_difference
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
@@ -49,6 +50,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         told += "" if told.endswith("…") else "."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
+    elif found.made is None or found.made.kind == "action":
+        lines.extend(style.folded(f"{name} is fresh: {_acted(found)}.", "", "  "))
     else:
         told = f"{name} is fresh: nothing it reads has changed{_since(found)}."
         lines.extend(style.folded(told, "", "  "))
@@ -62,6 +65,13 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
             ("", f'  Same result, you are sure?   lineal accept {step.step.asset} --reason "…"')
         )
     return [style.text(row) for row in lines]
+
+
+def _acted(found: Explanation) -> str:
+    """What there is to say of an action that has nothing to do; only one may never have run."""
+    if found.made is None:
+        return "nothing was promoted that it is to run for"
+    return f"it ran for {told_of(found.made)}, and nothing was promoted since"
 
 
 def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
@@ -264,6 +274,8 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(column_lines(found.value, content, verbose, style, told))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
+    if made.kind == "action":
+        lines.extend(style.folded(told_of(made), "for      "))
     if made.metrics:
         metrics = "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
         lines.extend(style.folded(metrics, "metrics  "))

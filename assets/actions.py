@@ -14,6 +14,8 @@ from lineal.assets.promoted import Promoted
 from lineal.assets.records import REPLACED, Materialization, Promotion, Reason, Used
 from lineal.assets.verdicts import Decision, Fresh, Pending, Stale
 
+_NOTED = ("promotion", "registry", "alias", "version", "previous")
+
 
 def decide_action(asset: Asset, facts: Facts) -> Decision:
     """The verdict on an action: the oldest move that it has still to run for, if there is one."""
@@ -53,10 +55,10 @@ def waiting(
 
 def told_of(made: Materialization) -> str:
     """`promotion p43 of delays v4`; of what is no action, nothing."""
-    noted = made.metadata
-    if made.kind != "action" or "promotion" not in noted:
+    noted = move_of(made)
+    if noted is None:
         return ""
-    return f"promotion {noted['promotion']} of {noted['registry']} {noted['version']}"
+    return f"promotion {noted['promotion']} of {noted['registry']} v{noted['version']}"
 
 
 def noted(move: Promotion) -> dict[str, Any]:
@@ -65,9 +67,16 @@ def noted(move: Promotion) -> dict[str, Any]:
         "promotion": move.id,
         "registry": move.registry,
         "alias": move.alias,
-        "version": f"v{move.version}",
-        "previous": None if move.previous is None else f"v{move.previous}",
+        "version": move.version,
+        "previous": move.previous,
     }
+
+
+def move_of(made: Materialization) -> dict[str, Any] | None:
+    """The same, as it is recorded; of what is no action, None."""
+    if made.kind != "action":
+        return None
+    return {key: made.metadata[key] for key in _NOTED}
 
 
 def handed(asset: Asset, decision: Decision, facts: Facts) -> Promoted | None:
@@ -103,6 +112,8 @@ def _first(asset: Asset, moves: Sequence[Promotion], facts: Facts) -> int:
 
 
 def _after_the_last_attempt(asset: Asset, moves: Sequence[Promotion], facts: Facts) -> int:
+    if not moves:
+        return 0
     places = {move.id: place for place, move in enumerate(moves)}
     acted = facts.acted.get(asset.name)
     if acted is not None and acted.promotion in places:
@@ -112,7 +123,7 @@ def _after_the_last_attempt(asset: Asset, moves: Sequence[Promotion], facts: Fac
         return _beginning(asset, moves, facts)
     place = places.get(_attempted(asset, last))
     if place is None:  # for another alias, or with stand-ins
-        return max(len(moves) - 1, 0)
+        return len(moves) - 1
     again = last.outcome == "failed" and place == len(moves) - 1
     return place if again else place + 1
 
@@ -130,7 +141,7 @@ def _beginning(asset: Asset, moves: Sequence[Promotion], facts: Facts) -> int:
     since = facts.past.broken_off(asset.name)
     if since is not None:
         moves = [move for move in moves if int(move.id[1:]) < since] or moves[:1]
-    return max(len(moves) - 1, 0)
+    return len(moves) - 1
 
 
 def _given_up(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lineal.assets.actions import told_of
+from lineal.assets.actions import move_of, told_of
 from lineal.assets.decide import (
     fetched_fingerprints,
     fingerprints,
@@ -422,6 +422,7 @@ class Ledger:
                     checks=tuple(r for r, _ in judged.get(made.asset, ())),
                     unwatched=tuple(u for u in made.unwatched if is_told(u)),
                     attempts=len(made.attempts) + 1,
+                    promotion=move_of(made),
                 )
             )
         return reports
@@ -482,6 +483,7 @@ class Ledger:
                 error=error,
                 current=self._current_digest(made.step),
                 attempts=len(attempts) + 1,
+                promotion=move_of(made),
             )
             for made in failed
         ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError
@@ -32,6 +32,7 @@ class StepReport(NamedTuple):
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
+    promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")

@@ -58,6 +58,7 @@ def run_document(run: Run) -> dict[str, Any]:
                 "reasons": reasons(s.reasons),
                 "version": s.version,
                 "seconds": round(s.seconds, 6),
+                **({} if s.promotion is None else {"promotion": s.promotion}),
             }
             for s in run.steps
         ],

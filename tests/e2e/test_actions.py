@@ -102,6 +102,7 @@ def test_promote_promote_roll_back_and_nothing_more(served: Served) -> None:
     # The workers are other processes: what it is handed goes over to them.
     said = served.lineal("materialize", "deploy", "--jobs", "2", "--json")
     assert said.steps("made") == {"deploy"}, said.out + said.err
+    assert said.json["steps"][0]["promotion"]["promotion"] == third
     assert [(told["id"], told["version"]) for told in served.deployed()] == [
         (first, "v1"), (second, "v2"), (third, "v1"),
     ]  # fmt: skip
@@ -135,8 +136,8 @@ def _is_told_all(served: Served, third: str) -> None:
     assert f"for      promotion {third} of delays v1" in show
     shown = served.lineal("show", "deploy", "--json").json
     assert shown["metadata"] == {
-        "promotion": third, "registry": "delays", "alias": "production", "version": "v1",
-        "previous": "v2",
+        "promotion": third, "registry": "delays", "alias": "production", "version": 1,
+        "previous": 2,
     }  # fmt: skip
     assert served.lineal("logs", "deploy").out == "token is ***\n"
     assert "└─ model@" in served.lineal("lineage", "deploy").out

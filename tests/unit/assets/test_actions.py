@@ -127,12 +127,12 @@ def test_it_runs_once_for_each_move_rollbacks_included_and_then_no_more(stage: S
         assert again.outcome == "done"
     assert len(stage.bench.journal.entries) == before
     assert [m.metadata for m in stage.records] == [
-        {"promotion": ids[0], "registry": "delays", "alias": "production", "version": "v1",
+        {"promotion": ids[0], "registry": "delays", "alias": "production", "version": 1,
          "previous": None},
-        {"promotion": ids[1], "registry": "delays", "alias": "production", "version": "v2",
-         "previous": "v1"},
-        {"promotion": ids[2], "registry": "delays", "alias": "production", "version": "v1",
-         "previous": "v2"},
+        {"promotion": ids[1], "registry": "delays", "alias": "production", "version": 2,
+         "previous": 1},
+        {"promotion": ids[2], "registry": "delays", "alias": "production", "version": 1,
+         "previous": 2},
     ]  # fmt: skip
     assert stage.bench.current("deploy") == {"deployed": "v1"}
     # What it read is the model: lineage goes on from there.
@@ -166,6 +166,23 @@ def test_a_move_that_comes_while_it_runs_is_taken_in_the_same_run(stage: Stage) 
     stage.meanwhile = lambda: stage.move(2) and None
     stage.run()
     assert stage.ran == ["v1", "v2"]
+
+
+def test_a_run_that_is_asked_to_end_leaves_the_other_moves_to_the_next(stage: Stage) -> None:
+    stage.version()
+    ids = [stage.move(1)]
+    stage.run()
+    ids += [stage.move(1), stage.move(1)]
+
+    def stop() -> None:
+        stage.bench.stopping = True
+
+    stage.meanwhile = stop
+    run = stage.run()
+    assert (run.outcome, len(stage.seen)) == ("cancelled", 2)
+    stage.bench.stopping = False
+    stage.run()
+    assert [p.id for p in stage.seen] == ids
 
 
 def test_declared_later_it_begins_with_where_the_alias_is(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lineal.assets.asset import Action, Asset
@@ -79,13 +79,20 @@ def move_of(made: Materialization) -> dict[str, Any] | None:
     return {key: made.metadata[key] for key in _NOTED}
 
 
-def handed(asset: Asset, decision: Decision, facts: Facts) -> Promoted | None:
-    """What a worker needs to tell the function of the move; None for what is no action."""
-    if asset.action is None or decision.promotion is None:
+def handed(
+    asset: Asset, decision: Decision, facts: Facts, look: Callable[[str], Materialization | None]
+) -> Promoted | None:
+    """What a worker needs to tell the function of the move; None for what is no action.
+
+    Args:
+        look: gives the materialization of an id, of this very run too.
+    """
+    move = decision.promotion
+    if asset.action is None or move is None:
         return None
-    made = _made(decision.promotion, facts)
-    content = None if made is None else made.content
-    return Promoted(asset.action.parameter, decision.promotion, content)
+    registered = facts.registries[move.registry].versions.get(move.version)
+    made = None if registered is None else look(registered.materialization)
+    return Promoted(asset.action.parameter, move, None if made is None else made.content)
 
 
 def acted_on(facts: Facts, decision: Decision, step: Step, *, done: bool) -> Mapping[str, Acted]:
@@ -190,15 +197,9 @@ def _named(action: Action) -> str:
     return f"{action.registry}@{action.alias}"
 
 
-def _made(move: Promotion, facts: Facts) -> Materialization | None:
-    """The materialization of the model that the alias was moved to."""
-    registered = facts.registries[move.registry].versions.get(move.version)
-    return None if registered is None else facts.past.materialization(registered.materialization)
-
-
 def _used(action: Action, move: Promotion, facts: Facts) -> Iterator[Used]:
     """The model, as what the action reads: its lineage goes on to it."""
-    made = _made(move, facts)
-    if made is not None and made.content is not None:
-        digest = made.content.digest
-        yield Used(action.parameter, *made.step, "all", digest, digest, made.id)
+    found = facts.registries[move.registry].versions.get(move.version)
+    if found is not None:
+        read = (found.asset, found.partition, "all", found.content, found.content)
+        yield Used(action.parameter, *read, found.materialization)

@@ -676,7 +676,7 @@ class _Loop:
             timeout=asset.timeout,
             resources=facts.resources,
             sights=_sights(decision.used) if asset.query is not None else {},
-            promoted=promoted(asset, decision, facts),
+            promoted=promoted(asset, decision, facts, self.around.registrar().materialization),
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:

@@ -270,6 +270,10 @@ class Registrar(Protocol):
         """
         ...
 
+    def materialization(self, materialization: str) -> Materialization | None:
+        """That of this id, be it as new as can be: what another process registered just now."""
+        ...
+
 
 class Locks(Protocol):
     """One computation of a step at a time, among all processes. Implemented by storage.locks."""

@@ -272,6 +272,9 @@ class MemoryRegistrar(Registrar):
             self.journal.append(facts)
         return self.now(), facts
 
+    def materialization(self, materialization: str) -> Materialization | None:
+        return self.journal.past().materialization(materialization)
+
 
 class MemoryPast(Past):
     """History and archive by looking through all facts."""

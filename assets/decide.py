@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lineal.assets import reasons
+from lineal.assets.actions import decide_action
 from lineal.assets.asset import Asset, Check, Input
 from lineal.assets.checks import PREVIOUS
 from lineal.assets.content import shape_digest, used_digest
@@ -54,6 +55,8 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
     asset = graph.assets[step.asset]
     if asset.kind == "fetch":
         return _decide_fetch(graph, step, known, facts)
+    if asset.action is not None:
+        return decide_action(asset, facts)
     used, pending = inputs_used(graph, step, known, facts)
     current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
     own = reasons.own(asset, step.partition, current, facts, kind=kind_of(graph, asset))

@@ -12,6 +12,7 @@ from lineal.assets.records import (
     Content,
     Materialization,
     Observation,
+    Promotion,
     Reason,
     Recipe,
     Used,
@@ -87,6 +88,7 @@ class Decision:
     fingerprints: Mapping[str, str] | None = None  # by output; None while inputs are pending
     kept: Mapping[str, Materialization] | None = None  # what is reused, rechecked or blocked
     failing: tuple[CheckResult, ...] = ()  # known failures of error checks
+    promotion: Promotion | None = None  # of an action: the move for which it runs
 
 
 # Of a partition that is fresh with many others; what else there is to know of it is in its brief.

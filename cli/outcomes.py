@@ -96,6 +96,8 @@ def _failed(style: Style, report: StepReport, name: str, width: int) -> list[str
     lines = item(style, style.glyph("failed"), name, width, first, duration(report.seconds))
     for more in rest[:12]:
         lines.extend(style.folded(more, pad))
+    if report.summary:
+        lines.extend(style.folded(f"for {report.summary}", pad))
     if error is None:
         return lines
     if error.where:

@@ -222,7 +222,8 @@ def _why(style: Style, made: Sequence[Materialization]) -> list[str]:
             groups.setdefault(key, []).append(one)
     rows = []
     for common, group in list(groups.items())[:_GROUPS]:
-        told = reason_lines(group[0].reasons if len(group) == 1 else common, 2)
+        why = group[0].reasons if len(group) == 1 else common
+        told = reason_lines(why, 2, past=True)
         names = listed(style, step_names(m.step for m in group), 4)
         rows.extend(style.folded(f"{names}   {told[0]}", "    ", "      "))
         for more in told[1:]:

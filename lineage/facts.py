@@ -276,6 +276,16 @@ class History:
 
     # ------------------------------------------------------------------------------ point look-ups
 
+    def broken_off(self, asset: str) -> int | None:
+        """The number of the first run that knew of an asset and did not come to its end."""
+        declared = self._index.find("asset", asset, self.through)
+        since = declared[-1].entry if declared else self.through + 1
+        for started, ended in self.runs():
+            number = int(started.run[1:])
+            if number >= since and (ended is None or ended.outcome == "cancelled"):
+                return number
+        return None
+
     def materialization(self, name: str) -> Materialization | None:
         """The materialization of that id."""
         return cast("Materialization | None", self._newest("materialization", name))

@@ -228,6 +228,23 @@ class Project:
         hearers = Hearers(announcer or Announcer(), _nothing, echo)
         return self._run(lambda seen: planning.planned_look(seen, source), hearers)
 
+    def act(
+        self,
+        registry: str,
+        alias: str,
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        jobs: int | None = None,
+    ) -> Run:
+        """Run the actions of an alias, and nothing else, for the moves that they have not run for.
+
+        Args:
+            announcer, planned, echo, jobs: as for `materialize`.
+        """
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
+        return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
+
     # ------------------------------------------------------------------------------------ asking
 
     @property

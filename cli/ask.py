@@ -258,20 +258,27 @@ def sql(query: str | None, form: str | None, at: str | None, as_json: bool) -> N
 @click.command()
 @click.argument("run", required=False)
 @click.option("-n", "most", type=click.IntRange(1), default=20, help="How many to list.")
+@click.option("--code", metavar="DIR", help="Write the code that RUN ran into an empty folder.")
 @JSON
-def runs(run: str | None, most: int, as_json: bool) -> None:
+def runs(run: str | None, most: int, code: str | None, as_json: bool) -> None:
     """List the latest runs, or tell the story of RUN: when, what it made and why, what failed.
 
     \b
     Examples:
       lineal runs -n 5
       lineal runs r12
+      lineal runs r12 --code ../as-of-r12
     """
     import lineal.project
     from lineal.cli.story import run_lines, runs_document, runs_lines
 
     project = lineal.project.open()
     style = render.Style.of_terminal()
+    if code is not None:
+        if run is None:
+            raise click.UsageError("whose code? `--code` is of one run: lineal runs RUN --code DIR")
+        click.echo(str(project.code(run, code)))
+        return
     if run is not None:
         told = project.run(run)
         if as_json:

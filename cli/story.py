@@ -313,6 +313,7 @@ def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
             "host": s.started.host,
             "command": list(s.started.command),
             "git_commit": s.started.git_commit or None,
+            "code": s.started.sources.digest if s.started.sources is not None else None,
             "counts": dict(s.ended.counts) if s.ended is not None else {},
             "steps": [
                 {

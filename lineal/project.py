@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -46,7 +45,7 @@ from lineal.assets.records import (
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import Announcer, Run
 from lineal.assets.versions import When
-from lineal.definitions import load
+from lineal.definitions import Definitions, load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -56,6 +55,7 @@ from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog
+from lineal.storage.objects import Objects
 from lineal.user_code import Echo
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Project:
     """
 
     # Of all projects of a process: its modules, its folder and its output are there only once.
-    _turn = threading.RLock()
+    _turn = Definitions.turn
 
     def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root.resolve()
@@ -349,6 +349,21 @@ class Project:
             UsageError: no such run.
         """
         return self._asking.run(name)
+
+    def code(self, run: str, folder: str | os.PathLike[str]) -> Path:
+        """Write the project's code and settings, as a run loaded them, into an empty folder.
+
+        Returns:
+            The project's folder, in it: deeper if modules from outside of the project belong to it.
+
+        Raises:
+            UsageError: no such run, or the folder is not empty; or nothing was kept of it.
+            IntegrityError: what was kept is gone or damaged.
+        """
+        from lineal.kept_code import lay_out, of_run
+
+        kept = of_run(self.run(run).started)
+        return lay_out(kept, Objects(self.store, self._disk), Path(folder).absolute()).root
 
     def attempt(self, name: str, run: str | None = None, partition: str | None = None) -> StepLog:
         """Whose log `log` tells: of several partitions, of that which was attempted last.

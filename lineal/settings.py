@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     packages: Mapping[str, str]  # `policy` and distributions → exact | minor | major | ignore
     file: Path | None
     origins: Mapping[str, str]
+    content: bytes = b""  # of the file, as it was read
 
     def as_rows(self) -> list[tuple[str, str, str]]:
         """(setting, value, where it is from) of every setting in force."""
@@ -174,6 +175,7 @@ class _Reading:
         self.root = root
         self.file = file
         self.given = given
+        self.content = content
         self.lines = content.decode("utf-8", "replace").splitlines()
         self.prefix = "tool.lineal." if file and file.name == "pyproject.toml" else ""
         self.origins: dict[str, str] = {}
@@ -198,6 +200,7 @@ class _Reading:
             packages=self._packages(),
             file=self.file,
             origins=self.origins,
+            content=self.content,
         )
 
     def _known(self, given: Mapping[str, Any], known: tuple[str, ...], section: str) -> None:

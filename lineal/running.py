@@ -193,7 +193,9 @@ class Runner:
             for output in asset.outputs
             if (told := self._declared(asset, output)) != seen.history.asset_facts(output)
         ]
-        started = run_started("", self._root, len(seen.graph.order), self._version())
+        started = run_started(
+            "", self._root, seen.history.environment, len(seen.graph.order), self._version()
+        )
         code = keep(seen.definitions, seen.settings, seen.objects)
         return started._replace(sources=code), declared
 

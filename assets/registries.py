@@ -77,6 +77,10 @@ class Registry:
         """Where each alias is, by name."""
         return {p.alias: p for p in self.promotions}
 
+    def aliases_at(self, version: int) -> list[str]:
+        """The aliases that are at a version."""
+        return [alias for alias, move in self.aliases().items() if move.version == version]
+
     def numbered(self, content: str) -> Registered | None:
         """The registered version that has this content."""
         return next((v for v in self.versions.values() if v.content == content), None)
@@ -155,6 +159,32 @@ class Registries(Mapping[str, Registry]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def names(self, asset: str, content: str) -> list[str]:
+        """The names of a version of an asset: `delays@v3`, `delays@production`."""
+        found = []
+        for registry in self._known.values():
+            known = registry.numbered(content)
+            if known is not None and known.asset == asset:
+                found.append(f"{registry.name}@v{known.version}")
+                found += [
+                    f"{registry.name}@{alias}" for alias in registry.aliases_at(known.version)
+                ]
+        return found
+
+    def told(self, asset: str, contents: Iterable[str]) -> str:
+        """How versions of an asset are registered: `delays v3, production`, `delays v1, v2`."""
+        digests, found = set(contents), []
+        for registry in self._known.values():
+            numbers = sorted(
+                v.version
+                for v in registry.versions.values()
+                if v.asset == asset and v.content in digests
+            )
+            words = [w for n in numbers for w in (f"v{n}", *registry.aliases_at(n))]
+            if words:
+                found.append(f"{registry.name} {', '.join(words)}")
+        return "  ".join(found)
 
     def after(self, facts: Iterable[Fact]) -> Registries:
         """The same, after these facts; those of no registry say nothing."""

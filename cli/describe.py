@@ -262,6 +262,8 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(column_lines(found.value, content, verbose, style, told))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
+    if found.registered:
+        lines.extend(style.folded(", ".join(found.registered), "models   "))
     if made.metrics:
         metrics = "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
         lines.extend(style.folded(metrics, "metrics  "))
@@ -345,6 +347,7 @@ def show_document(found: Shown) -> dict[str, Any]:
             }
             for c in (content.columns if content is not None else ())
         ],
+        "registered": list(found.registered),
         "metrics": dict(made.metrics),
         "metadata": dict(made.metadata),
         "parameters": dict(made.parameters),

@@ -25,6 +25,8 @@ GLYPHS: Mapping[str, tuple[str, str, str]] = {
     "reused": ("=", "=", "cyan"),
     "failed": ("✗", "x", "red"),
     "blocked": ("■", "#", "red"),
+    "opened": ("◆", "*", "green"),
+    "closed": ("◇", "o", "yellow"),
     "skipped": ("·", "-", "bright_black"),
     "cancelled": ("·", "-", "bright_black"),
     "retired": ("·", "-", "bright_black"),

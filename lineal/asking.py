@@ -187,6 +187,8 @@ class Asking:
     # ------------------------------------------------------------------------------------ verdicts
 
     def status(self) -> Status:
+        from lineal.models import standings
+
         with self.look() as seen:
             facts = seen.facts(seen.graph.order)
             found = plan(seen.graph, facts, seen.graph.order)
@@ -199,7 +201,8 @@ class Asking:
             failing = frozenset(
                 step for step, last in failed.items() if _is_as_it_was(last, seen.graph, facts)
             )
-            return Status(found, failed, currents, self._usage(), failing)
+            models = standings(past) if past.registries() else ()
+            return Status(found, failed, currents, self._usage(), failing, models)
 
     def _usage(self) -> tuple[int, int]:
         """(objects, bytes) in the store."""
@@ -277,7 +280,8 @@ class Asking:
             found = shown(history, in_partition(plain, partition), self._readable)
         with self._past() as now:  # what was current then may be no more
             current = now.current(*found.made.step)
-        return replace(found, asked="@" in name, current=current.id if current else None)
+        asked = "@" in name or "@" in plain
+        return replace(found, asked=asked, current=current.id if current else None)
 
     # --------------------------------------------------------------------------------- comparing
 
@@ -290,9 +294,12 @@ class Asking:
         most: int,
     ) -> Compared | RunsDifference:
         from lineal.comparing import Comparer
+        from lineal.lineage.questions import spelled
 
-        words = [word for word in (first, second) if word is not None]
         with self._past() as history:
+            first = spelled(history, first)
+            second = None if second is None else spelled(history, second)
+            words = [word for word in (first, second) if word is not None]
             comparer = Comparer(history, Objects(self.store, self.disk), self._key_of)
             known = {step.asset for step in history.steps()}
             are_runs = [bool(_RUN.match(word)) and word not in known for word in words]
@@ -329,10 +336,11 @@ class Asking:
             return self._column_lineage(whole, one, partition, down=down, form=form)
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
+            known = history.registries()
         if form == "json":
-            return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
+            return json.dumps(tree.to_json(found, known), indent=2, ensure_ascii=False)
         if form == "tree":
-            return tree.to_tree(found, columns=columns)
+            return tree.to_tree(found, columns=columns, registries=known)
         return {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form](drawing.drawn(found))
 
     def _column_lineage(

@@ -36,7 +36,6 @@ from lineal.assets.facts import Facts
 from lineal.assets.names import Step
 from lineal.assets.plan import Plan
 from lineal.assets.records import (
-    DEFAULT_ENVIRONMENT,
     Acceptance,
     Hold,
     Materialization,
@@ -504,7 +503,6 @@ class Project:
     @property
     def _registering(self) -> Registering:
         from lineal.registering import Registering
-        from lineal.storage.objects import Objects
 
         return Registering(
             self.root,
@@ -512,7 +510,8 @@ class Project:
             self.history,
             Objects(self.store, self._disk).intact,
             lineal.__version__,
-            DEFAULT_ENVIRONMENT,
+            self.environment,
+            self.settings.environment.promotes,
         )
 
     # ----------------------------------------------------------------------------------- upkeep

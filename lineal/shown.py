@@ -37,7 +37,12 @@ def shown(history: History, name: str, readable: Callable[[Content | None], Any]
         current=current.id if current is not None else None,
         feeds=_readers(history, made.asset),
         value=readable(made.content),
+        registered=tuple(_names(history, made)),
     )
+
+
+def _names(history: History, made: Materialization) -> list[str]:
+    return history.registries().names(made.asset, made.content.digest) if made.content else []
 
 
 def overview(

@@ -214,7 +214,7 @@ select r.registry, r.version, s.asset, f.path, coalesce(f.digest, s.content) as 
     s.id as source_materialization, s.version as source_version, m.run
 from (
     select node, id, asset, partition, content, run from lineage.materialization
-    where format in ('joblib', 'pickle')
+    where format in ('joblib', 'pickle', 'skops')
 ) m
 left join lineage.registered_version r on r.materialization = m.id,
 lateral (

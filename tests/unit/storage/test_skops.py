@@ -101,7 +101,7 @@ def double(x: Any) -> Any:
     ],
 )
 def test_what_loading_would_run_or_lose_is_refused_as_it_is_stored(value: Any, named: str) -> None:
-    with pytest.raises(ContentError, match="`thing` is a .* that can't be stored as skops") as it:
+    with pytest.raises(ContentError, match=r"`thing` is a .* that can't be stored as skops") as it:
         skops.encode(value, "thing")
     assert named in it.value.message
     assert 'format="joblib"' in (it.value.advice or "")

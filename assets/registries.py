@@ -14,7 +14,36 @@ PRODUCTION = "production"  # the alias unless another is said
 
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+_TAG = re.compile(r"[^\s,@]+\Z")
+
 RegistryFact = Registered | Tagged | Hold | Decided | Promotion
+
+
+def check_alias(name: str) -> str:
+    """The name itself if an alias can have it.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if _ALIAS.match(name) and not _NUMBERED.match(name):
+        return name
+    raise UsageError(
+        f"`{name}` is no name of an alias",
+        advice="use letters, digits, - and _, first a letter, and nothing like `v3`",
+    )
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags themselves, each once.
+
+    Raises:
+        UsageError: one can't be a tag.
+    """
+    for tag in tags:
+        if not _TAG.match(tag):
+            raise UsageError(f"`{tag}` is no tag", advice="give a word, such as `weekly`")
+    return tuple(dict.fromkeys(tags))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from lineal.answers import (
     Answer,
     Explanation,
     InputNow,
+    Models,
+    ModelsDifference,
+    ModelShown,
     Overview,
     RunStory,
     Shown,
@@ -347,6 +350,24 @@ class Asking:
         if form == "json":
             return json.dumps(column_tree.to_json(told), indent=2, ensure_ascii=False)
         return column_tree.to_text(told, shutil.get_terminal_size().columns)
+
+    def models(self) -> Models:
+        from lineal.models import models
+
+        with self._past() as history:
+            return models(history)
+
+    def model(self, name: str) -> ModelShown:
+        from lineal.models import model
+
+        with self._past() as history:
+            return model(history, name)
+
+    def compare_models(self, first: str, second: str) -> ModelsDifference:
+        from lineal.models import compare_models
+
+        with self._past() as history:
+            return compare_models(history, first, second)
 
     def runs(self) -> list[RunStory]:
         with self._past() as history:

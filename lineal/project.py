@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -320,6 +320,22 @@ class Project:
         Of an asset with partitions: of all that are current.
         """
         return self._asking.lineage(name, partition, down=down, columns=columns, form=form)
+
+    def report(self, name: str, partition: str | None = None) -> str:
+        """One HTML page about an asset, `name@prefix` or a partition; it needs nothing but itself.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a figure that belongs on it is gone or damaged.
+        """
+        from lineal.report_page import page
+        from lineal.reporting import gathered
+        from lineal.storage.objects import Objects
+
+        with closing(self.history()) as history:
+            read = Objects(self.store, self._disk).read
+            told = gathered(history, self.name, name, partition, read)
+        return page(told, lineal.__version__)
 
     def runs(self) -> list[RunStory]:
         """All runs, oldest first."""

@@ -173,7 +173,7 @@ class _Loop:
         around, ledger = self.around, self.ledger
         run_id = around.start()
         self.run_id = run_id
-        self.recorder = ledger.recorder = Recorder(self.graph, run_id)
+        self.recorder = ledger.recorder = Recorder(self.graph, run_id, self.facts.environment)
         self.executor = around.executor(replace(around.workshop, known_result=ledger.known_result))
         outcome: Literal["done", "failed", "cancelled"] = "cancelled"
         try:

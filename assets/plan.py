@@ -13,7 +13,7 @@ from lineal.assets.facts import Facts
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.records import DEFAULT_ENVIRONMENT, Brief, Retirement
+from lineal.assets.records import Brief, Retirement
 from lineal.assets.settled import Settled
 from lineal.assets.verdicts import PLAINLY_FRESH, Action, Decision, Pending, Stale, Verdict
 
@@ -154,9 +154,7 @@ def _retired(graph: Graph, facts: Facts, names: Iterable[str]) -> Iterator[Retir
             for key, brief in briefs.items():
                 if key not in there:
                     why = _gone(asset, key, facts)
-                    yield Retirement(
-                        DEFAULT_ENVIRONMENT, output, key, brief.materialization, why, ""
-                    )
+                    yield Retirement(facts.environment, output, key, brief.materialization, why, "")
 
 
 def _gone(asset: Asset, key: str | None, facts: Facts) -> str:

@@ -14,7 +14,6 @@ from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.perform import Outcome
 from lineal.assets.records import (
-    DEFAULT_ENVIRONMENT,
     Attempt,
     CheckResult,
     Content,
@@ -39,6 +38,7 @@ class Recorder:
 
     graph: Graph
     run: str
+    environment: str  # in which the run publishes
     _position: int = 0
     _told: set[str] = field(default_factory=set)
 
@@ -110,7 +110,7 @@ class Recorder:
     def retirement(self, gone: Step, materialization: str, why: str) -> Retirement:
         """A partition that is no more."""
         return Retirement(
-            DEFAULT_ENVIRONMENT, gone.asset, gone.partition, materialization, why, self.run
+            self.environment, gone.asset, gone.partition, materialization, why, self.run
         )
 
     def _next_id(self) -> str:
@@ -149,9 +149,7 @@ class Recorder:
 
     def publication(self, made: Materialization) -> Publication:
         digest = made.content.digest if made.content is not None else ""
-        return Publication(
-            DEFAULT_ENVIRONMENT, made.asset, made.partition, made.id, digest, self.run
-        )
+        return Publication(self.environment, made.asset, made.partition, made.id, digest, self.run)
 
     def named(self, facts: Facts, asset: Asset, checks: Iterable[Fact]) -> list[Fact]:
         """The recipes and environments that these facts name; the journal keeps each once."""

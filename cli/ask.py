@@ -8,6 +8,7 @@ import click
 
 from lineal.cli import render
 from lineal.cli.documents import dumps, plan_document, rows_document
+from lineal.cli.environment import opened
 from lineal.cli.make import JSON
 
 PARTITION = click.option("--partition", metavar="P", help="Of this partition of it.")
@@ -22,10 +23,9 @@ def status(verbose: bool, as_json: bool) -> None:
     \b
     Example:  lineal status -v
     """
-    import lineal.project
     from lineal.cli.standing import status_lines
 
-    project = lineal.project.open()
+    project = opened()
     found = project.status()
     if as_json:
         click.echo(dumps(plan_document(found.plan)))
@@ -48,12 +48,11 @@ def why(step: str, partition: str | None, as_json: bool) -> None:
       lineal why features
       lineal why features --partition 2024-01
     """
-    import lineal.project
     from lineal.answers import Standing
     from lineal.cli.describe import why_document, why_lines
     from lineal.cli.overview import standing_document, standing_lines
 
-    found = lineal.project.open().why(step, partition)
+    found = opened().why(step, partition)
     style = render.Style.of_terminal()
     if isinstance(found, Standing):
         document, rows = standing_document(found), standing_lines(style, found)
@@ -77,12 +76,11 @@ def show(asset: str, partition: str | None, verbose: bool, as_json: bool) -> Non
       lineal show flights
       lineal show flights --partition 2024-01
     """
-    import lineal.project
     from lineal.answers import Overview
     from lineal.cli.describe import show_document, show_lines
     from lineal.cli.overview import overview_document, overview_lines
 
-    found = lineal.project.open().show(asset, partition, whole=as_json or verbose)
+    found = opened().show(asset, partition, whole=as_json or verbose)
     style = render.Style.of_terminal()
     if isinstance(found, Overview):
         document, rows = overview_document(found), overview_lines(style, found, verbose)
@@ -124,13 +122,12 @@ def diff(
       lineal diff orders@9f3a2c orders@e41c77 --key id
       lineal diff r12 r15
     """
-    import lineal.project
     from lineal.cli.difference_documents import diff_document
     from lineal.cli.differences import diff_lines
     from lineal.cli.run_differences import run_diff_lines
     from lineal.lineage.compare import RunsDifference
 
-    found = lineal.project.open().diff(before, after, partition, key=key, rows=rows)
+    found = opened().diff(before, after, partition, key=key, rows=rows)
     style = render.Style.of_terminal()
     if as_json:
         click.echo(dumps(diff_document(found)))
@@ -151,9 +148,7 @@ def path(asset: str, partition: str | None) -> None:
       python -c "import pandas; print(pandas.read_parquet('$(lineal path flights)'))"
       lineal path flights --partition 2024-01
     """
-    import lineal.project
-
-    for found in lineal.project.open().path(asset, partition):
+    for found in opened().path(asset, partition):
         click.echo(str(found))
 
 
@@ -193,10 +188,8 @@ def lineage(
       lineal lineage raw/weather --down
       lineal lineage delay_model --format mermaid
     """
-    import lineal.project
-
     chosen = "json" if as_json else form
-    project = lineal.project.open()
+    project = opened()
     if asset is None:
         from lineal.cli.graphs import graph_text
 
@@ -236,10 +229,9 @@ def sql(query: str | None, form: str | None, at: str | None, as_json: bool) -> N
       lineal sql "select origin, count(*) from flights group by all"
       lineal sql "select asset, outcome, seconds from lineage.materialization" --format csv
     """
-    import lineal.project
     from lineal.cli.shell import answer_text, shell
 
-    project = lineal.project.open()
+    project = opened()
     chosen = "json" if as_json else form or ("table" if sys.stdout.isatty() else "csv")
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
@@ -258,20 +250,26 @@ def sql(query: str | None, form: str | None, at: str | None, as_json: bool) -> N
 @click.command()
 @click.argument("run", required=False)
 @click.option("-n", "most", type=click.IntRange(1), default=20, help="How many to list.")
+@click.option("--code", metavar="DIR", help="Write the code that RUN ran into an empty folder.")
 @JSON
-def runs(run: str | None, most: int, as_json: bool) -> None:
+def runs(run: str | None, most: int, code: str | None, as_json: bool) -> None:
     """List the latest runs, or tell the story of RUN: when, what it made and why, what failed.
 
     \b
     Examples:
       lineal runs -n 5
       lineal runs r12
+      lineal runs r12 --code ../as-of-r12
     """
-    import lineal.project
     from lineal.cli.story import run_lines, runs_document, runs_lines
 
-    project = lineal.project.open()
+    project = opened()
     style = render.Style.of_terminal()
+    if code is not None:
+        if run is None:
+            raise click.UsageError("whose code? `--code` is of one run: lineal runs RUN --code DIR")
+        click.echo(str(project.code(run, code)))
+        return
     if run is not None:
         told = project.run(run)
         if as_json:
@@ -305,9 +303,7 @@ def logs(step: str, run: str | None, partition: str | None, follow: bool) -> Non
     """
     import threading
 
-    import lineal.project
-
-    project = lineal.project.open()
+    project = opened()
     if partition is None:
         found = project.attempt(step, run)
         if found.step.partition is not None:  # of several the last

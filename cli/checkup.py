@@ -152,7 +152,7 @@ def _would_do(damages: Sequence[Finding]) -> Iterator[str]:
         yield "mends the journal"
     if any(held.current for found in damages for held in found.held):
         yield "makes what is current again"
-    elif any(found.is_missing and found.held for found in damages):
+    elif any(found.is_missing and found.level in ("objects", "bytes") for found in damages):
         yield "notes what is lost"
     if indexes:
         yield "makes the indexes of the journal anew"

@@ -12,6 +12,7 @@ from typing import TextIO
 import click
 
 from lineal.assets.errors import UsageError
+from lineal.cli.environment import opened
 
 Runs = Iterator[tuple[str, Iterator[str]]]  # each with its events, as lines
 
@@ -50,11 +51,11 @@ def openlineage(
         raise click.UsageError("`--run` and `--since` can't go together")
     if output is not None and url is not None:
         raise click.UsageError("`--output` and `--url` can't go together")
-    import lineal.project
+    import lineal
     from lineal.exporting import told_runs
     from lineal.lineage.openlineage import to_line
 
-    project = lineal.project.open()
+    project = opened()
     told = told_runs(
         project.root,
         project.journal,

@@ -6,6 +6,7 @@ import click
 
 from lineal.cli import render
 from lineal.cli.documents import dumps
+from lineal.cli.environment import opened
 from lineal.cli.make import JSON
 
 
@@ -20,9 +21,7 @@ def accept(asset: str, reason: str) -> None:
     \b
     Example:  lineal accept features --reason "renamed a variable"
     """
-    import lineal.project
-
-    told = lineal.project.open().accept(asset, reason)
+    told = opened().accept(asset, reason)
     style = render.Style.of_terminal()
     click.echo(
         style.text(
@@ -40,9 +39,7 @@ def settings(as_json: bool) -> None:
     \b
     Example:  lineal settings
     """
-    import lineal.project
-
-    rows = lineal.project.open().settings.as_rows()
+    rows = opened().settings.as_rows()
     if as_json:
         keys = ("setting", "value", "source")
         click.echo(dumps([dict(zip(keys, row, strict=True)) for row in rows]))
@@ -83,10 +80,9 @@ def fsck(level: str, repair: bool, as_json: bool) -> int:
       lineal fsck --level objects
       lineal fsck --repair
     """
-    import lineal.project
     from lineal.cli.checkup import Progress, fsck_document, fsck_lines
 
-    project = lineal.project.open()
+    project = opened()
     progress = Progress(as_json)
     try:
         report = project.fsck(level, repair, progress.heard)
@@ -107,9 +103,7 @@ def rebuild() -> None:
     \b
     Example:  lineal rebuild
     """
-    import lineal.project
-
-    through = lineal.project.open().rebuild()
+    through = opened().rebuild()
     click.echo(
         f"catalog.duckdb is rebuilt from {render.plural(through, 'journal entry')}.".replace(
             "entrys", "entries"

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lineal.assets.errors import LinealError, did_you_mean
+from lineal.cli.environment import WITHOUT, with_environment
 from lineal.interrupts import sigterm_as_interrupt
 
 # Where each verb lives, in the order in which help shows them. Modules load when a verb is used.
@@ -62,6 +63,8 @@ class Lineal(click.Group):
         verb = self._verb(ctx, cmd_name)
         module = __import__(f"lineal.cli.{_MODULES[verb]}", fromlist=[verb])
         command: click.Command = getattr(module, verb)
+        if verb not in WITHOUT:
+            with_environment(command)
         return command
 
     def resolve_command(

@@ -10,6 +10,7 @@ from lineal.assets.errors import UsageError
 from lineal.assets.run import Run
 from lineal.cli import outcomes, render
 from lineal.cli.documents import dumps, plan_document, run_document
+from lineal.cli.environment import announce, opened
 from lineal.cli.planned import plan_lines, retired_lines
 from lineal.cli.progress import Teller
 
@@ -111,9 +112,7 @@ def plan(
       lineal plan +delay_model
       lineal plan flights --partition 2024-01..2024-06
     """
-    import lineal.project
-
-    project = lineal.project.open()
+    project = opened()
     found = project.plan(
         *select, exclude=exclude, force=force, parameters=parameters, partitions=partitions
     )
@@ -121,6 +120,7 @@ def plan(
     if as_json:
         click.echo(dumps(plan_document(found)))
         return
+    announce(project)
     for row in plan_lines(render.Style.of_terminal(), found):
         click.echo(row)
 
@@ -186,10 +186,10 @@ def materialize(
             f"--pdb needs steps that run in this process; --jobs {jobs} asks for others",
             advice="leave one of them out, or give --jobs 1",
         )
-    import lineal.project
-
-    project = lineal.project.open()
+    project = opened()
     first = project.journal.head() == 0
+    if not as_json:
+        announce(project)
     with Teller(quiet or as_json, still=pdb) as teller:
         run = project.materialize(
             *select,
@@ -220,9 +220,9 @@ def observe(source: str, quiet: bool, as_json: bool) -> int:
     \b
     Example:  lineal observe raw/orders
     """
-    import lineal.project
-
-    project = lineal.project.open()
+    project = opened()
+    if not as_json:
+        announce(project)
     with Teller(quiet or as_json) as teller:
         run = project.observe(
             source,

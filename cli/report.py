@@ -9,6 +9,7 @@ import click
 
 from lineal.assets.errors import UsageError
 from lineal.cli.ask import PARTITION
+from lineal.cli.environment import opened
 
 
 @click.command()
@@ -31,9 +32,7 @@ def report(asset: str, partition: str | None, output: str | None) -> None:
       lineal report delay_model
       lineal report delay_model@9f3a2c -o audit.html
     """
-    import lineal.project
-
-    text = lineal.project.open().report(asset, partition)
+    text = opened().report(asset, partition)
     if output == "-":
         click.echo(text, nl=False)
         return
@@ -62,8 +61,8 @@ def _default(asset: str, partition: str | None) -> Path:
 
 
 def _beginning(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(1000)
+    with file.open("rb") as there:
+        return there.read(1000)
 
 
 def _write(file: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import click
 from lineal.answers import Answer
 from lineal.assets.errors import LinealError
 from lineal.cli import render
+from lineal.cli.environment import named
 from lineal.project import Project
 
 HELP = "Type SQL; a statement ends with ;   .tables · .schema NAME · .help · .quit"
@@ -42,7 +43,8 @@ def shell(project: Project, at: str | None = None) -> None:
         import readline  # noqa: F401  (gives the prompt its history)
     style = render.Style.of_terminal()
     tables = project.sql(TABLES, at).rows
-    then = f" as of {at}" if at else ""
+    then = f" of {named(project)}" if named(project) else ""
+    then += f" as of {at}" if at else ""
     told = f"{render.plural(len(tables), 'table')}{then} · lineage.* has the history · "
     click.echo(style.text(f"{told}.tables .schema X .help .quit"))
     buffer = ""

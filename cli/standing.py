@@ -11,6 +11,7 @@ from lineal.assets.notebook import size_text
 from lineal.assets.plan import PlannedStep
 from lineal.assets.records import ErrorFacts
 from lineal.assets.verdicts import Stale
+from lineal.cli.environment import named
 from lineal.cli.planned import reason_lines, retired_lines
 from lineal.cli.render import (
     Style,
@@ -39,11 +40,12 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     whole = f"{plural(len(makers), 'asset')}, {plural(len(steps), 'step')}"
     groups = _by_state(steps, found.failing)
     gone = retired_lines(style, found.plan.retired)
+    where = f"{named(project)} · " if named(project) else ""
     if set(groups) == {"fresh"} and not gone and not verbose:
-        return [style.text(f"{whole}: all fresh.")]
+        return [style.text(f"{where}{whole}: all fresh.")]
     if not steps and not gone:
         return _empty(style, project)
-    lines = [f"{project.name} · {whole}", ""]
+    lines = [f"{project.name} · {where}{whole}", ""]
     if verbose:
         lines.extend(_every_step(style, steps, found))
     else:

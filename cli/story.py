@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lineal.answers import RunStory
 from lineal.assets.names import Step
-from lineal.assets.records import Attempt, ErrorFacts, Materialization, Reason
+from lineal.assets.records import DEFAULT_ENVIRONMENT, Attempt, ErrorFacts, Materialization, Reason
 from lineal.cli.documents import instant, reasons
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
@@ -40,13 +40,20 @@ def runs_lines(style: Style, stories: Sequence[RunStory]) -> list[str]:
 def _run_line(story: RunStory) -> str:
     started, ended = story.started, story.ended
     if ended is None:
-        return f"{started.run:<6} {moment(started.started_at):<13} not ended   {_words(story)}"
+        told = f"{_words(story)}{_where(story)}"
+        return f"{started.run:<6} {moment(started.started_at):<13} not ended   {told}"
     counts = ", ".join(f"{n:,} {w}" for w, n in ended.counts.items() if n and w != "fresh")
     took = duration(ended.ended_at - started.started_at)
     return (
         f"{started.run:<6} {moment(started.started_at):<13} {ended.outcome:<9} "
-        f"{took:>9}   {counts or 'nothing'}"
+        f"{took:>9}   {counts or 'nothing'}{_where(story)}"
     )
+
+
+def _where(story: RunStory) -> str:
+    """The environment, if it is not the one that is always there."""
+    name = story.started.environment
+    return "" if name == DEFAULT_ENVIRONMENT else f" · environment {name}"
 
 
 def _words(story: RunStory) -> str:
@@ -73,7 +80,7 @@ def _head(style: Style, story: RunStory, bars: Sequence[Bar], now: float) -> lis
     commit = f" · git {started.git_commit[:7]}" if started.git_commit else ""
     state = " (with changes)" if started.git_dirty else (" (clean)" if commit else "")
     with_what = f"python {started.python} · lineal {started.lineal}{commit}{state}"
-    head = f"{started.run:<6} {moment(started.started_at):<13} not ended"
+    head = f"{started.run:<6} {moment(started.started_at):<13} not ended{_where(story)}"
     rows = style.folded(head if story.ended is None else _run_line(story), "", "  ")
     rows += style.folded(f"by {started.who} on {started.host} · {with_what}", "  ", "  ")
     rows += style.folded(" ".join(started.command), "  ", "    ")
@@ -307,10 +314,12 @@ def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
             "outcome": s.ended.outcome if s.ended is not None else None,
             "started_at": instant(s.started.started_at),
             "ended_at": instant(s.ended.ended_at) if s.ended is not None else None,
+            "environment": s.started.environment,
             "who": s.started.who,
             "host": s.started.host,
             "command": list(s.started.command),
             "git_commit": s.started.git_commit or None,
+            "code": s.started.sources.digest if s.started.sources is not None else None,
             "counts": dict(s.ended.counts) if s.ended is not None else {},
             "steps": [
                 {

@@ -47,6 +47,7 @@ class Census:
         self.lost: list[int] = []  # entries that stand for lost ones
         self.holders: dict[StoredObject, list[Version]] = {}  # objects without their `path`
         self.versions: dict[Version, Making] = {}
+        self.code: dict[StoredObject, list[str]] = {}  # the runs that ran the code kept in it
         self._shown: dict[tuple[str, str, str | None], _Shown] = {}
         self._retired: dict[tuple[str, str, str | None], _Place] = {}
         self._open_runs: list[str] = []  # those that began after the newest one that ended
@@ -74,6 +75,8 @@ class Census:
                 self._retire(raw, (_run(raw), *where))
             case "run_started":
                 self._open_runs.append(raw["run"])
+                if raw.get("sources") is not None:
+                    self.code.setdefault(_stored(raw["sources"]), []).append(raw["run"])
             case "run_ended":
                 self._open_runs = [run for run in self._open_runs if int(run[1:]) > _run(raw)]
 
@@ -89,6 +92,10 @@ class Census:
         """The newest runs, as far as they have no end: an older one that was cut off is history."""
         return tuple(self._open_runs)
 
+    def named(self) -> tuple[StoredObject, ...]:
+        """Every object that some fact names."""
+        return (*self.holders, *(stored for stored in self.code if stored not in self.holders))
+
     def needed(self) -> frozenset[StoredObject]:
         """The objects of what the environments show, without their `path`.
 
@@ -102,10 +109,7 @@ class Census:
         content = raw["content"]
         version = Version(raw["asset"], raw.get("partition"), content["digest"])
         self.versions[version] = Making(raw["id"], raw["run"], raw["recipe"])
-        objects = frozenset(
-            StoredObject(given["digest"], given["suffix"], given["bytes"])
-            for given in content.get("objects", ())
-        )
+        objects = frozenset(map(_stored, content.get("objects", ())))
         for stored in objects:
             held = self.holders.setdefault(stored, [])
             if version not in held:
@@ -132,6 +136,10 @@ class Census:
         """A run planned earlier never overrides one planned later, whenever it ends."""
         shown, retired = self._shown.get(step), self._retired.get(step)
         return (shown is None or place > shown.place) and (retired is None or place > retired)
+
+
+def _stored(raw: dict[str, Any]) -> StoredObject:
+    return StoredObject(raw["digest"], raw["suffix"], raw["bytes"])
 
 
 def _run(raw: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lineal.assets.register import register
     from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
+    from lineal.serving import load
 
     __version__: str
 
@@ -42,6 +43,7 @@ __all__ = [
     "hourly",
     "json",
     "last",
+    "load",
     "monthly",
     "only",
     "opaque",
@@ -78,6 +80,7 @@ _HOMES = {
     "hourly": "lineal.assets.calendars",
     "json": "lineal.assets.declare",
     "last": "lineal.assets.mapping",
+    "load": "lineal.serving",
     "monthly": "lineal.assets.calendars",
     "only": "lineal.assets.mapping",
     "opaque": "lineal.assets.captured",

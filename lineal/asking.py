@@ -79,6 +79,7 @@ class Asking:
     store: Path
     disk: Disk
     journal: Journal
+    environment: str
     look: Callable[[], AbstractContextManager[Snapshot]]
 
     @contextmanager
@@ -104,7 +105,7 @@ class Asking:
                 yield as_of(history, _moment(at), meant(name).asset), name
 
     def _history(self) -> History:
-        return History.open(self.journal, self.store / "cache")
+        return History.open(self.journal, self.store / "cache", self.environment)
 
     # ------------------------------------------------------------------------------------- values
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import threading
 import traceback
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lineal.assets.asset import Declaration, gathering
@@ -26,6 +27,9 @@ class Definitions:
 
     Close it (or use it in a `with` block) before the project is loaded anew in the same process.
     """
+
+    # Whoever loads code holds this: the modules of a process are there only once.
+    turn = threading.RLock()
 
     def __init__(self, root: Path, finder: ProjectFinder):
         self.root = root
@@ -95,6 +99,16 @@ class Definitions:
                 raise _syntax(error, source.path) from error
             found[name] = source
         return found
+
+    @contextlib.contextmanager
+    def importing(self, name: str) -> Iterator[None]:
+        """Whatever a module of the project raises inside the block is told at the user's line."""
+        try:
+            yield
+        except LinealError:
+            raise
+        except Exception as error:
+            raise self._failure(error, name) from error
 
     # ------------------------------------------------------------------ opening and closing
 

@@ -359,6 +359,10 @@ class TextFiles:
         found = Path(folder).rglob(f"*{suffix}") if Path(folder).is_dir() else ()
         return sorted(str(path) for path in found if path.is_file())
 
+    def read_so_far(self) -> Mapping[str, bytes]:
+        """What each file that was read held, by path."""
+        return self._read
+
     def digests(self) -> dict[str, str]:
         """The digest of each file that was read, by path."""
         return {path: digest_bytes(text) for path, text in self._read.items()}

@@ -14,7 +14,17 @@ from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.records import Content, Materialization, StoredObject
 from lineal.disk import kept
-from lineal.fsck_report import Counts, Finding, FsckReport, Held, Note, few, many, spans
+from lineal.fsck_report import (
+    Counts,
+    Finding,
+    FsckReport,
+    Held,
+    Note,
+    code_of,
+    few,
+    many,
+    spans,
+)
 from lineal.lineage import checkpoint
 from lineal.lineage.catalog import Catalog, CatalogBusy
 from lineal.lineage.census import Census, Version
@@ -165,7 +175,7 @@ class _Look:
     def objects(self) -> None:
         """Every object that a fact names is there, with its size."""
         lost, gone = lost_before(self._root), []
-        for stored in self._census.holders:
+        for stored in self._census.named():
             name = (stored.digest, stored.suffix)
             size, path = self._lying.get(name), place_of(self._root, *name)
             if size is None and path.is_file():
@@ -173,12 +183,13 @@ class _Look:
             if size is None and stored.digest in lost and stored not in self._needed:
                 gone.append(stored)
             elif size is None:
-                self._find("objects", path, "is missing", self._held(name))
+                self._find_object("objects", name, "is missing")
             elif size != stored.bytes:
                 told = "is empty" if size == 0 else f"has {size:,} bytes, not {stored.bytes:,}"
-                self._find("objects", path, told, self._held(name))
+                self._find_object("objects", name, told)
         if gone:
             names = sorted({held.text() for o in gone for held in self._held((o.digest, o.suffix))})
+            names += [code_of(self._census.code[o]) for o in gone if o in self._census.code]
             told = f"lost, and no longer current: {few(names)}"
             self._note("lost", told, [place_of(self._root, o.digest, o.suffix) for o in gone])
         orphans = [name for name in self._lying if name not in self._by_name]
@@ -197,7 +208,7 @@ class _Look:
     def _by_name(self) -> dict[tuple[str, str], list[StoredObject]]:
         """The named objects by (digest, suffix): of one size each, unless a fact is wrong."""
         found: dict[tuple[str, str], list[StoredObject]] = {}
-        for stored in self._census.holders:
+        for stored in self._census.named():
             found.setdefault((stored.digest, stored.suffix), []).append(stored)
         return found
 
@@ -206,9 +217,18 @@ class _Look:
         found = [
             Held(v, v in self._current and stored in self._needed, self._census.versions[v])
             for stored in self._by_name.get(name, ())
-            for v in self._census.holders[stored]
+            for v in self._census.holders.get(stored, ())
         ]
         return sorted(found, key=lambda held: not held.current)
+
+    def _find_object(self, level: str, name: tuple[str, str], what: str) -> None:
+        runs = [
+            run
+            for stored in self._by_name.get(name, ())
+            for run in self._census.code.get(stored, ())
+        ]
+        told = f"{what}; it is {code_of(runs)}" if runs else what
+        self._find(level, place_of(self._root, *name), told, self._held(name))
 
     # -------------------------------------------------------------------------------- bytes
 
@@ -221,9 +241,9 @@ class _Look:
             name = (seen.digest, seen.suffix)
             # Looked at twice: a run may have put a whole one in its place meanwhile.
             fault = seen.fault and fault_of_bytes(self._root, *name)
-            held = self._held(name)
-            if fault and (held or place_of(self._root, *name).exists()):
-                self._find("bytes", place_of(self._root, *name), fault, held)
+            named = name in self._by_name
+            if fault and (named or place_of(self._root, *name).exists()):
+                self._find_object("bytes", name, fault)
         self._counts["bytes"] = total
         self._seals()
 
@@ -300,7 +320,7 @@ class _Look:
         for stored in content.objects:
             name = (stored.digest, stored.suffix)
             if fault := fault_of_bytes(self._root, *name):
-                self._find("bytes", place_of(self._root, *name), fault, self._held(name))
+                self._find_object("bytes", name, fault)
         return self._whole(content)
 
     def _contents(self) -> Iterator[Materialization]:

@@ -132,6 +132,13 @@ def many(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
+def code_of(runs: Sequence[str]) -> str:
+    """What an object is that holds the code of these runs."""
+    if len(runs) < 3:
+        return f"the code of {' and '.join(runs)}"
+    return f"the code of {len(runs):,} runs, {runs[0]} to {runs[-1]}"
+
+
 def spans(numbers: Sequence[int]) -> str:
     """Rising numbers of entries, told as `entry 3` or `entries 1 to 256, 300`."""
     found: list[list[int]] = []

@@ -39,7 +39,7 @@ def opened(
         queries = Queries(cache / "queries.json", duckdb)
         graph = bind(definitions.declared, queries)
         check_settings(settings, graph)
-        history = History.open(journal, cache)
+        history = History.open(journal, cache, settings.environment.name)
         try:
             yield Snapshot(
                 root=root,

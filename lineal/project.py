@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -30,7 +29,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.run import Announcer, Run
 from lineal.assets.versions import When
-from lineal.definitions import load
+from lineal.definitions import Definitions, load
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -40,6 +39,7 @@ from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
 from lineal.snapshot import Snapshot
 from lineal.step_logs import StepLog
+from lineal.storage.objects import Objects
 from lineal.user_code import Echo
 
 if TYPE_CHECKING:
@@ -53,13 +53,20 @@ def _nothing(made: Plan) -> None:
     """Nobody wants to hear of the plan."""
 
 
-def open(path: str | os.PathLike[str] = ".") -> Project:  # noqa: A001  (`lineal.open`, as `gzip.open`)
+def open(  # noqa: A001  (`lineal.open`, as `gzip.open`)
+    path: str | os.PathLike[str] = ".", *, environment: str | None = None
+) -> Project:
     """The project at a folder or above it.
+
+    Args:
+        environment: what is current there is looked at and made; else the one that the variable
+            LINEAL_ENV names, else `default`.
 
     Raises:
         SettingsError: there is no project, or its settings are wrong.
+        UsageError: no such environment.
     """
-    return Project(find_root(Path(path)))
+    return Project(find_root(Path(path)), environment=environment)
 
 
 class Project:
@@ -70,12 +77,15 @@ class Project:
     """
 
     # Of all projects of a process: its modules, its folder and its output are there only once.
-    _turn = threading.RLock()
+    _turn = Definitions.turn
 
-    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+    def __init__(
+        self, root: Path, disk: Disk | None = None, environment: str | None = None
+    ) -> None:
         self.root = root.resolve()
         self._disk = Disk() if disk is None else disk
-        self.settings: Settings = load_settings(self.root)
+        self.settings: Settings = load_settings(self.root, environment=environment)
+        self.environment = self.settings.environment.name  # stays, whatever LINEAL_ENV says later
         self.store: Path = self.root / self.settings.store
         if self.store.exists() and not self.store.is_dir():
             raise StoreError(
@@ -115,7 +125,7 @@ class Project:
         Raises:
             SettingsError: they are wrong, or name another store than the one that is open.
         """
-        found = load_settings(self.root)
+        found = load_settings(self.root, environment=self.environment)
         if self.root / found.store != self.store:
             raise SettingsError(
                 f"the store is now `{found.store}`; this project has `{self.store}` open",
@@ -125,7 +135,7 @@ class Project:
         return found
 
     def history(self) -> History:
-        return History.open(self.journal, self.cache)
+        return History.open(self.journal, self.cache, self.environment)
 
     def plan(
         self,
@@ -221,7 +231,7 @@ class Project:
 
     @property
     def _asking(self) -> Asking:
-        return Asking(self.root, self.store, self._disk, self.journal, self.look)
+        return Asking(self.root, self.store, self._disk, self.journal, self.environment, self.look)
 
     def load(
         self,
@@ -348,6 +358,21 @@ class Project:
             UsageError: no such run.
         """
         return self._asking.run(name)
+
+    def code(self, run: str, folder: str | os.PathLike[str]) -> Path:
+        """Write the project's code and settings, as a run loaded them, into an empty folder.
+
+        Returns:
+            The project's folder, in it: deeper if modules from outside of the project belong to it.
+
+        Raises:
+            UsageError: no such run, or the folder is not empty; or nothing was kept of it.
+            IntegrityError: what was kept is gone or damaged.
+        """
+        from lineal.kept_code import lay_out, of_run
+
+        kept = of_run(self.run(run).started)
+        return lay_out(kept, Objects(self.store, self._disk), Path(folder).absolute()).root
 
     def attempt(self, name: str, run: str | None = None, partition: str | None = None) -> StepLog:
         """Whose log `log` tells: of several partitions, of that which was attempted last.

@@ -11,15 +11,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lineal.assets.records import DEFAULT_ENVIRONMENT, RunStarted
+from lineal.assets.records import RunStarted
 
 
-def run_started(run: str, root: Path, planned: int, lineal: str) -> RunStarted:
+def run_started(run: str, root: Path, environment: str, planned: int, lineal: str) -> RunStarted:
     """The record of a run that begins now, in this process; `lineal`: our own version."""
     commit, dirty = _git(root)
     return RunStarted(
         run=run,
-        environment=DEFAULT_ENVIRONMENT,
+        environment=environment,
         who=who(),
         host=socket.gethostname(),
         command=tuple(_command(sys.argv)),

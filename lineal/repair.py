@@ -16,7 +16,7 @@ from lineal.assets.names import Step
 from lineal.assets.run import Run
 from lineal.disk import refusals, sealed
 from lineal.fsck import TRASH, Heard, look, lost_before
-from lineal.fsck_report import Action, Finding, FsckReport, Held
+from lineal.fsck_report import Action, Finding, FsckReport, Held, code_of
 from lineal.lineage.catalog import Catalog
 from lineal.lineage.census import Census, Version
 from lineal.lineage.compaction import stage
@@ -165,11 +165,15 @@ class _Repair:
             census.take(entry)
         needed = {place_of(self._root, o.digest, o.suffix) for o in census.needed()}
         now = {(v.asset, v.partition): v for v in census.current()}
+        code = {place_of(self._root, o.digest, o.suffix): r for o, r in census.code.items()}
         gone = set()
         for found in lost:
             back = not self._fault(found)
             if not back:
                 gone.add(found.path.name.partition(".")[0])
+            if not back and (runs := code.get(found.path)):
+                told = "a run of unchanged code writes it again"
+                yield Action("lost", f"{code_of(runs)} is lost: {told}")
             for held in found.held:
                 shown = now.get((held.version.asset, held.version.partition))
                 yield _fate(held, shown, back=back, needed=found.path in needed)

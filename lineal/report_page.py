@@ -61,7 +61,13 @@ def _kind(report: Report) -> str:
 def _header(report: Report) -> Html:
     made, told, content = report.made, report.told, report.made.content
     where = told.where if told is not None else ""
-    eyebrow = [report.project, _kind(report), where, told.owner if told is not None else ""]
+    eyebrow = [
+        report.project,
+        report.place,
+        _kind(report),
+        where,
+        told.owner if told is not None else "",
+    ]
     name, at = str(made.step), f"@{content.digest[:8]}" if content is not None else ""
     if report.partitions:
         name, at = made.asset, ""

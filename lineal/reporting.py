@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lineal.answers import PartitionShown, Shown
 from lineal.assets.errors import UsageError
 from lineal.assets.names import in_partition
 from lineal.assets.records import (
+    DEFAULT_ENVIRONMENT,
     SLICES,
     AssetFacts,
     CheckResult,
@@ -81,6 +82,7 @@ class Report:
     """All that a report tells; what is empty is left out.
 
     Attributes:
+        place: the environment, unless it is the one that projects have without any.
         made: the version told of; of an asset with partitions, the one made last.
         current: is it what is current?
         points: its versions, or its partitions, oldest first.
@@ -90,6 +92,7 @@ class Report:
     """
 
     project: str
+    place: str
     made: Materialization
     current: bool
     told: AssetFacts | None
@@ -150,6 +153,8 @@ def gathered(
     if partition is None and "@" not in plain and is_in_partitions(past, plain):
         return _of_partitions(past, project, plain, read)
     found = shown(past, in_partition(plain, partition), lambda content: None)
+    now = history.current(*found.made.step)  # what was current then may be no more
+    found = replace(found, current=now.id if now is not None else None)
     registries = _registries(past, found.made.asset, found.versions)
     points = tuple(_points(past, found, registries))
     return _report(past, project, found, (found.made,), points, registries, (), read)
@@ -196,6 +201,7 @@ def _report(
     made = found.made
     return Report(
         project=project,
+        place="" if history.environment == DEFAULT_ENVIRONMENT else history.environment,
         made=made,
         current=made.id == found.current,
         told=found.told,

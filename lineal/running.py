@@ -23,6 +23,7 @@ from lineal.assets.records import AssetFacts, Observation, RunStarted
 from lineal.assets.run import Announcer, Run
 from lineal.disk import clear_staged
 from lineal.interrupts import Interrupts
+from lineal.kept_code import keep
 from lineal.lineage.journal import Journal
 from lineal.lineage.registry import Registrar
 from lineal.logs import log_name
@@ -192,7 +193,11 @@ class Runner:
             for output in asset.outputs
             if (told := self._declared(asset, output)) != seen.history.asset_facts(output)
         ]
-        return run_started("", self._root, len(seen.graph.order), self._version()), declared
+        started = run_started(
+            "", self._root, seen.history.environment, len(seen.graph.order), self._version()
+        )
+        code = keep(seen.definitions, seen.settings, seen.objects)
+        return started._replace(sources=code), declared
 
     def _declared(self, asset: Asset, output: str) -> AssetFacts:
         return AssetFacts(

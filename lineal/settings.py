@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import SettingsError, did_you_mean
 from lineal.disk import Disk, keep, kept
+from lineal.environments import Environment, Parameters, chosen, environments, over, parameters
 
 FORMAT = 1  # of the cache file
-LATER = frozenset({"alerts", "environments"})
+LATER = frozenset({"alerts"})
 POLICIES = ("exact", "minor", "major", "ignore")  # how much of a version counts
 
 _DEFAULT = "default"
@@ -37,11 +38,14 @@ class Settings(NamedTuple):
     strict: bool
     jobs: int
     memory: int | None  # bytes; None: a quarter of the machine's
-    parameters: Mapping[str, Mapping[str, Any]]  # asset → parameter → value as TOML has it
+    parameters: Parameters  # as they are in the environment
     pools: Mapping[str, int]  # pool → how many places it has
     packages: Mapping[str, str]  # `policy` and distributions → exact | minor | major | ignore
     file: Path | None
     origins: Mapping[str, str]
+    environment: Environment  # in which the project is looked at
+    environments: Mapping[str, Environment]  # that the file defines, by name
+    content: bytes = b""  # of the file, as it was read
 
     def as_rows(self) -> list[tuple[str, str, str]]:
         """(setting, value, where it is from) of every setting in force."""
@@ -52,11 +56,14 @@ class Settings(NamedTuple):
             "project.strict": self.strict,
             "run.jobs": self.jobs,
             "run.memory": self.memory or "a quarter of the machine's",
+            "environment": self.environment.name,
         }
         values.update({f"pools.{name}": places for name, places in self.pools.items()})
         values.update({f"packages.{name}": rule for name, rule in self.packages.items()})
-        for asset, given in self.parameters.items():
-            values.update({f"parameters.{asset}.{name}": each for name, each in given.items()})
+        values.update(_flat("", self.parameters))
+        for each in self.environments.values():
+            values[f"environments.{each.name}.promote"] = each.promotes
+            values.update(_flat(f"environments.{each.name}.", each.parameters))
         return [(key, _shown(v), self.origins.get(key, _DEFAULT)) for key, v in values.items()]
 
 
@@ -77,23 +84,27 @@ def find_root(start: Path) -> Path:
     )
 
 
-def load_settings(root: Path, cache_dir: Path | None = None) -> Settings:
+def load_settings(
+    root: Path, cache_dir: Path | None = None, environment: str | None = None
+) -> Settings:
     """The settings of the project in a folder.
 
     Args:
         root: the folder.
         cache_dir: where the parsed form is kept; else beside the other caches of the store.
+        environment: in which the project is looked at; else as `environments.chosen` says.
 
     Raises:
         SettingsError: an unknown setting, a value of the wrong type; with file and line.
+        UsageError: no such environment.
     """
     root = root.absolute()
     file = _file_of(root)
     if file is None:
-        return _Reading(root, None, b"", {}).settings()
+        return _Reading(root, None, b"", {}).settings(environment)
     content = _content(file)
     cache = (cache_dir or root / ".lineal" / "cache") / "settings.json"
-    return _Reading(root, file, content, _parsed(file, content, cache)).settings()
+    return _Reading(root, file, content, _parsed(file, content, cache)).settings(environment)
 
 
 def _file_of(folder: Path) -> Path | None:
@@ -113,6 +124,12 @@ def _content(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise SettingsError(f"it can't be read: {error.strerror}", where=str(file)) from error
+
+
+def _flat(before: str, found: Parameters) -> dict[str, Any]:
+    return {
+        f"{before}parameters.{a}.{n}": v for a, given in found.items() for n, v in given.items()
+    }
 
 
 def _shown(value: Any) -> str:
@@ -174,17 +191,22 @@ class _Reading:
         self.root = root
         self.file = file
         self.given = given
+        self.content = content
         self.lines = content.decode("utf-8", "replace").splitlines()
         self.prefix = "tool.lineal." if file and file.name == "pyproject.toml" else ""
         self.origins: dict[str, str] = {}
 
-    def settings(self) -> Settings:
+    def settings(self, asked: str | None) -> Settings:
         self._known(self.given, _SECTIONS, "")
         for section in ("project", "run", "packages"):
             given = self._table(section)
             if section != "packages":
                 self._known(given, tuple(_VALUES[section]), section)
         definitions = self._value("project", "definitions", None)
+        defined = environments(self.given.get("environments", {}), self._where)
+        environment, self.origins["environment"] = chosen(
+            defined, asked, str(self.file or self.root)
+        )
         return Settings(
             root=self.root,
             name=self._value("project", "name", self.root.name),
@@ -193,11 +215,14 @@ class _Reading:
             strict=self._value("project", "strict", False),
             jobs=self._value("run", "jobs", 1),
             memory=_bytes(self._value("run", "memory", None)),
-            parameters=self._parameters(),
+            parameters=self._parameters(defined, environment),
             pools=self._pools(),
             packages=self._packages(),
             file=self.file,
             origins=self.origins,
+            content=self.content,
+            environment=environment,
+            environments=defined,
         )
 
     def _known(self, given: Mapping[str, Any], known: tuple[str, ...], section: str) -> None:
@@ -259,20 +284,17 @@ class _Reading:
             advice='write [project] definitions = ["my_pipeline.py"] in lineal.toml',
         )
 
-    def _parameters(self) -> Mapping[str, Mapping[str, Any]]:
-        found = self._table("parameters")
-        for asset, given in found.items():
-            path = f"parameters.{asset}"
-            if not isinstance(given, dict):
-                raise SettingsError(
-                    f"`{path}` is {given!r}",
-                    where=self._where(path),
-                    advice=f"parameters belong to an asset: "
-                    f"[{self.prefix}parameters.an_asset] {asset} = …",
-                )
-            for name in given:
-                self.origins[f"{path}.{name}"] = self._where(f"{path}.{name}", asset)
-        return found
+    def _parameters(self, defined: Mapping[str, Environment], chosen: Environment) -> Parameters:
+        usual = parameters(self.given, "", self._where)
+        spoken = _flat("", usual)
+        for each in defined.values():
+            spoken.update(_flat(f"environments.{each.name}.", each.parameters))
+            if "promote" in self.given["environments"][each.name]:
+                spoken[f"environments.{each.name}.promote"] = each.promotes
+        self.origins.update({path: self._where(path) for path in spoken})
+        for path in _flat("", chosen.parameters):
+            self.origins[path] = self.origins[f"environments.{chosen.name}.{path}"]
+        return over(usual, chosen.parameters)
 
     def _pools(self) -> Mapping[str, int]:
         found = self._table("pools")
@@ -300,14 +322,11 @@ class _Reading:
             self.origins[path] = self._where(path)
         return {"policy": "exact", **found}
 
-    def _where(self, path: str, asset: str | None = None) -> str:
+    def _where(self, path: str) -> str:
         """`file:line` of a setting; the file alone when its line can't be told."""
         if self.file is None:
             return str(self.root)
         line = _line_of((self.prefix + path).split("."), self.lines)
-        if line is None and asset is not None:
-            table = [*self.prefix.split(".")[:-1], "parameters", asset]
-            line = _line_of([*table, path.rpartition(".")[2]], self.lines)
         return f"{self.file}:{line}" if line else str(self.file)
 
 
@@ -364,7 +383,7 @@ def _bytes(value: Any) -> int | None:
     return int(float(found[1]) * 1024**power)
 
 
-_SECTIONS = ("project", "parameters", "pools", "packages", "run")
+_SECTIONS = ("project", "parameters", "pools", "packages", "run", "environments")
 _VALUES: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = MappingProxyType(
     {
         "project": {

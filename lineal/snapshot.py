@@ -39,6 +39,7 @@ from lineal.assets.secrets import secrets_in
 from lineal.assets.slices import Sliced, slices_of
 from lineal.binding import axes_of
 from lineal.definitions import Definitions
+from lineal.environments import Parameters
 from lineal.lineage.facts import History
 from lineal.packages import Packages
 from lineal.settings import Settings
@@ -122,6 +123,7 @@ class Snapshot:
             sights=self.queries.sights,
             registries=self._registries(assets),
             environment=self.history.environment,
+            promotes=self.settings.environment.promotes,
         )
 
     def _registries(self, assets: Iterable[Asset]) -> Registries:
@@ -289,7 +291,13 @@ class Snapshot:
         filled = axes_of(asset)
         for name, given in self.settings.parameters.get(asset.name, {}).items():
             _refuse_axis(asset, name, filled, SettingsError)
-            values[name] = convert_parameter(asset, name, given, error=SettingsError)
+            values[name] = convert_parameter(
+                asset,
+                name,
+                given,
+                error=SettingsError,
+                where=self.settings.origins[f"parameters.{asset.name}.{name}"],
+            )
         for name, given in spoken.items():
             _refuse_axis(asset, name, filled, UsageError)
             values[name] = convert_parameter(asset, name, given, spoken=True)
@@ -381,19 +389,35 @@ def overrides_of(pairs: Iterable[str], graph: Graph) -> dict[str, dict[str, str]
 def check_settings(settings: Settings, graph: Graph) -> None:
     """Parameters in settings must be of what exists, and every pool that is named be defined.
 
+    Those of other environments too: a mistake there is seen before it is used.
+
     Raises:
-        SettingsError: parameters of no asset or resource.
+        SettingsError: parameters of no asset or resource, or values that they can't have.
         DefinitionErrors: pools that nobody defined, or that are too small.
     """
-    known = (*graph.assets, *graph.resources)
-    for name in settings.parameters:
-        if name not in known:
-            raise SettingsError(
-                f"[parameters.{name}]: no {_what(graph)} `{name}`{did_you_mean(name, known)}"
-            )
+    _check_parameters(settings, settings.parameters, "parameters", graph)
+    for each in settings.environments.values():
+        before = f"environments.{each.name}.parameters"
+        _check_parameters(settings, each.parameters, before, graph)
+        for asset, given in each.parameters.items():
+            target = graph.assets.get(asset) or graph.resources[asset]
+            for name, value in given.items():
+                where = settings.origins[f"{before}.{asset}.{name}"]
+                convert_parameter(target, name, value, error=SettingsError, where=where)
     errors = pool_errors(graph.assets.values(), settings.pools, settings.origins)
     if errors:
         raise DefinitionErrors(errors)
+
+
+def _check_parameters(settings: Settings, given: Parameters, table: str, graph: Graph) -> None:
+    known = (*graph.assets, *graph.resources)
+    for name in given:
+        if name not in known:
+            spoken = (settings.origins[f"{table}.{name}.{each}"] for each in given[name])
+            raise SettingsError(
+                f"[{table}.{name}]: no {_what(graph)} `{name}`{did_you_mean(name, known)}",
+                where=next(spoken, None),
+            )
 
 
 def _what(graph: Graph) -> str:

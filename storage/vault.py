@@ -17,7 +17,7 @@ from lineal.assets.notebook import size_text
 from lineal.assets.ports import Canonical, Versions
 from lineal.assets.records import SLICES, Column, Content, StoredObject
 from lineal.disk import refusals
-from lineal.storage.formats import files
+from lineal.storage.formats import files, joblib
 from lineal.storage.formats.choice import BYTES, FORMATS, TABLE, choose, is_stream, table_summary
 from lineal.storage.objects import Objects
 
@@ -212,6 +212,24 @@ class Vault:
         content = Content(digest_of([SCHEME, form, seen]), form, summary=summary)
         return HeldFiles(content, tuple(staged))
 
+    # ------------------------------------------------------------------- the project's classes
+
+    @staticmethod
+    def is_of_project(content: Content) -> bool:
+        """Does a pickle name classes of the project? Its digest is then not that of its bytes."""
+        if content.format not in (joblib.NAME, joblib.PICKLE):
+            return False
+        return _pickled(content, []) != content.digest
+
+    def is_by_this_code(self, content: Content, value: Any) -> bool:
+        """Is the code of all that a pickle names what it was as the value was stored?
+
+        Args:
+            value: as it was loaded.
+        """
+        made = FORMATS[content.format].encode(value, content.summary)
+        return _pickled(content, self._identities(made.names)) == content.digest
+
     # ------------------------------------------------------------------- the project's formats
 
     def _custom_for(self, value: Any, contract: Contract) -> CustomFormat | None:
@@ -375,6 +393,12 @@ class Vault:
         if isinstance(content, HeldFiles):
             return content.staged
         return (content if isinstance(content, Content) else content.content).objects
+
+
+def _pickled(content: Content, identities: list[list[str]]) -> str:
+    """The digest of a content that one pickle is, and code of these identities."""
+    (stored,) = content.objects
+    return digest_of([SCHEME, content.format, stored.digest, identities])
 
 
 def _held_table(value: Any, contract: Contract, rows: bool, name: str) -> HeldTable:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[3]
 NAMES = {
     "Folder", "Partition", "Result", "Retry", "__version__", "asset", "best_of", "by_column",
     "by_file", "check", "checks", "columns", "csv", "daily", "every", "grid", "hourly", "json",
-    "last", "monthly", "only", "opaque", "open", "parquet", "previous", "register", "resource",
-    "secret", "source", "sql_asset", "sql_assets", "static", "weekly",
+    "last", "load", "monthly", "only", "opaque", "open", "parquet", "previous", "register",
+    "resource", "secret", "source", "sql_asset", "sql_assets", "static", "weekly",
 }  # fmt: skip
 HEAVY = "click rich pandas pyarrow duckdb numpy sklearn sqlglot tomllib importlib.metadata"
 

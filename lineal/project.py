@@ -365,6 +365,22 @@ class Project:
         """
         return self._asking.lineage(name, partition, down=down, columns=columns, form=form)
 
+    def report(self, name: str, partition: str | None = None) -> str:
+        """One HTML page about an asset, `name@prefix` or a partition; it needs nothing but itself.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a figure that belongs on it is gone or damaged.
+        """
+        from lineal.report_page import page
+        from lineal.reporting import gathered
+        from lineal.storage.objects import Objects
+
+        with closing(self.history()) as history:
+            read = Objects(self.store, self._disk).read
+            told = gathered(history, self.name, name, partition, read)
+        return page(told, lineal.__version__)
+
     def runs(self) -> list[RunStory]:
         """All runs, oldest first."""
         return self._asking.runs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from lineal.assets.actions import move_of, told_of
 from lineal.assets.decide import (
     fetched_fingerprints,
     fingerprints,
@@ -131,7 +132,7 @@ class Ledger:
         if decision is PLAINLY_FRESH:
             self.leave_plain([step])
             return
-        if decision.action == "wait":
+        if decision.action == "wait" and self.graph.assets[step.asset].action is None:
             self.skip(step, decision, _waiting(decision))
             return
         self.known.add(outcome_known(self.graph, step, decision, self.facts))
@@ -416,11 +417,12 @@ class Ledger:
                     made.reasons,
                     content.digest if content else None,
                     outcome.seconds,
-                    content.summary if content else "",
+                    told_of(made) or (content.summary if content else ""),
                     made.metrics,
                     checks=tuple(r for r, _ in judged.get(made.asset, ())),
                     unwatched=tuple(u for u in made.unwatched if is_told(u)),
                     attempts=len(made.attempts) + 1,
+                    promotion=move_of(made),
                 )
             )
         return reports
@@ -477,9 +479,11 @@ class Ledger:
                 made.reasons,
                 None,
                 seconds,
+                told_of(made),
                 error=error,
                 current=self._current_digest(made.step),
                 attempts=len(attempts) + 1,
+                promotion=move_of(made),
             )
             for made in failed
         ]

@@ -33,6 +33,7 @@ from lineal.assets.errors import (
 from lineal.assets.facts import partition_parameters
 from lineal.assets.names import Step
 from lineal.assets.ports import Canonical, Engine, Sight, Vault, Versions
+from lineal.assets.promoted import Promoted
 from lineal.assets.records import CheckResult, Content, Observation, Recipe
 from lineal.assets.secrets import reveal
 from lineal.assets.verdicts import BoundCheck, Handed, Known, PlannedCheck
@@ -109,6 +110,7 @@ class Task:
         resources: the values of the parameters of each resource it takes, by resource.
         sights: of a query what it is to see of its inputs, by asset: what its fingerprint holds.
         weighing: of a gate what is to be scored.
+        promoted: of an action, the move for which it runs.
     """
 
     step: Step
@@ -127,6 +129,7 @@ class Task:
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sights: Mapping[str, Sight] = field(default_factory=dict)
     weighing: Weighing | None = None
+    promoted: Promoted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,8 @@ def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
     arguments: dict[str, Any] = {}
     for given in asset.inputs:
         arguments[given.parameter] = hand_over(task, given, workshop)
+    if task.promoted is not None:
+        arguments[task.promoted.parameter] = task.promoted.opened(workshop.vault)
     if asset.folder_parameter is not None:
         arguments[asset.folder_parameter] = workshop.scratch()
     if asset.takes_partition and asset.partitions is not None and task.step.partition is not None:

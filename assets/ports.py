@@ -247,6 +247,10 @@ class Archive(Protocol):
 
     def materialization(self, materialization: str) -> Materialization | None: ...
 
+    def broken_off(self, asset: str) -> int | None:
+        """The number of the first run that knew of an asset and did not come to its end."""
+        ...
+
 
 class Registrar(Protocol):
     """Writes what is true only of the newest state of the registries. By lineage.registry."""

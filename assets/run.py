@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError
@@ -33,6 +33,7 @@ class StepReport(NamedTuple):
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
     gate: Decided | None = None  # what a gate decided, or had decided of these scores
+    promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")

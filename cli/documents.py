@@ -60,6 +60,7 @@ def run_document(run: Run) -> dict[str, Any]:
                 "version": s.version,
                 "seconds": round(s.seconds, 6),
                 "gate": gate_document(s.gate),
+                **({} if s.promotion is None else {"promotion": s.promotion}),
             }
             for s in run.steps
         ],

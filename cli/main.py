@@ -36,7 +36,12 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("sql", "ask", "Ask tables and lineage in SQL."),
             ("runs", "ask", "List runs, or tell one."),
             ("logs", "ask", "Show what a step printed, and its traceback."),
+            ("reproduce", "reproduce", "Compute a version again, and compare."),
         ),
+    ),
+    (
+        "Models",
+        (("models", "models", "List, compare, promote and roll back registered models."),),
     ),
     (
         "Keep",

@@ -24,6 +24,7 @@ from lineal.cli.render import (
     step_names,
 )
 
+_SAMPLE = 6  # rows of a sample that are shown, its header among them
 SEVERAL = 5  # more partitions than these, of which the same is to be said, are told together
 
 
@@ -95,6 +96,8 @@ def _failed(style: Style, report: StepReport, name: str, width: int) -> list[str
     lines = item(style, style.glyph("failed"), name, width, first, duration(report.seconds))
     for more in rest[:12]:
         lines.extend(style.folded(more, pad))
+    if report.summary:
+        lines.extend(style.folded(f"for {report.summary}", pad))
     if error is None:
         return lines
     if error.where:
@@ -132,12 +135,13 @@ def sample_table(check: CheckResult) -> list[str]:
     """A few failing rows, in columns."""
     if not check.sample:
         return []
+    sample = check.sample[:_SAMPLE]
     widths = [
-        min(18, max(len(row[i]) if i < len(row) else 0 for row in check.sample))
-        for i in range(len(check.sample[0]))
+        min(18, max(len(row[i]) if i < len(row) else 0 for row in sample))
+        for i in range(len(sample[0]))
     ]
     rows = []
-    for row in check.sample:
+    for row in sample:
         cells = [f"{shorten(cell, w):<{w}}" for cell, w in zip(row, widths, strict=False)]
         rows.append("  ".join(cells[:6]).rstrip())
     return rows

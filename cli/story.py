@@ -44,6 +44,8 @@ def _run_line(story: RunStory) -> str:
         told = f"{_words(story)}{_where(story)}"
         return f"{started.run:<6} {moment(started.started_at):<13} not ended   {told}"
     counts = ", ".join(f"{n:,} {w}" for w, n in ended.counts.items() if n and w != "fresh")
+    if not started.planned and not ended.counts:  # what a person decided, by hand
+        counts = _words(story)
     took = duration(ended.ended_at - started.started_at)
     return (
         f"{started.run:<6} {moment(started.started_at):<13} {ended.outcome:<9} "
@@ -222,7 +224,8 @@ def _why(style: Style, made: Sequence[Materialization]) -> list[str]:
             groups.setdefault(key, []).append(one)
     rows = []
     for common, group in list(groups.items())[:_GROUPS]:
-        told = reason_lines(group[0].reasons if len(group) == 1 else common, 2)
+        why = group[0].reasons if len(group) == 1 else common
+        told = reason_lines(why, 2, past=True)
         names = listed(style, step_names(m.step for m in group), 4)
         rows.extend(style.folded(f"{names}   {told[0]}", "    ", "      "))
         for more in told[1:]:

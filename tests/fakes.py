@@ -44,6 +44,7 @@ from lineal.assets.records import (
     Publication,
     Recipe,
     Retirement,
+    RunEnded,
     RunStarted,
     SourceFile,
     StoredObject,
@@ -365,6 +366,11 @@ class MemoryPast(Past):
 
     def materialization(self, materialization: str) -> Materialization | None:
         return self.made.get(materialization)
+
+    def broken_off(self, asset: str) -> int | None:
+        ended = {f.run for f in self.facts if isinstance(f, RunEnded) and f.outcome != "cancelled"}
+        started = [f.run for f in self.facts if isinstance(f, RunStarted)]
+        return next((int(run[1:]) for run in started if run not in ended), None)
 
 
 class Unwatched(NamedTuple):

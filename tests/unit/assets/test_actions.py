@@ -13,6 +13,7 @@ from lineal.assets.declare import asset
 from lineal.assets.declare_action import action
 from lineal.assets.declare_gate import gate
 from lineal.assets.errors import DefinitionError, DefinitionErrors
+from lineal.assets.executors import Inline
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
 from lineal.assets.plan import plan
@@ -30,7 +31,7 @@ from lineal.assets.records import Promotion as Move
 from lineal.assets.registries import Registries
 from lineal.assets.run import Run
 from lineal.assets.verdicts import Pending
-from tests.fakes import MemoryRegistrar
+from tests.fakes import MemoryRegistrar, NoLocks
 from tests.workbench import HERE, Workbench, judged, made
 
 
@@ -341,6 +342,52 @@ def test_who_comes_late_never_deploys_an_older_version_over_a_newer_one(stage: S
     assert stage.ran == ["v2"]
 
 
+class _Busy(NoLocks):
+    """Another process is quicker: it does something whenever a step is about to be held."""
+
+    def __init__(self, *others: Callable[[], object]) -> None:
+        self.others = list(others)
+
+    def take(self, step: str) -> Callable[[], None]:
+        if step == "deploy" and self.others:
+            self.others.pop(0)()
+        return super().take(step)
+
+
+def test_between_the_plan_and_the_step_another_process_may_promote_and_deploy(stage: Stage) -> None:
+    for _ in (1, 2):
+        stage.version()
+    stage.move(1)
+    others, past = stage.bench.planned(["deploy"]), stage.bench.opened
+
+    def other() -> None:
+        stage.move(2)
+        ours, stage.bench.opened = stage.bench.opened, past
+        stage.bench.carry_out(*others)
+        stage.bench.opened = ours
+
+    stage.bench.locks = _Busy(other)
+    assert stage.run("deploy").outcome == "done"
+    assert stage.ran == ["v2"]
+
+
+def test_between_two_moves_another_process_may_do_the_second(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.run()
+    stage.move(stage.version())
+    stage.move(1)
+
+    def other() -> None:
+        stage.run("deploy")
+
+    stage.bench.locks = _Busy(lambda: None, other)
+    run = stage.run("deploy")
+    assert stage.ran == ["v1", "v2", "v1"]
+    assert [m.outcome for m in stage.records] == ["made"] * 3
+    assert [step.outcome for step in run.steps] == ["made"]
+
+
 # ------------------------------------------------------------------------------------------ gates
 
 
@@ -375,6 +422,17 @@ def test_what_a_gate_promotes_is_deployed_in_the_same_run() -> None:
     }  # fmt: skip
     assert stage.ran == ["v1", "v2"]
     assert set(stage.bench.planned(["deploy"])[1].decisions) == {Step("deploy")}
+
+
+class _Two(Inline):
+    slots = 2
+
+
+def test_with_several_jobs_it_waits_for_the_gate_too() -> None:
+    stage = Stage()
+    stage.bench.declared.append(_gate())
+    stage.bench.executor = _Two
+    assert stage.run().counts["made"] == 3
 
 
 def test_a_gate_that_fails_does_not_keep_back_what_a_person_promoted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lineal.assets.records import StoredObject
@@ -99,6 +100,10 @@ class Census:
         """What an alias of a registry names: it is served, whatever is current."""
         places = ((registry, number) for (registry, _), number in self._aliases.items())
         return frozenset(self._numbers[place] for place in places if place in self._numbers)
+
+    def showing(self) -> Iterator[tuple[str, Version]]:
+        """Each environment with each version that it shows."""
+        return ((step[0], shown.version) for step, shown in self._shown.items())
 
     def shown(self) -> frozenset[str]:
         """The materializations that made, or reused, what the environments show."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
     from lineal.registering import Made, Registering
+    from lineal.reproduced import Reproduction
 
 
 def _nothing(made: Plan) -> None:
@@ -243,6 +244,23 @@ class Project:
         hearers = Hearers(announcer or Announcer(), _nothing, echo)
         return self._run(lambda seen: planning.planned_look(seen, source), hearers)
 
+    def act(
+        self,
+        registry: str,
+        alias: str,
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        jobs: int | None = None,
+    ) -> Run:
+        """Run the actions of an alias, and nothing else, for the moves that they have not run for.
+
+        Args:
+            announcer, planned, echo, jobs: as for `materialize`.
+        """
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
+        return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
+
     # ------------------------------------------------------------------------------------ asking
 
     @property
@@ -347,6 +365,22 @@ class Project:
         """
         return self._asking.lineage(name, partition, down=down, columns=columns, form=form)
 
+    def report(self, name: str, partition: str | None = None) -> str:
+        """One HTML page about an asset, `name@prefix` or a partition; it needs nothing but itself.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a figure that belongs on it is gone or damaged.
+        """
+        from lineal.report_page import page
+        from lineal.reporting import gathered
+        from lineal.storage.objects import Objects
+
+        with closing(self.history()) as history:
+            read = Objects(self.store, self._disk).read
+            told = gathered(history, self.name, name, partition, read)
+        return page(told, lineal.__version__)
+
     def runs(self) -> list[RunStory]:
         """All runs, oldest first."""
         return self._asking.runs()
@@ -418,6 +452,31 @@ class Project:
         """
         return self._asking.sql(query, at)
 
+    def reproduce(
+        self, name: str, *, whole: bool = False, keep: str | os.PathLike[str] | None = None
+    ) -> Reproduction:
+        """Compute a version again and compare: `delays@v3`, `delays@production`, `model@9f3a2c`.
+
+        From the inputs, the code, the settings and the parameters that are recorded of it, in a
+        temporary folder and a process of its own. Nothing is written to the store.
+
+        Args:
+            whole: also all that it was computed from, each step from its own recorded inputs.
+            keep: an empty folder to do it in, which stays: the code, and what came out.
+
+        Raises:
+            UsageError: no such version, or it was not computed; the folder is not empty.
+        """
+        from lineal.reproduction import Reproducer, workplace
+
+        objects = Objects(self.store, self._disk)
+        folder = None if keep is None else Path(keep).resolve()
+        with closing(self.history()) as history, workplace(folder) as place:
+            version = lineal.__version__
+            reproducer = Reproducer(self.root, objects, history, place, version)
+            found = reproducer.reproduce(name, whole=whole)
+        return replace(found, kept=folder)
+
     # ----------------------------------------------------------------------------------- models
 
     def models(self) -> Models:
@@ -441,32 +500,54 @@ class Project:
         return self._asking.compare_models(first, second)
 
     def promote(
-        self, name: str, alias: str = PRODUCTION, reason: str = "", *, asset: str | None = None
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        reason: str = "",
+        *,
+        asset: str | None = None,
+        echo: Echo | None = None,
     ) -> Moved:
         """Move an alias of a registry to a version (`delays@v3`), and run what follows promotions.
 
         Args:
             asset: a version of it (`delay_model`, `delay_model@9f3a2c`) is registered first, if it
                 has no number; `name` is then the registry alone.
+            echo: gets what actions print, as (step, text).
 
         Raises:
             UsageError: there is no such version, or the alias names it already.
             IntegrityError: its bytes are gone or damaged.
         """
-        return self._followed(self._registering.promote(name, alias, reason, asset))
+        return self._followed(self._registering.promote(name, alias, reason, asset), echo)
 
-    def rollback(self, name: str, alias: str = PRODUCTION, reason: str = "") -> Moved:
+    def rollback(
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        reason: str = "",
+        *,
+        echo: Echo | None = None,
+    ) -> Moved:
         """Move an alias of a registry back to the version before; the one it leaves is withdrawn:
         no gate promotes it again.
+
+        Args:
+            echo: gets what actions print, as (step, text).
 
         Raises:
             UsageError: there is none before.
             IntegrityError: its bytes are gone or damaged.
         """
-        return self._followed(self._registering.rollback(name, alias, reason))
+        return self._followed(self._registering.rollback(name, alias, reason), echo)
 
-    def _followed(self, made: Made) -> Moved:
-        return Moved(made.promotion, made.registered, made.is_new)
+    def _followed(self, made: Made, echo: Echo | None) -> Moved:
+        """What was moved, and the run of the actions after it: the move stands if that fails."""
+        try:
+            run = self.act(made.promotion.registry, made.promotion.alias, echo=echo)
+        except LinealError as error:
+            return Moved(*made, None, error)
+        return Moved(*made, run if run.steps else None)
 
     def register(self, name: str, asset: str, tags: Sequence[str] = ()) -> Registered:
         """Give a version of an asset the next number in a registry; no alias moves.
@@ -556,10 +637,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, steps: Sequence[Step], force: bool) -> Run | None:
-        """Make those of these steps that are still declared."""
-        with self.look() as seen:
+    def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
+        """Make those of these steps that are still declared, where they are current."""
+        there = Project(self.root, self._disk, environment)
+        with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None
         hearers = Hearers(Announcer(), _nothing, None)
-        return self._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)
+        return there._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)

@@ -18,13 +18,13 @@ import pandas as pd
 from sklearn.tree import DecisionTreeRegressor
 
 from helpers import LATE
-from lineal import Result, Retry, asset, check, columns, source, sql_asset
+from lineal import Result, Retry, asset, check, checks, columns, source, sql_asset
 
 source("raw/flights", "data/flights-{month}.csv")
 source("raw/airports", "data/airports.csv")
 
 
-@asset(partitions="raw/flights")
+@asset(partitions="raw/flights", checks=[checks.drift("previous", ["delay", "distance"])])
 def flights(raw_flights: pd.DataFrame) -> pd.DataFrame:
     """Flights of a month; late ones are marked."""
     return raw_flights.assign(late=raw_flights["delay"] > LATE)

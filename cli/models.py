@@ -178,9 +178,12 @@ def promote(
       lineal models promote delays --from delay_model@9f3a2c
     """
     from lineal.cli.model_lines import moved_document, moved_lines
+    from lineal.cli.progress import Teller
 
     words = _one(name) if asset is None else " ".join(name)
-    moved = opened().promote(words, alias, reason, asset=asset)
+    with Teller(as_json) as teller:
+        echo = None if as_json else teller.echo
+        moved = opened().promote(words, alias, reason, asset=asset, echo=echo)
     if as_json:
         click.echo(dumps(moved_document(moved)))
     else:
@@ -204,8 +207,11 @@ def rollback(registry: str, alias: str, reason: str, as_json: bool) -> int:
     Example:  lineal models rollback delays --reason "bad on weekends"
     """
     from lineal.cli.model_lines import moved_document, moved_lines
+    from lineal.cli.progress import Teller
 
-    moved = opened().rollback(registry, alias, reason)
+    with Teller(as_json) as teller:
+        echo = None if as_json else teller.echo
+        moved = opened().rollback(registry, alias, reason, echo=echo)
     if as_json:
         click.echo(dumps(moved_document(moved)))
     else:

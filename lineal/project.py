@@ -28,6 +28,7 @@ from lineal.answers import (
 from lineal.asking import Asking
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import (
+    LinealError,
     SettingsError,
     StoreError,
     UsageError,

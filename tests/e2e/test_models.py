@@ -321,6 +321,74 @@ def test_what_an_alias_names_is_missed_though_it_is_current_no_more(place):
         assert "(delays v1)" in place.lineal("fsck").out
 
 
+GATED = """
+from pathlib import Path
+
+import lineal
+from lineal import action, asset, gate, source
+
+source("raw/n", "n.csv")
+
+
+@asset
+def model(raw_n) -> dict:
+    return {"score": float(raw_n["x"].sum())}
+
+
+@gate("delays", candidate="model")
+def auc(model, raw_n) -> float:
+    return model["score"]
+
+
+@action("delays@production")
+def deploy(promotion: lineal.Promotion):
+    with open("deployed", "a") as log:
+        print(promotion.version, file=log)
+    if Path("down").exists():
+        raise ConnectionError("the server is down")
+"""
+
+
+def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path):
+    place = Workplace(tmp_path)
+    place.write("pipeline.py", GATED)
+
+    def deployed():
+        return (tmp_path / "deployed").read_text().split()
+
+    for score in (1, 2, 3):
+        place.write("n.csv", f"x\n{score}\n")
+        place.make()
+    told = said(place, "rollback", "delays", "--reason", "bad on weekends")
+    assert "delays@production: v3 → v2.  deploy ran with v2 in " in told
+    assert deployed() == ["v1", "v2", "v3", "v2"]
+    before = place.files()
+    for _ in range(3):
+        assert place.make().json["run"] is None
+    assert place.files() == before
+    place.write("down", "")
+    failed = place.lineal("models", "promote", "delays", "v3")
+    assert failed.code == 1
+    assert "deploy with v3: ConnectionError: the server is down" in failed.out
+    assert "The move stands: delays@production is v3." in failed.out
+    (tmp_path / "down").unlink()
+    assert "made" in place.lineal("materialize").out
+    assert deployed() == ["v1", "v2", "v3", "v2", "v3", "v3"]
+    document = place.lineal("models", "rollback", "delays", "--reason", "again", "--json").json
+    assert document["promotion"]["version"] == "v2"
+    assert document["actions"]["counts"]["made"] == 1
+    place.edit("pipeline.py", "@action", "@@action")
+    broken = place.lineal("models", "promote", "delays", "v1")
+    assert broken.code == 1
+    assert "SyntaxError" in broken.out
+    assert "delays@production is v1" in broken.out
+    shown = said(place, "show", "delays", "v3")
+    assert "auc: opened" in shown and "rolled back by" in shown
+    assert [how for how, _, _ in moves(place)] == [
+        "gate", "gate", "gate", "rollback", "person", "rollback", "person",
+    ]  # fmt: skip
+
+
 def test_an_environment_that_does_not_promote_moves_nothing_by_hand(place):
     place.write("lineal.toml", "[environments.dev]\n\n[environments.prod]\npromote = true\n")
     place.make("--env", "dev")

@@ -217,6 +217,9 @@ def test_a_registered_name_stands_wherever_a_version_does(place):
             assert told in place.lineal(verb, name).err
     made = nodes[0]["materialization"]
     assert place.lineal("path", f"delay_model@{made}").out == place.lineal("path", "delays@v1").out
+    train = next(node for node in nodes if node["asset"] == "train")["materialization"]
+    count = place.lineal("sql", f'select count(*) as n from "train@{train}"', "--json").json
+    assert count == [{"n": 5}]
 
 
 FROM_THE_ALIAS = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 INTROSPECTS = frozenset(
     {
@@ -14,6 +15,8 @@ INTROSPECTS = frozenset(
 )  # fmt: skip
 NAMES = frozenset({"__name__", "__qualname__", "__module__", "co_name", "co_qualname"})
 REFLECTS = frozenset({"__subclasses__", "__globals__", "f_globals", "f_builtins"})
+# What lineal hands to a library: whoever reaches it depends on the library.
+BEHIND = MappingProxyType({"lineal.study": "optuna", "lineal.tuning.study": "optuna"})
 DYNAMIC = frozenset(
     {
         "builtins.eval", "builtins.exec", "builtins.compile", "builtins.globals", "sys.modules",
@@ -26,6 +29,7 @@ DYNAMIC = frozenset(
         # classes and functions that a file names
         "pickle.load", "pickle.loads", "pickle.Unpickler", "_pickle.load", "_pickle.loads",
         "joblib.load", "dill.load", "dill.loads", "dill.load_session", "dill.load_module",
+        "skops.io.load", "skops.io.loads",
         "cloudpickle.load", "cloudpickle.loads", "pandas.read_pickle", "torch.load", "shelve.open",
         "pandas.io.pickle.read_pickle",
     }

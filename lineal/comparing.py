@@ -231,7 +231,7 @@ class Comparer:
         from lineal.storage.vault import Vault
 
         old, new = (Vault(self.objects).load(content, "auto") for content in contents)
-        return tuple(_differing(old, new, "")), ()
+        return tuple(differing(old, new, "")), ()
 
     # -------------------------------------------------------------------------------------- runs
 
@@ -289,17 +289,17 @@ def _names(before: Materialization, after: Materialization) -> tuple[str, str]:
     return version_name(before), version_name(after)
 
 
-def _differing(before: Any, after: Any, place: str) -> Iterator[ValueChange]:
+def differing(before: Any, after: Any, place: str) -> Iterator[ValueChange]:
     """Where two JSON values differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys((*before, *after)):
             inner = f"{place}.{name}" if place else str(name)
-            yield from _differing(before.get(name, _MISSING), after.get(name, _MISSING), inner)
+            yield from differing(before.get(name, _MISSING), after.get(name, _MISSING), inner)
     elif isinstance(before, list) and isinstance(after, list):
         for i in range(max(len(before), len(after))):
             old = before[i] if i < len(before) else _MISSING
             new = after[i] if i < len(after) else _MISSING
-            yield from _differing(old, new, f"{place}[{i}]")
+            yield from differing(old, new, f"{place}[{i}]")
     elif before is _MISSING:
         yield ValueChange(place, "added", None, after)
     elif after is _MISSING:

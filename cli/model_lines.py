@@ -30,6 +30,8 @@ def models_lines(style: Style, found: Models) -> list[str]:
 
 def _registry(style: Style, found: RegistryShown) -> list[str]:
     versions = found.versions if style.piped else found.versions[:_VERSIONS]
+    if not versions:  # a gate scored, and let nothing through
+        return [f"{found.name}   no version yet", *_below(style, found)]
     cells = [_cells(version, found.metric) for version in versions]
     head = ("", found.metric or "metric", "trained on", "", "code", "when", "")
     widths = [max(span(row[i]) for row in cells) for i in range(len(head))]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lineal.assets import reasons
+from lineal.assets.actions import decide_action
 from lineal.assets.asset import Asset, Check, Input
 from lineal.assets.checks import PREVIOUS
 from lineal.assets.content import shape_digest, used_digest
@@ -24,6 +25,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.settled import Settled, known_of
 from lineal.assets.sights import as_recorded, sighted
+from lineal.assets.unsettled import to_rule
 from lineal.assets.verdicts import (
     Before,
     BoundCheck,
@@ -53,6 +55,8 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
     asset = graph.assets[step.asset]
     if asset.kind == "fetch":
         return _decide_fetch(graph, step, known, facts)
+    if asset.action is not None:
+        return decide_action(asset, facts)
     used, pending = inputs_used(graph, step, known, facts)
     current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
     own = reasons.own(asset, step.partition, current, facts, kind=kind_of(graph, asset))
@@ -66,7 +70,8 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
         if kept is not None:
             if not _is_current(kept, current):
                 why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
-            return _judge(graph, step, kept, current, why, known, facts, used, prints)
+            found = _judge(graph, step, kept, current, why, known, facts, used, prints)
+            return to_rule(asset, found, facts)
     why = (*never_reuse, *own, *reasons.inputs(step.partition, current, used, known, facts))
     told = reasons.distinct((*why, *reasons.lost(current, facts))) or _unexplained(step, asset)
     return Decision(Stale(told), "compute", used, prints)
@@ -377,7 +382,7 @@ def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) ->
     seen = facts.observations.get(step)
     if asset.sliced_by is not None and decision.action != "none":
         return {}  # published otherwise, it has other slices: its readers are decided in the run
-    if decision.kept is not None and decision.action in ("none", "reuse"):
+    if decision.kept is not None and decision.action in ("none", "reuse", "rule"):
         # What is reused may have been made as another asset: here it is this one's.
         found = {
             Step(o, step.partition): replace(known_of(m, seen, o), partition=step.partition)

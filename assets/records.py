@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from lineal.assets.names import Step
 
 DEFAULT_ENVIRONMENT = "default"
+MODELS = frozenset({"joblib", "pickle", "skops"})  # formats of objects, as models are
 SLICES = "slices"  # the format of a table that is published by a column: all its slices
 REPLACED = "replaced"  # the value of the part of a resource that something stood in for
 
@@ -39,7 +40,8 @@ class Content:
     """The content of a version: what any reader of it sees, by digest."""
 
     digest: str
-    format: str  # parquet, joblib, pickle, json, array, figure, file, folder, files (of a source)
+    # parquet, joblib, pickle, skops, json, array, figure, file, folder, files (of a source), slices
+    format: str
     objects: tuple[StoredObject, ...] = ()
     rows: int | None = None
     columns: tuple[Column, ...] = ()
@@ -128,7 +130,7 @@ class Used(NamedTuple):
 ReasonKind = Literal[
     "never_made", "code_changed", "parameter_changed", "environment_changed", "input_changed",
     "contract_changed", "check_changed", "check_failed", "object_missing", "unproved", "volatile",
-    "due", "forced",
+    "due", "forced", "promoted", "given_up",
 ]  # fmt: skip
 
 

@@ -5,14 +5,26 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lineal
 from lineal import planning
-from lineal.answers import Answer, Explanation, Overview, RunStory, Shown, Standing, Status
+from lineal.answers import (
+    Answer,
+    Explanation,
+    Models,
+    ModelsDifference,
+    ModelShown,
+    Moved,
+    Overview,
+    RunStory,
+    Shown,
+    Standing,
+    Status,
+)
 from lineal.asking import Asking
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import (
@@ -25,8 +37,11 @@ from lineal.assets.names import Step
 from lineal.assets.plan import Plan
 from lineal.assets.records import (
     Acceptance,
+    Hold,
     Materialization,
+    Registered,
 )
+from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import Announcer, Run
 from lineal.assets.versions import When
 from lineal.definitions import Definitions, load
@@ -47,6 +62,8 @@ if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
+    from lineal.registering import Made, Registering
+    from lineal.reproduced import Reproduction
 
 
 def _nothing(made: Plan) -> None:
@@ -227,6 +244,23 @@ class Project:
         hearers = Hearers(announcer or Announcer(), _nothing, echo)
         return self._run(lambda seen: planning.planned_look(seen, source), hearers)
 
+    def act(
+        self,
+        registry: str,
+        alias: str,
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        jobs: int | None = None,
+    ) -> Run:
+        """Run the actions of an alias, and nothing else, for the moves that they have not run for.
+
+        Args:
+            announcer, planned, echo, jobs: as for `materialize`.
+        """
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
+        return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
+
     # ------------------------------------------------------------------------------------ asking
 
     @property
@@ -331,6 +365,22 @@ class Project:
         """
         return self._asking.lineage(name, partition, down=down, columns=columns, form=form)
 
+    def report(self, name: str, partition: str | None = None) -> str:
+        """One HTML page about an asset, `name@prefix` or a partition; it needs nothing but itself.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a figure that belongs on it is gone or damaged.
+        """
+        from lineal.report_page import page
+        from lineal.reporting import gathered
+        from lineal.storage.objects import Objects
+
+        with closing(self.history()) as history:
+            read = Objects(self.store, self._disk).read
+            told = gathered(history, self.name, name, partition, read)
+        return page(told, lineal.__version__)
+
     def runs(self) -> list[RunStory]:
         """All runs, oldest first."""
         return self._asking.runs()
@@ -402,6 +452,127 @@ class Project:
         """
         return self._asking.sql(query, at)
 
+    def reproduce(
+        self, name: str, *, whole: bool = False, keep: str | os.PathLike[str] | None = None
+    ) -> Reproduction:
+        """Compute a version again and compare: `delays@v3`, `delays@production`, `model@9f3a2c`.
+
+        From the inputs, the code, the settings and the parameters that are recorded of it, in a
+        temporary folder and a process of its own. Nothing is written to the store.
+
+        Args:
+            whole: also all that it was computed from, each step from its own recorded inputs.
+            keep: an empty folder to do it in, which stays: the code, and what came out.
+
+        Raises:
+            UsageError: no such version, or it was not computed; the folder is not empty.
+        """
+        from lineal.reproduction import Reproducer, workplace
+
+        objects = Objects(self.store, self._disk)
+        folder = None if keep is None else Path(keep).resolve()
+        with closing(self.history()) as history, workplace(folder) as place:
+            version = lineal.__version__
+            reproducer = Reproducer(self.root, objects, history, place, version)
+            found = reproducer.reproduce(name, whole=whole)
+        return replace(found, kept=folder)
+
+    # ----------------------------------------------------------------------------------- models
+
+    def models(self) -> Models:
+        """All registries, each with its versions, newest first."""
+        return self._asking.models()
+
+    def model(self, name: str) -> ModelShown:
+        """A registered version with all that is known of it: `delays@v3`, `delays@production`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        return self._asking.model(name)
+
+    def compare_models(self, first: str, second: str) -> ModelsDifference:
+        """How two registered versions differ: metrics, parameters, data, code, packages.
+
+        Raises:
+            UsageError: there is no such version.
+        """
+        return self._asking.compare_models(first, second)
+
+    def promote(
+        self, name: str, alias: str = PRODUCTION, reason: str = "", *, asset: str | None = None
+    ) -> Moved:
+        """Move an alias of a registry to a version (`delays@v3`), and run what follows promotions.
+
+        Args:
+            asset: a version of it (`delay_model`, `delay_model@9f3a2c`) is registered first, if it
+                has no number; `name` is then the registry alone.
+
+        Raises:
+            UsageError: there is no such version, or the alias names it already.
+            IntegrityError: its bytes are gone or damaged.
+        """
+        return self._followed(self._registering.promote(name, alias, reason, asset))
+
+    def rollback(self, name: str, alias: str = PRODUCTION, reason: str = "") -> Moved:
+        """Move an alias of a registry back to the version before; the one it leaves is withdrawn:
+        no gate promotes it again.
+
+        Raises:
+            UsageError: there is none before.
+            IntegrityError: its bytes are gone or damaged.
+        """
+        return self._followed(self._registering.rollback(name, alias, reason))
+
+    def _followed(self, made: Made) -> Moved:
+        return Moved(made.promotion, made.registered, made.is_new)
+
+    def register(self, name: str, asset: str, tags: Sequence[str] = ()) -> Registered:
+        """Give a version of an asset the next number in a registry; no alias moves.
+
+        Raises:
+            UsageError: it has a number already, or is no model.
+        """
+        return self._registering.register(name, asset, tags)
+
+    def tag(self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Registered:
+        """Change the tags of a registered version; it is returned as it is then.
+
+        Raises:
+            UsageError: there is no such version, or its tags are so already.
+        """
+        return self._registering.tag(name, add, remove)
+
+    def hold(self, name: str, reason: str = "") -> Hold:
+        """Suspend promotion by gates in a registry: they score and record, and never open.
+
+        Raises:
+            UsageError: there is no such registry, or it is held.
+        """
+        return self._registering.hold(name, True, reason)
+
+    def release(self, name: str, reason: str = "") -> Hold:
+        """Let the gates of a registry promote again.
+
+        Raises:
+            UsageError: there is no such registry, or it is not held.
+        """
+        return self._registering.hold(name, False, reason)
+
+    @property
+    def _registering(self) -> Registering:
+        from lineal.registering import Registering
+
+        return Registering(
+            self.root,
+            self.journal,
+            self.history,
+            Objects(self.store, self._disk).intact,
+            lineal.__version__,
+            self.environment,
+            self.settings.environment.promotes,
+        )
+
     # ----------------------------------------------------------------------------------- upkeep
 
     def accept(self, name: str, reason: str) -> Acceptance:
@@ -444,10 +615,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, steps: Sequence[Step], force: bool) -> Run | None:
-        """Make those of these steps that are still declared."""
-        with self.look() as seen:
+    def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
+        """Make those of these steps that are still declared, where they are current."""
+        there = Project(self.root, self._disk, environment)
+        with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None
         hearers = Hearers(Announcer(), _nothing, None)
-        return self._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)
+        return there._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)

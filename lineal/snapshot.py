@@ -278,6 +278,10 @@ class Snapshot:
         recipe = walker.recipe(check.function, parameters=check.parameters)
         return with_resources(recipe, self._opened_by(check))
 
+    def environment_of(self, asset: Asset, recipe: Recipe) -> EnvironmentFacts:
+        """Python, packages and variables that a step of this code rests on, as they are now."""
+        return _Environments(self).of_asset(asset, recipe)
+
     # ---------------------------------------------------------------------------- parameters
 
     def parameters_of(self, asset: Asset | Resource) -> dict[str, Any]:

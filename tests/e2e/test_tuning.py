@@ -104,6 +104,9 @@ def test_trials_are_told_and_only_the_best_counts(place: Workplace) -> None:
         )
         assert used == [{"value": optuna.__version__}]
 
+    # Optuna writes into nobody's log.
+    assert "[W" not in place.lineal("logs", "tuned").out
+
     # Another process, other hashes: the same trials, and nothing after them is remade.
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path.cwd())}
     words = ["materialize", "--force", "tuned", "--json"]
@@ -120,6 +123,7 @@ def test_trials_are_told_and_only_the_best_counts(place: Workplace) -> None:
     assert said.steps("made") == {"tuned"}
     assert "delay_model" in said.steps("fresh")
     assert len(trials(place)) == 20
+    assert "and 7 more" in place.lineal("show", "tuned").out
 
     # What the objective reaches is its code.
     place.edit("pipeline.py", "EXPONENT = 2", "EXPONENT = 4")

@@ -197,6 +197,8 @@ PAST_THE_SEAM = {
     "lineage/index.py": {"sqlite3.connect"},
     "lineal/kept_code.py": {"Path.mkdir", "Path.write_bytes"},
     "lineal/logs.py": {"Path.mkdir", "Path.unlink", "open"},
+    "lineal/remaking.py": {"Path.write_bytes"},
+    "lineal/reproduction.py": {"Path.mkdir", "Path.write_bytes", "tempfile.TemporaryDirectory"},
     "lineal/worker.py": {"os.open"},
     "storage/compare.py": {"tempfile.TemporaryDirectory"},
     "storage/formats/files.py": {

@@ -228,6 +228,23 @@ class Project:
         hearers = Hearers(announcer or Announcer(), _nothing, echo)
         return self._run(lambda seen: planning.planned_look(seen, source), hearers)
 
+    def act(
+        self,
+        registry: str,
+        alias: str,
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        jobs: int | None = None,
+    ) -> Run:
+        """Run the actions of an alias, and nothing else, for the moves that they have not run for.
+
+        Args:
+            announcer, planned, echo, jobs: as for `materialize`.
+        """
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
+        return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
+
     # ------------------------------------------------------------------------------------ asking
 
     @property
@@ -470,10 +487,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, steps: Sequence[Step], force: bool) -> Run | None:
-        """Make those of these steps that are still declared."""
-        with self.look() as seen:
+    def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
+        """Make those of these steps that are still declared, where they are current."""
+        there = Project(self.root, self._disk, environment)
+        with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None
         hearers = Hearers(Announcer(), _nothing, None)
-        return self._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)
+        return there._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)

@@ -345,6 +345,8 @@ class _Environments:
 
     def of_check(self, check: Check, recipe: Recipe) -> EnvironmentFacts:
         machinery = _MACHINERY["sql" if check.rule is not None else "python"]
+        if check.rule is not None and dict(check.rule[1]).get("statistic") in ("ks", "chi2"):
+            machinery = (*machinery, "scipy")
         return self._of((*recipe.imports, *machinery), (), recipe)
 
     def _of(

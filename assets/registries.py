@@ -8,9 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lineal.assets.errors import UsageError, did_you_mean
-from lineal.assets.records import Decided, Fact, Hold, Promotion, Registered, Tagged
+from lineal.assets.records import (
+    Decided,
+    Fact,
+    Hold,
+    Materialization,
+    Promotion,
+    Registered,
+    Tagged,
+)
 
 PRODUCTION = "production"  # the alias unless another is said
+
+WOULD = ("would open", "would close")  # decided where nothing is promoted
+PASSING = (*WOULD, "held")  # outcomes that settle nothing for good
 
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
@@ -69,6 +80,11 @@ class Registry:
         earlier = (v for v in reversed(stack) if v != now and v not in self.withdrawn)
         return next(earlier, None)
 
+    def decided_on(self, made: Materialization) -> Decided | None:
+        """What was decided last on these very scores."""
+        own = [d for d in self.decisions.values() if d.materialization in (made.id, made.origin)]
+        return max(own, key=lambda each: each.at, default=None)
+
     def told(self, fact: RegistryFact) -> Registry:
         """The same, after one more fact."""
         match fact:
@@ -83,6 +99,9 @@ class Registry:
             case Hold():
                 return replace(self, hold=fact if fact.held else None)
             case Decided():
+                before = self.decisions.get(fact.key)
+                if fact.outcome in WOULD and before is not None and before.outcome not in PASSING:
+                    return self  # said where nothing is promoted: what was decided stays
                 return replace(self, decisions={**self.decisions, fact.key: fact})
             case Promotion():
                 return replace(

@@ -253,6 +253,7 @@ def ask(
 ) -> Result:
     """Answer SQL over the current tables, any version it names, and `lineage.*`; read-only.
 
+    `lineage.*` tells of all environments; `getvariable('environment')` is the one that is asked.
     `path_of` hands out the path of an object whose bytes it has checked; it is asked for those of
     the tables that the query names. `place_of` tells where an object lies without a look at it: for
     tables that the query only lists. `plan` makes what `lineage.plan` shows, if the query names it.
@@ -276,7 +277,8 @@ def ask(
         unmade = {_dotted(name): asset for asset in assets for name in _spellings(asset)}
         return Known((*tables, *lineage), {n: a for n, a in unmade.items() if n not in tables})
 
-    return _ask_once(catalog, shown, (path_of, place_of or path_of), query, planned, known)
+    paths = (path_of, place_of or path_of)
+    return _ask_once(catalog, history.environment, shown, paths, query, planned, known)
 
 
 _PathOf = Callable[[StoredObject], Path]
@@ -284,6 +286,7 @@ _PathOf = Callable[[StoredObject], Path]
 
 def _ask_once(
     catalog: Catalog,
+    environment: str,
     tables: tuple[Iterable[TableView], Iterable[TableView]],
     paths: tuple[_PathOf, _PathOf],
     query: str,
@@ -294,6 +297,7 @@ def _ask_once(
 
     connection, note = catalog.connect_for_questions(plan)
     try:
+        connection.execute("set variable environment = ?", [environment])
         (named, listed), (path_of, place_of) = tables, paths
         if _NAMES_ONLY.match(query.casefold()):
             _show_names(connection, listed)

@@ -13,6 +13,7 @@ from lineal.assets.records import (
     AssetFacts,
     CheckResult,
     Content,
+    Decided,
     EnvironmentFacts,
     Materialization,
     Recipe,
@@ -72,6 +73,7 @@ class Explanation:
     inputs: tuple[InputNow, ...]
     upstream: tuple[PlannedStep, ...]
     part: str | None = None  # the partition that was asked for, if all are made at once
+    decided: Decided | None = None  # what a gate decided last on the scores at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Shown:
     feeds: tuple[str, ...]
     value: Any
     asked: bool = False
+    decided: Decided | None = None  # of the scores of a gate: what it made of them last
 
 
 class PartitionShown(NamedTuple):
@@ -140,6 +143,7 @@ class RunStory:
     started: RunStarted
     ended: RunEnded | None
     made: tuple[Materialization, ...] = ()
+    decided: tuple[Decided, ...] = ()  # by gates, in their order
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -31,10 +31,11 @@ from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, PlannedStep, plan
-from lineal.assets.records import SLICES, Content, Materialization, Used
+from lineal.assets.records import SLICES, Content, Decided, Materialization, Used
 from lineal.assets.settled import known_of
 from lineal.assets.sights import seen as seen_by
 from lineal.assets.sights import sighted
+from lineal.assets.unsettled import key_of
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending, Stale
 from lineal.assets.versions import Moment, When, meant, moment
 from lineal.disk import Disk
@@ -263,6 +264,7 @@ class Asking:
             ),
             upstream=tuple(s for s in found.steps if s.maker != asset),
             part=partition if step.partition is None else None,
+            decided=_decided(seen.graph.assets[asset], made, facts),
         )
 
     # -------------------------------------------------------------------------------- descriptions
@@ -357,7 +359,11 @@ class Asking:
             runs = {started.run: (started, ended) for started, ended in history.runs()}
             if name not in runs:
                 raise UsageError(f"no run `{name}`{did_you_mean(name, runs)}")
-            return RunStory(*runs[name], tuple(history.run_materializations(name)))
+            return RunStory(
+                *runs[name],
+                tuple(history.run_materializations(name)),
+                tuple(history.run_decisions(name)),
+            )
 
     # ------------------------------------------------------------------------------------ logs, SQL
 
@@ -460,6 +466,15 @@ def _derivation(history: History, name: str, *, down: bool) -> Derivation:
     if not down:
         return tree.upstream(history, *known)
     return (tree.downstream if "@" in name else tree.resting_on)(history, *known)
+
+
+def _decided(asset: Asset, made: Materialization | None, facts: Facts) -> Decided | None:
+    """What a gate decided on its scores."""
+    if asset.gate is None or made is None:
+        return None
+    registry = facts.registries[asset.gate.registry]
+    by_key = registry.decisions.get(key_of(asset.gate, made.fingerprint))
+    return by_key or registry.decided_on(made)
 
 
 def _inputs(

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
+    from lineal.reproduced import Reproduction
 
 
 def _nothing(made: Plan) -> None:
@@ -226,6 +227,23 @@ class Project:
         """Look at a source again: fetch it, or read its files; earlier observations are kept."""
         hearers = Hearers(announcer or Announcer(), _nothing, echo)
         return self._run(lambda seen: planning.planned_look(seen, source), hearers)
+
+    def act(
+        self,
+        registry: str,
+        alias: str,
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        jobs: int | None = None,
+    ) -> Run:
+        """Run the actions of an alias, and nothing else, for the moves that they have not run for.
+
+        Args:
+            announcer, planned, echo, jobs: as for `materialize`.
+        """
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
+        return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
 
     # ------------------------------------------------------------------------------------ asking
 
@@ -418,6 +436,31 @@ class Project:
         """
         return self._asking.sql(query, at)
 
+    def reproduce(
+        self, name: str, *, whole: bool = False, keep: str | os.PathLike[str] | None = None
+    ) -> Reproduction:
+        """Compute a version again and compare: `delays@v3`, `delays@production`, `model@9f3a2c`.
+
+        From the inputs, the code, the settings and the parameters that are recorded of it, in a
+        temporary folder and a process of its own. Nothing is written to the store.
+
+        Args:
+            whole: also all that it was computed from, each step from its own recorded inputs.
+            keep: an empty folder to do it in, which stays: the code, and what came out.
+
+        Raises:
+            UsageError: no such version, or it was not computed; the folder is not empty.
+        """
+        from lineal.reproduction import Reproducer, workplace
+
+        objects = Objects(self.store, self._disk)
+        folder = None if keep is None else Path(keep).resolve()
+        with closing(self.history()) as history, workplace(folder) as place:
+            version = lineal.__version__
+            reproducer = Reproducer(self.root, objects, history, place, version)
+            found = reproducer.reproduce(name, whole=whole)
+        return replace(found, kept=folder)
+
     # ----------------------------------------------------------------------------------- upkeep
 
     def accept(self, name: str, reason: str) -> Acceptance:
@@ -460,10 +503,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, steps: Sequence[Step], force: bool) -> Run | None:
-        """Make those of these steps that are still declared."""
-        with self.look() as seen:
+    def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
+        """Make those of these steps that are still declared, where they are current."""
+        there = Project(self.root, self._disk, environment)
+        with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None
         hearers = Hearers(Announcer(), _nothing, None)
-        return self._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)
+        return there._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from lineal.assets.records import Promotion, Registered
+from lineal.assets.records import Promotion, Registered, Score
 from lineal.project import Project
 from tests.e2e.command_line import Workplace
 
@@ -20,13 +20,13 @@ import pandas as pd
 from sklearn.tree import DecisionTreeRegressor
 
 from helpers import LATE
-from lineal import Result, Retry, asset, check, columns, source, sql_asset
+from lineal import Result, Retry, asset, check, checks, columns, source, sql_asset
 
 source("raw/flights", "data/flights-{month}.csv")
 source("raw/airports", "data/airports.csv")
 
 
-@asset(partitions="raw/flights")
+@asset(partitions="raw/flights", checks=[checks.drift("previous", ["delay", "distance"])])
 def flights(raw_flights: pd.DataFrame) -> pd.DataFrame:
     """Flights of a month; late ones are marked."""
     return raw_flights.assign(late=raw_flights["delay"] > LATE)
@@ -151,7 +151,7 @@ def _registered(root: Path, version: int, score: float, previous: int | None, ho
         ),
         Promotion(
             f"p{version}", "delays", "production", version, previous, "default", made.run, "ada",
-            "better", (("candidate", score),), made.started_at, how,
+            "better", (Score("r2", score),), made.started_at, how,
         ),
     ])  # fmt: skip
     return version

@@ -300,6 +300,8 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
 def _facts_of(found: Shown) -> Iterator[tuple[str, str]]:
     """What a version is for, its metrics, what a gate decided of it, its parameters: in words."""
     made = found.made
+    if found.registered:
+        yield "models", ", ".join(found.registered)
     if made.kind == "action":
         yield "for", told_of(made)
     if made.metrics:
@@ -374,6 +376,7 @@ def show_document(found: Shown) -> dict[str, Any]:
             }
             for c in (content.columns if content is not None else ())
         ],
+        "registered": list(found.registered),
         "metrics": dict(made.metrics),
         "gate": gate_document(found.decided),
         "metadata": dict(made.metadata),

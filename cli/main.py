@@ -41,6 +41,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Models",
+        (("models", "models", "List, compare, promote and roll back registered models."),),
+    ),
+    (
         "Keep",
         (
             ("accept", "keep", "Record that a code change is equivalent."),

@@ -153,7 +153,7 @@ def _version(
         withdrawn=registry.withdrawn.get(registered.version),
         run=runs.get(trained.run) if trained is not None else None,
         metrics={**metrics, **scores},
-        rows=max((i.rows for i in _inputs(history, trained) if i.rows is not None), default=None),
+        rows=next((i.rows for i in _inputs(history, trained) if i.rows is not None), None),
         partitions=tuple(in_order(_nearest_keys(history, trained))),
     )
 

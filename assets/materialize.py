@@ -370,7 +370,7 @@ class _Loop:
     def _decided(self, step: Step) -> Decision:
         """Decide it now; for an action every move counts that was recorded by now."""
         if self.graph.assets[step.asset].action is not None:
-            self.ledger.facts = replace(self.facts, registries=self.around.registrar().now())
+            self.ledger.facts = replace(self.facts, registries=self.gates.registrar.now())
         return decide(self.graph, step, self.ledger.known, self.facts)
 
     def _act(self, step: Step, decision: Decision) -> None:
@@ -703,7 +703,7 @@ class _Loop:
             resources=facts.resources,
             sights=_sights(decision.used) if asset.query is not None else {},
             weighing=self.gates.weighing(step, decision),
-            promoted=promoted(asset, decision, facts, self.around.registrar().materialization),
+            promoted=promoted(asset, decision, facts, self.gates.registrar.materialization),
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:

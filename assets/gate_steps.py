@@ -201,7 +201,13 @@ class GateSteps:
         self.ledger.known[made.step] = known_of(made)
         if prepared.new:
             self.ledger.published.add(made.step)
-        self.ledger.tell([_report(made, decision, prepared, deciding.found)])
+        report = _report(made, decision, prepared, deciding.found)
+        self.ledger.tell([report._replace(scored_on=self._scored_on(asset, asset.gate))])
+
+    def _scored_on(self, asset: Asset, gate: Gate) -> tuple[Known, ...]:
+        """What both models saw: a few inputs that have no partitions."""
+        steps = [Step(g.asset or "") for g in asset.inputs if g.parameter != gate.parameter]
+        return tuple(self.ledger.known[step] for step in steps if step in self.ledger.known)
 
     def _ready(self, step: Step, decision: Decision) -> _Prepared | None:
         """The scores of the candidate, if the alias was moved since: by this very decision."""

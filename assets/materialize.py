@@ -18,6 +18,7 @@ from lineal.assets.decide import (
     kind_of,
     steps_read,
 )
+from lineal.assets.deciding import AliasMoved
 from lineal.assets.errors import (
     InputsChanged,
     IntegrityError,
@@ -28,7 +29,7 @@ from lineal.assets.errors import (
 )
 from lineal.assets.executors import Executor
 from lineal.assets.facts import Facts, parameters_of
-from lineal.assets.gate_steps import AliasMoved, GateSteps, unscored_by
+from lineal.assets.gate_steps import GateSteps, unscored_by
 from lineal.assets.graph import Graph
 from lineal.assets.ledger import Ledger, failing
 from lineal.assets.names import Step

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from lineal.assets.errors import UsageError, did_you_mean
+from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.records import (
     Decided,
     Fact,
@@ -98,7 +98,10 @@ class Registry:
 
     @property
     def next_number(self) -> int:
-        return max(self.versions, default=0) + 1
+        """One that nothing ever had, though a damaged journal may have lost who had it."""
+        moved = (p.version for p in self.promotions)
+        decided = (d.version for d in self.decisions.values() if d.version is not None)
+        return max((*self.versions, *moved, *decided), default=0) + 1
 
     def before(self, alias: str) -> int | None:
         """The version to which the alias goes back: that before, left out what is withdrawn."""
@@ -219,6 +222,7 @@ class Registries(Mapping[str, Registry]):
 
         Raises:
             UsageError: there is no such registry, version or alias.
+            IntegrityError: the journal has lost what the alias names.
         """
         name, _, at = text.partition("@")
         if name not in self:
@@ -240,7 +244,13 @@ class Registries(Mapping[str, Registry]):
         move = registry.at(alias)
         if move is None:
             raise _no_alias(registry, alias, asked=bool(at))
-        return Named(registry.versions[move.version], move)
+        registered = registry.versions.get(move.version)
+        if registered is None:
+            raise IntegrityError(
+                f"`{name}@{alias}` is v{move.version}, and nothing is recorded of that",
+                advice="lineal fsck",
+            )
+        return Named(registered, move)
 
 
 def _no_alias(registry: Registry, alias: str, *, asked: bool) -> UsageError:

@@ -372,7 +372,7 @@ def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path)
     place.write("down", "")
     failed = place.lineal("models", "promote", "delays", "v3")
     assert failed.code == 1
-    assert "deploy with v3: ConnectionError: the server is down" in failed.out
+    assert "deploy ran with v3: ConnectionError: the server is down" in failed.out
     assert "The move stands: delays@production is v3." in failed.out
     (tmp_path / "down").unlink()
     assert "made" in place.lineal("materialize").out
@@ -390,6 +390,15 @@ def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path)
     assert [how for how, _, _ in moves(place)] == [
         "gate", "gate", "gate", "rollback", "person", "rollback", "person",
     ]  # fmt: skip
+
+
+def test_no_asset_has_the_name_of_a_registry(place):
+    said(place, "register", "delays", "delay_model")
+    place.edit("pipeline.py", "def busiest", "def delays")
+    told = place.lineal("plan")
+    assert told.code == 2
+    assert "`delays` is an asset and a registry of models" in told.err
+    assert "pipeline.py:" in told.err
 
 
 def test_an_environment_that_does_not_promote_moves_nothing_by_hand(place):

@@ -30,6 +30,8 @@ def models_lines(style: Style, found: Models) -> list[str]:
 
 def _registry(style: Style, found: RegistryShown) -> list[str]:
     versions = found.versions if style.piped else found.versions[:_VERSIONS]
+    if not versions:  # a gate scored, and let nothing through
+        return [f"{found.name}   no version yet", *_below(style, found)]
     head = (found.name, found.metric or "metric", "trained on", "code", "when")
     table = [head, *_cells(versions, found.metric)]
     filled = [i for i in range(len(head)) if any(row[i] for row in table[1:])]

@@ -25,24 +25,9 @@ PASSING = (*WOULD, "held")  # outcomes that settle nothing for good
 
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 _TAG = re.compile(r"[^\s,@]+\Z")
 
 RegistryFact = Registered | Tagged | Hold | Decided | Promotion
-
-
-def check_alias(name: str) -> str:
-    """The name itself if an alias can have it.
-
-    Raises:
-        UsageError: it can't.
-    """
-    if _ALIAS.match(name) and not _NUMBERED.match(name):
-        return name
-    raise UsageError(
-        f"`{name}` is no name of an alias",
-        advice="use letters, digits, - and _, first a letter, and nothing like `v3`",
-    )
 
 
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
-from lineal.assets.names import check_name
+from lineal.assets.names import check_alias, check_name
 from lineal.assets.records import (
     SLICES,
     Fact,
@@ -23,7 +23,7 @@ from lineal.assets.records import (
     StoredObject,
     Tagged,
 )
-from lineal.assets.registries import Registries, Registry, check_alias, check_tags
+from lineal.assets.registries import Registries, Registry, check_tags
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.registry import Registrar

@@ -119,7 +119,7 @@ def test_what_would_change_nothing_is_refused_and_writes_nothing(place):
     assert "these tags already" in refused(place, "tag", "delays", "v1", "--remove", "weekly")
     said(place, "hold", "delays", "--reason", "holidays")
     assert "is held already" in refused(place, "hold", "delays", "--reason", "again")
-    assert "no name of an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
+    assert "`v1` can't be an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
 
 
 def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_is_a_run(place):

@@ -104,13 +104,14 @@ class GateSteps:
         move = registry.at(gate.alias)
         if move is None:
             return None, None
-        named = registry.versions[move.version]
-        if named.content == self._candidate(asset, gate).digest or registry.hold is not None:
-            return Rival(named.version), None
-        model = self.registrar.materialization(named.materialization)
-        if model is None or model.content is None:
+        named = registry.versions.get(move.version)  # a damaged journal may have lost it
+        same = named is not None and named.content == self._candidate(asset, gate).digest
+        if same or registry.hold is not None:
+            return Rival(move.version), None
+        model = self.registrar.materialization(named.materialization) if named else None
+        if named is None or model is None or model.content is None:
             gone = ErrorFacts("IntegrityError", "the journal has no record of it")
-            return Rival(named.version, gone=gone), None
+            return Rival(move.version, gone=gone), None
         # Under a name of its own: by that of the asset a worker would find the candidate in memory.
         known = known_of(model, asset=f"{gate.registry}@v{named.version}")
         scores = self._known_scores(asset, gate, decision.used, known, registry)

@@ -46,8 +46,8 @@ def _standing(history: History, registry: Registry) -> ModelStanding:
     move = registry.at(PRODUCTION)
     if move is None:
         return ModelStanding(registry.name, None, None, None, registry.hold, _closed(registry))
-    registered = registry.versions[move.version]
-    made = history.materialization(registered.materialization)
+    registered = registry.versions.get(move.version)  # a damaged journal may have lost it
+    made = history.materialization(registered.materialization) if registered else None
     scores = [(s.metric, s.candidate) for s in move.scores]
     recorded = made.metrics if made is not None else ()
     score = next(iter([*scores, *recorded]), None)

@@ -11,6 +11,7 @@ from lineal.assets.errors import UsageError, did_you_mean
 from lineal.cli import render
 from lineal.cli.documents import dumps
 from lineal.cli.make import JSON
+from lineal.cli.model_export import export
 
 _NUMBERED = re.compile(r"v[0-9]+\Z")
 ALIAS = click.option("--alias", default="production", metavar="ALIAS", help="Default: production.")
@@ -231,3 +232,6 @@ def release(registry: str, reason: str) -> None:
 
     lineal.project.open().release(registry, reason)
     click.echo(f"{registry} is released: its gates promote again.")
+
+
+models.add_command(export)

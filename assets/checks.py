@@ -5,7 +5,6 @@ Every one takes `severity="error" | "warn"` (an error blocks publication) and `n
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,10 +18,14 @@ from lineal.assets.errors import DefinitionError, did_you_mean
 from lineal.assets.names import check_name
 
 Severity = Literal["error", "warn"]
+Statistic = Literal["psi", "ks", "chi2"]
+PREVIOUS = "previous"  # a reference: the version that is current until the new one is
+_LIMITS = MappingProxyType({"psi": 0.2, "ks": 0.05, "chi2": 0.05})
 
 __all__ = [
     "accepted",
     "between",
+    "drift",
     "expression",
     "matches",
     "not_null",
@@ -70,16 +73,23 @@ def _rule(kind: str, given: Mapping[str, Any], severity: Severity, name: str | N
     for argument, value in given.items():
         _ARGUMENTS[argument](kind, argument, value)
     _agree(kind, given)
-    inputs: tuple[Input, ...] = ()
-    if kind == "references":
-        inputs = (Input(parameter="references", asset=check_name(given["asset"])),)
     return Check(
         name=name or _name(kind, given),
         where=Where("", 0),
         severity=severity,
         rule=(kind, tuple(given.items())),
-        inputs=inputs,
+        inputs=_inputs(kind, given),
     )
+
+
+def _inputs(kind: str, given: Mapping[str, Any]) -> tuple[Input, ...]:
+    """The other asset that a rule reads; what was current before is no input of the graph."""
+    if kind == "references":
+        return (Input(parameter="references", asset=check_name(given["asset"])),)
+    if kind == "drift" and given["reference"] != PREVIOUS:
+        name = check_name(given["reference"])
+        return (Input(parameter="reference", asset=name, columns=given.get("columns")),)
+    return ()
 
 
 def _refuse(kind: str, problem: str, example: str) -> NoReturn:
@@ -136,6 +146,11 @@ def _check_fraction(kind: str, argument: str, value: Any) -> None:
         )
 
 
+def _check_bins(kind: str, argument: str, value: Any) -> None:
+    if type(value) is not int or not 2 <= value <= 100:
+        raise DefinitionError(f"`{kind}`: `{argument}` is {value!r}", advice="it is 2 to 100")
+
+
 _ARGUMENTS: Mapping[str, Callable[[str, str, Any], None]] = MappingProxyType(
     {
         "columns": _check_columns,
@@ -150,12 +165,25 @@ _ARGUMENTS: Mapping[str, Callable[[str, str, Any], None]] = MappingProxyType(
         "maximum": _check_count,
         "fraction": _check_fraction,
         "sql": _check_text,
+        "reference": _check_text,
+        "statistic": _check_text,
+        "limit": _check_plain,
+        "bins": _check_bins,
     }
 )
 
 
 def _agree(kind: str, given: Mapping[str, Any]) -> None:
     """Arguments that only make sense together."""
+    if kind == "drift":
+        statistic, limit = given["statistic"], given["limit"]
+        if statistic not in _LIMITS:
+            near = did_you_mean(statistic, _LIMITS)
+            raise DefinitionError(f"`drift`: there is no statistic {statistic!r}{near}")
+        most = float("inf") if statistic == "psi" else 1
+        if type(limit) not in (int, float) or not 0 < limit < most:
+            advice = "of a PSI it is above 0; of a test it is a p-value, between 0 and 1"
+            raise DefinitionError(f"`drift`: `limit` is {limit!r}", advice=advice)
     ends = {"between": ("low", "high"), "rows": ("minimum", "maximum")}.get(kind)
     if ends is None:
         return
@@ -169,6 +197,9 @@ def _agree(kind: str, given: Mapping[str, Any]) -> None:
 def _name(kind: str, given: Mapping[str, Any]) -> str:
     """How the check is shown: `not_null(origin)`, `between(delay, 0, 24)`."""
     shown: list[str] = []
+    if kind == "drift":
+        test = () if given["statistic"] == "psi" else (given["statistic"],)
+        return f"drift({', '.join((given['reference'], *test, *given.get('columns', ())))})"
     for argument, value in given.items():
         if argument == "columns" and kind == "schema":
             shown.extend(f"{column}: {type_name}" for column, type_name in value)
@@ -259,6 +290,37 @@ def not_shrunk(
 
 
 @_ready_made
+def drift(
+    reference: Asset | str,
+    columns: Sequence[str] | None = None,
+    statistic: Statistic = "psi",
+    limit: float | None = None,
+    bins: int = 10,
+    severity: Severity = "warn",
+    name: str | None = None,
+) -> Check:
+    """No column is distributed otherwise than in another asset, or in the version before.
+
+    Args:
+        reference: an asset, all of its partitions; "previous": the current version.
+        columns: None: all that both have, but for dates, times and what is nested.
+        statistic: the population stability index ("psi"); or the p-value of a test, that of
+            Kolmogorov and Smirnov for numbers ("ks") or the χ² test ("chi2").
+        limit: a PSI above it is drift (0.2 unless said), or a p-value below it (0.05).
+        bins: into how many parts numbers are cut, by the quantiles of the reference.
+    """
+    given: dict[str, Any] = {
+        "reference": reference.name if isinstance(reference, Asset) else reference
+    }
+    if columns is not None:
+        given["columns"] = (columns,) if isinstance(columns, str) else tuple(columns)
+    given |= {"statistic": statistic, "limit": limit, "bins": bins}
+    if limit is None:
+        given["limit"] = _LIMITS.get(statistic, 0.2)
+    return _rule("drift", given, severity, name)
+
+
+@_ready_made
 def expression(sql: str, severity: Severity = "error", name: str | None = None) -> Check:
     """A SQL condition over the columns holds in every row: `"arrived >= departed"`."""
     return _rule("expression", {"sql": sql}, severity, name)
@@ -285,6 +347,7 @@ _MAKERS: Mapping[str, Callable[..., Check]] = MappingProxyType(
             matches,
             rows,
             not_shrunk,
+            drift,
             expression,
             schema,
         )
@@ -315,39 +378,3 @@ def make_check(
     except TypeError as error:
         raise DefinitionError(str(error), where=str(where)) from error
     return replace(check, where=where)
-
-
-def parse_check(text: str, where: Where) -> Check:
-    """A ready-made check from its text, as in the header of a SQL file: `not_null(id)`.
-
-    A bare word is a text, so are `raw/orders` and anything in quotes.
-
-    Raises:
-        DefinitionError: with `where`.
-    """
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError("it is no call")
-        arguments = [_word(each) for each in call.args]
-        options = {each.arg or "**": _word(each.value) for each in call.keywords}
-    except (SyntaxError, ValueError) as error:
-        raise DefinitionError(
-            f"`{text}` is not a check: {getattr(error, 'msg', error)}",
-            where=str(where),
-            advice="write a call: not_null(id), accepted(state, [open, closed]), rows(minimum=1)",
-        ) from error
-    return make_check(call.func.id, arguments, options, where)
-
-
-def _word(node: ast.expr) -> Any:
-    """A value as people write it in a header: `id` and `raw/orders` are texts."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return f"{_word(node.left)}/{_word(node.right)}"
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return [_word(each) for each in node.elts]
-    if isinstance(node, ast.Dict):
-        return {_word(k): _word(v) for k, v in zip(node.keys, node.values, strict=True) if k}
-    return ast.literal_eval(node)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lineal.assets import reasons
+from lineal.assets.actions import decide_action
 from lineal.assets.asset import Asset, Check, Input
+from lineal.assets.checks import PREVIOUS
 from lineal.assets.content import shape_digest, used_digest
 from lineal.assets.digest import SCHEME, digest_of
 from lineal.assets.facts import CheckId, Facts, contract_digest, parameters_of
@@ -23,7 +25,9 @@ from lineal.assets.records import (
 )
 from lineal.assets.settled import Settled, known_of
 from lineal.assets.sights import as_recorded, sighted
+from lineal.assets.unsettled import to_rule
 from lineal.assets.verdicts import (
+    Before,
     BoundCheck,
     Decision,
     Fresh,
@@ -51,6 +55,8 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
     asset = graph.assets[step.asset]
     if asset.kind == "fetch":
         return _decide_fetch(graph, step, known, facts)
+    if asset.action is not None:
+        return decide_action(asset, facts)
     used, pending = inputs_used(graph, step, known, facts)
     current = {o: facts.past.current(o, step.partition) for o in asset.outputs}
     own = reasons.own(asset, step.partition, current, facts, kind=kind_of(graph, asset))
@@ -64,7 +70,8 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
         if kept is not None:
             if not _is_current(kept, current):
                 why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
-            return _judge(graph, step, kept, current, why, known, facts, used, prints)
+            found = _judge(graph, step, kept, current, why, known, facts, used, prints)
+            return to_rule(asset, found, facts)
     why = (*never_reuse, *own, *reasons.inputs(step.partition, current, used, known, facts))
     told = reasons.distinct((*why, *reasons.lost(current, facts))) or _unexplained(step, asset)
     return Decision(Stale(told), "compute", used, prints)
@@ -375,7 +382,7 @@ def outcome_known(graph: Graph, step: Step, decision: Decision, facts: Facts) ->
     seen = facts.observations.get(step)
     if asset.sliced_by is not None and decision.action != "none":
         return {}  # published otherwise, it has other slices: its readers are decided in the run
-    if decision.kept is not None and decision.action in ("none", "reuse"):
+    if decision.kept is not None and decision.action in ("none", "reuse", "rule"):
         # What is reused may have been made as another asset: here it is this one's.
         found = {
             Step(o, step.partition): replace(known_of(m, seen, o), partition=step.partition)
@@ -518,7 +525,30 @@ def _bind(
         return None, pending
     name = CheckId(output.asset, check.name)
     environment = facts.check_environments[name].digest
-    return BoundCheck(check, facts.check_recipes[name], environment, tuple(used), others), []
+    recipe = facts.check_recipes[name]
+    before = _before(check, recipe.digest, output, facts)
+    return BoundCheck(check, recipe, environment, tuple(used), others, before), []
+
+
+def _before(check: Check, recipe: str, output: Step, facts: Facts) -> Before | None:
+    """What is current, for a check that compares a new version with it."""
+    if check.rule is None or dict(check.rule[1]).get("reference") != PREVIOUS:
+        return None
+    current = facts.past.current(*output)
+    if current is None or current.content is None:
+        return Before(None)
+    results = (facts.past.check(fingerprint) for fingerprint in current.checks)
+    judged = (r.fingerprint for r in results if r and (r.name, r.recipe) == (check.name, recipe))
+    return Before(current.content, next(judged, ""))
+
+
+def _compared(before: Before, columns: Sequence[str] | None) -> str:
+    """What a check reads of the version before; nothing where there is none."""
+    if before.content is None:
+        return ""
+    known = Known("", None, before.content, "", None)
+    used = one_used(Input("before", "", columns=tuple(columns) if columns else None), known, "auto")
+    return "" if used is None else used.digest
 
 
 def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCheck:
@@ -536,6 +566,13 @@ def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCh
     reads = reads_of(used)
     if not judged:
         reads.append(("", "all", "", content.digest))  # a ready-made check reads the version itself
+    before = bound.before
+    if before is not None:
+        current = before.content is not None and before.content.digest == content.digest
+        if current and before.judged:  # when it became current, against the one before it
+            return PlannedCheck(bound.check, before.judged, bound.recipe)
+        columns = dict(bound.check.rule[1]).get("columns") if bound.check.rule else None
+        reads.append(("", "before", "", "" if current else _compared(before, columns)))
     parts = (
         SCHEME,
         "check",

@@ -30,7 +30,8 @@ from lineal.assets.asset import (
     refused,
     texts_of_the_load,
 )
-from lineal.assets.checks import make_check, parse_check
+from lineal.assets.check_texts import parse_check
+from lineal.assets.checks import make_check
 from lineal.assets.declare import folder_of
 from lineal.assets.errors import DefinitionError, did_you_mean
 from lineal.assets.mapping import Marker, every, last, only, previous

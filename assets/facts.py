@@ -109,6 +109,13 @@ def _nothing(_: object) -> None:
     """One may ask for each by itself."""
 
 
+class Acted(NamedTuple):
+    """What a run did of an action last: for which promotion, and did it succeed?"""
+
+    promotion: str
+    done: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known when planning begins; the run decides over the very same snapshot.
@@ -131,6 +138,7 @@ class Facts:
         sights: which columns a query reads.
         registries: of models; empty where nothing that is planned has to do with them.
         environment: its name; promotes: whether gates move aliases and actions run in it.
+        acted: what the run that asks did of its actions, by name.
     """
 
     past: Past
@@ -151,6 +159,7 @@ class Facts:
     registries: Registries = field(default_factory=Registries)
     environment: str = DEFAULT_ENVIRONMENT
     promotes: bool = True
+    acted: Mapping[str, Acted] = field(default_factory=dict)
 
 
 class Presence:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from lineal.assets.action_edges import gates_before, misread
 from lineal.assets.asset import Asset, Check, Declaration, Input, Resource
 from lineal.assets.declare_best import choose
+from lineal.assets.declare_gate import gate_errors
 from lineal.assets.errors import DefinitionError, DefinitionErrors, did_you_mean
-from lineal.assets.mapping import check_mapping
+from lineal.assets.mapping import check_mapping, every
 from lineal.assets.names import identifier
 from lineal.assets.partitions import SameAs
 
@@ -32,6 +34,7 @@ class Graph:
     upstream: Mapping[str, tuple[str, ...]]
     downstream: Mapping[str, tuple[str, ...]]
     resources: Mapping[str, Resource] = field(default_factory=dict)
+    after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of actions, their gates
 
     @staticmethod
     def build(declared: Iterable[Declaration]) -> Graph:
@@ -143,8 +146,12 @@ class _Builder:
         bound = self._share_partitions(bound, maker, spellings)
         checks = self._bind_checks(bound, maker, spellings)
         upstream = {name: _direct(asset, checks, maker) for name, asset in bound.items()}
-        order = self._order(list(bound), upstream, bound)
+        after = gates_before(bound.values())
+        before = {name: (*needed, *after.get(name, ())) for name, needed in upstream.items()}
+        order = self._order(list(bound), before, bound)
         self._check_slices(bound, checks, maker)
+        self.errors.extend(gate_errors(bound, maker, checks))
+        self.errors.extend(misread(bound.values(), checks))
         if self.errors:
             raise DefinitionErrors(self.errors)
         downstream: dict[str, list[str]] = {name: [] for name in bound}
@@ -159,6 +166,7 @@ class _Builder:
             upstream=upstream,
             downstream={name: tuple(found) for name, found in downstream.items()},
             resources=resources,
+            after=after,
         )
 
     def _unique_names(self) -> dict[str, Asset]:
@@ -208,7 +216,7 @@ class _Builder:
 
     def _bind(self, asset: Asset, names: _Spellings) -> Asset:
         where = f"{asset.where}"
-        if asset.kind == "fetch":
+        if asset.kind in ("fetch", "action"):
             taken = self._take_resources(asset, names, where)
         else:
             taken = self._take(asset.inputs, names, f"`{asset.name}`", where)
@@ -292,7 +300,7 @@ class _Builder:
                     self.errors.append(error)
 
     def _take_resources(self, source: Asset, names: _Spellings, where: str) -> _Taken:
-        """What a source takes: it has no inputs."""
+        """What a source or an action takes: it has no inputs."""
         found: list[tuple[str, Resource]] = []
         for given in source.inputs:
             resource = names.resource(given.parameter)
@@ -301,13 +309,18 @@ class _Builder:
                 found.append((given.parameter, resource))
                 continue
             near = did_you_mean(given.parameter, [r.name for r in names.resources.values()])
+            what = "action" if source.action is not None else "source"
+            other = (
+                f'or read `{source.action.parameter}.model`, or lineal.load("…")'
+                if source.action is not None
+                else "or use @asset for what is computed from other assets"
+            )
             self.errors.append(
                 DefinitionError(
-                    f"the source `{source.name}` can't take `{given.parameter}`: "
-                    f"a source has no inputs{near}",
+                    f"the {what} `{source.name}` can't take `{given.parameter}`: "
+                    f"{'an' if what == 'action' else 'a'} {what} has no inputs{near}",
                     where=where,
-                    advice="give it a default, which makes it a parameter; "
-                    "or use @asset for what is computed from other assets",
+                    advice=f"give it a default, which makes it a parameter; {other}",
                 )
             )
         return _Taken((), tuple(found))
@@ -388,7 +401,11 @@ class _Builder:
                     self._attach(replace(check, asset=output), found, names)
         for check in self.free_checks:
             self._attach(check, found, names)
-        return {output: tuple(checks) for output, checks in found.items() if checks}
+        return {
+            output: tuple(_with_every(check, assets, maker) for check in checks)
+            for output, checks in found.items()
+            if checks
+        }
 
     def _attach(self, check: Check, found: dict[str, list[Check]], names: _Spellings) -> None:
         who, where = f"check `{check.name}`", str(check.where)
@@ -407,6 +424,14 @@ class _Builder:
             return
         taken = self._take(check.inputs, names, who, where)
         for given in taken.inputs:
+            if given.asset == target and _is_drift(check):
+                self.errors.append(
+                    DefinitionError(
+                        f"{who} compares `{target}` with itself",
+                        where=where,
+                        advice='with what was current before: drift("previous")',
+                    )
+                )
             if given.asset == target and given.arrival == "result":
                 self.errors.append(
                     DefinitionError(
@@ -465,6 +490,20 @@ def _spell(outputs: Iterable[str], resources: Mapping[str, Resource]) -> _Spelli
         by_identifier={key: tuple(found) for key, found in by_identifier.items()},
         resources={name.casefold(): resource for name, resource in resources.items()},
     )
+
+
+def _is_drift(check: Check) -> bool:
+    return check.rule is not None and check.rule[0] == "drift"
+
+
+def _with_every(check: Check, assets: Mapping[str, Asset], maker: Mapping[str, str]) -> Check:
+    """What a distribution is compared with is the whole of it: all partitions, if it has any."""
+    if not _is_drift(check) or not check.inputs:
+        return check
+    (given,) = check.inputs
+    if assets[maker[given.asset or ""]].partitions is None:
+        return check
+    return replace(check, inputs=(replace(given, marker=every()),))
 
 
 def _direct(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from lineal.assets.actions import move_of, told_of
 from lineal.assets.decide import (
     fetched_fingerprints,
     fingerprints,
@@ -112,7 +113,7 @@ class Ledger:
     def skip(self, step: Step, decision: Decision, because: tuple[str, ...]) -> None:
         """An input failed or was blocked."""
         self.broken[step] = "skipped"
-        self._tell(
+        self.tell(
             [
                 StepReport(
                     output,
@@ -131,7 +132,7 @@ class Ledger:
         if decision is PLAINLY_FRESH:
             self.leave_plain([step])
             return
-        if decision.action == "wait":
+        if decision.action == "wait" and self.graph.assets[step.asset].action is None:
             self.skip(step, decision, _waiting(decision))
             return
         self.known.add(outcome_known(self.graph, step, decision, self.facts))
@@ -154,7 +155,7 @@ class Ledger:
                     current=self._current_digest(output),
                 )
             )
-        self._tell(reports)
+        self.tell(reports)
 
     def leave_plain(self, steps: Iterable[Step]) -> None:
         """Partitions that are fresh by their briefs, perhaps many: they are handed on together."""
@@ -178,7 +179,7 @@ class Ledger:
             for output in self.outputs(step):
                 self.reports.append(StepReport(output, step.asset, "cancelled"))
 
-    def _tell(self, reports: Sequence[StepReport]) -> None:
+    def tell(self, reports: Sequence[StepReport]) -> None:
         """In the order of the steps: behind those whose facts are not durable yet."""
         self._post({}, lambda _: (), reports)
 
@@ -416,11 +417,12 @@ class Ledger:
                     made.reasons,
                     content.digest if content else None,
                     outcome.seconds,
-                    content.summary if content else "",
+                    told_of(made) or (content.summary if content else ""),
                     made.metrics,
                     checks=tuple(r for r, _ in judged.get(made.asset, ())),
                     unwatched=tuple(u for u in made.unwatched if is_told(u)),
                     attempts=len(made.attempts) + 1,
+                    promotion=move_of(made),
                 )
             )
         return reports
@@ -477,9 +479,11 @@ class Ledger:
                 made.reasons,
                 None,
                 seconds,
+                told_of(made),
                 error=error,
                 current=self._current_digest(made.step),
                 attempts=len(attempts) + 1,
+                promotion=move_of(made),
             )
             for made in failed
         ]
@@ -492,6 +496,11 @@ class Ledger:
         self._post({}, lambda _: gone, ())
 
     # ---------------------------------------------------------------------------------- machinery
+
+    @property
+    def numbering(self) -> Recorder:
+        """Who numbers what this run records."""
+        return self._recorder()
 
     def _recorder(self) -> Recorder:
         if self.recorder is None:

@@ -187,6 +187,7 @@ class Lookup:
 
     def _import(self, node: Node, chain: tuple[str, ...], how: str, where: str) -> None:
         if chain[0].partition(".")[0] == "lineal":
+            self.external(node, ".".join(chain))
             return
         if not self.project.is_project(chain[0]):
             self._foreign(node, chain, how, where)
@@ -287,6 +288,8 @@ class Lookup:
 
     def external(self, node: Node, path: str, *, part: bool = True) -> None:
         top = path.partition(".")[0]
+        if path in remarkable.BEHIND:
+            node.imports.add(remarkable.BEHIND[path])
         if top in ("lineal", "builtins", "__main__"):
             return
         if part:

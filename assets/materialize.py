@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lineal.assets.actions import acted_on
+from lineal.assets.actions import handed as promoted
 from lineal.assets.asset import Asset, Input, Retry
 from lineal.assets.decide import (
     bound_checks,
@@ -26,6 +28,7 @@ from lineal.assets.errors import (
 )
 from lineal.assets.executors import Executor
 from lineal.assets.facts import Facts, parameters_of
+from lineal.assets.gate_steps import AliasMoved, GateSteps, unscored_by
 from lineal.assets.graph import Graph
 from lineal.assets.ledger import Ledger, failing
 from lineal.assets.names import Step
@@ -51,6 +54,7 @@ from lineal.assets.verdicts import (
     Known,
     Pending,
 )
+from lineal.assets.weighing import NOTHING_TO_WEIGH
 from lineal.assets.worklist import Worklist
 
 _OF_THE_STEP = (StepError, QueryError, SourceMissing, IntegrityError)
@@ -73,6 +77,7 @@ class Surroundings:
         pause: seconds until an attempt that failed so, for the n-th time, is tried again, or None.
         stopping: was the run asked to end? What is under way may end by itself.
         registrar: writes what gates decide.
+        who: runs this, for the record.
         pools: how many places each pool has.
     """
 
@@ -92,6 +97,7 @@ class Surroundings:
     pause: Callable[[Retry, LinealError, int], float | None]
     stopping: Callable[[], bool]
     registrar: Callable[[], Registrar]
+    who: Callable[[], str]
     pools: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
 
@@ -180,6 +186,14 @@ class _Loop:
             with Scribe(around.workshop.vault, around.journal, around.clock) as scribe:
                 self.scribe = scribe
                 ledger.hand_on = scribe.post
+                self.gates = GateSteps(
+                    ledger,
+                    around.workshop.vault,
+                    around.clock,
+                    around.who,
+                    around.registrar,
+                    scribe.finish,
+                )
                 try:
                     self._carry_out()
                     if not self.worklist.left:
@@ -245,9 +259,14 @@ class _Loop:
 
     def _reads(self, step: Step) -> tuple[Step, ...]:
         if step not in self.reads:
-            found = steps_read(self.graph, step, self.facts)
+            found = (*steps_read(self.graph, step, self.facts), *self._before(step))
             self.reads[step] = tuple(s for s in found if s in self.decisions)
         return self.reads[step]
+
+    def _before(self, step: Step) -> list[Step]:
+        """The gates that are to be done before an action, whatever becomes of them."""
+        names = self.graph.after.get(step.asset, ())
+        return [Step(name, key) for name in names for key in self.facts.slices.units(name)]
 
     def _expect(self, steps: Iterable[Step]) -> None:
         """These will read values: they are kept in memory until then."""
@@ -334,20 +353,30 @@ class _Loop:
             self.ledger.skip(step, decision, because)
             self._done(step)
             return
-        if decision.action == "wait" or step in self.undecided:
+        acts = self.graph.assets[step.asset].action is not None
+        if decision.action == "wait" or step in self.undecided or acts:
             # The same function over the same facts; only the inputs are known by now.
-            decision = decide(self.graph, step, self.ledger.known, self.facts)
-        if decision.action in ("compute", "recheck"):
+            decision = self._decided(step)
+        if decision.action in ("compute", "recheck", "rule"):
             if not self._take(step):
                 self.worklist.put_off(step)
                 return
-            if self.around.made_meanwhile((decision.fingerprints or {}).values()):
-                decision = decide(self.graph, step, self.ledger.known, self.facts)
+            news = self.gates.look_again(self.graph.assets[step.asset]) or acts
+            if self.around.made_meanwhile((decision.fingerprints or {}).values()) or news:
+                decision = self._decided(step)
         self._act(step, decision)
+
+    def _decided(self, step: Step) -> Decision:
+        """Decide it now; for an action every move counts that was recorded by now."""
+        if self.graph.assets[step.asset].action is not None:
+            self.ledger.facts = replace(self.facts, registries=self.around.registrar().now())
+        return decide(self.graph, step, self.ledger.known, self.facts)
 
     def _act(self, step: Step, decision: Decision) -> None:
         again = not self.ledger.published.isdisjoint(self.ledger.outputs(step))
-        if decision.action == "blocked" or (decision.action == "none" and not again):
+        if decision.action == "none" and step.asset in self.facts.acted:
+            self._let_go(step)  # another process did the rest
+        elif decision.action == "blocked" or (decision.action == "none" and not again):
             self.ledger.leave(step, decision)
         elif decision.action in ("none", "reuse"):
             self.ledger.reuse(step, decision, {}, self.around.clock())
@@ -414,6 +443,9 @@ class _Loop:
         except _OF_THE_STEP as error:
             self._take_in(step, Done(Outcome({}, 0.0), error=error))
             return
+        if task.weighing == NOTHING_TO_WEIGH:
+            self._take_in(step, Done(Outcome({}, 0.0)))
+            return
         self.executor.submit(task)
 
     def _finish(self, seconds: float | None) -> None:
@@ -433,7 +465,13 @@ class _Loop:
             if step in self.decisions:  # else it is a partition that is no more
                 self._again({step})
             return
+        unscored = unscored_by(done.outcome)
+        if unscored is not None and self._rest(step, attempt, unscored):
+            return
         error = self._error_of(step, attempt, done)
+        if isinstance(error, AliasMoved):
+            self._attempt(step, attempt.decision, attempt.failed)
+            return
         if error is not None:
             try:
                 seen = self._observed_anew(step, error)
@@ -449,7 +487,20 @@ class _Loop:
             seconds = time.perf_counter() - attempt.began
             told = (attempt.started, seconds, attempt.failed)
             self.ledger.fail(step, attempt.decision, error, *told)
-        self._done(step)
+        if not self._goes_on(step, attempt.decision, done=error is None):
+            self._done(step)
+
+    def _goes_on(self, step: Step, decision: Decision, *, done: bool) -> bool:
+        """Is there another move for which an action runs? Then it does, or the run is to end."""
+        if decision.promotion is None:
+            return False
+        acted = acted_on(self.facts, decision, step, done=done)
+        self.ledger.facts = replace(self.facts, acted=acted)
+        if self._decided(step).action == "none":
+            return False
+        if not self.around.stopping():
+            self._one(step)
+        return True
 
     def _error_of(self, step: Step, attempt: _Attempt, done: Done) -> LinealError | None:
         """Accept what a task gave; the error if it failed, or can't be accepted."""
@@ -496,6 +547,9 @@ class _Loop:
         if outcome.written:
             self._forget(outcome.written)
         self._refuse_undeclared(asset, outcome)
+        if asset.gate is not None:
+            self.gates.record(step, decision, outcome, attempt.started, attempt.failed)
+            return
         contents = {o: m.canonical.content for o, m in outcome.made.items()}
         if kind_of(self.graph, asset) == "files in place":
             contents = {asset.name: content_in_place(self.facts.observations[step])}
@@ -647,6 +701,8 @@ class _Loop:
             timeout=asset.timeout,
             resources=facts.resources,
             sights=_sights(decision.used) if asset.query is not None else {},
+            weighing=self.gates.weighing(step, decision),
+            promoted=promoted(asset, decision, facts, self.around.registrar().materialization),
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:

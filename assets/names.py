@@ -8,6 +8,8 @@ from typing import NamedTuple
 from lineal.assets.errors import DefinitionError
 
 _SEGMENT = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+_OTHERWISE = re.compile(r"v[0-9]+\Z|[0-9a-f]{6,64}\Z", re.IGNORECASE)  # a version, or a digest
 RESERVED = frozenset({"lineage", "main", "temp", "system", "information_schema", "pg_catalog"})
 
 
@@ -47,6 +49,25 @@ def check_name(name: object, where: str | None = None) -> str:
             f"`{name}` can't be an asset name: `{segments[0]}` is a schema of lineal or DuckDB",
             where=where,
             advice="choose another first segment",
+        )
+    return name
+
+
+def check_alias(name: object) -> str:
+    """The name itself if it can be an alias of a registry: it can't be taken for a version.
+
+    Raises:
+        DefinitionError: without a place.
+    """
+    if not isinstance(name, str) or not _ALIAS.match(name):
+        raise DefinitionError(
+            f"{name!r} can't be an alias",
+            advice="use letters, digits, _ and -, the first a letter: `production`",
+        )
+    if _OTHERWISE.match(name):
+        raise DefinitionError(
+            f"`{name}` can't be an alias: after an @ it means a version by its number or digest",
+            advice="choose a word such as `production` or `canary`",
         )
     return name
 

@@ -33,9 +33,11 @@ from lineal.assets.errors import (
 from lineal.assets.facts import partition_parameters
 from lineal.assets.names import Step
 from lineal.assets.ports import Canonical, Engine, Sight, Vault, Versions
+from lineal.assets.promoted import Promoted
 from lineal.assets.records import CheckResult, Content, Observation, Recipe
 from lineal.assets.secrets import reveal
 from lineal.assets.verdicts import BoundCheck, Handed, Known, PlannedCheck
+from lineal.assets.weighing import Weighed, Weighing, weigh
 
 
 class Trace(Protocol):
@@ -87,6 +89,7 @@ class Outcome:
     seconds: float
     unwatched: tuple[tuple[str, str, str], ...] = ()
     written: tuple[str, ...] = ()
+    weighed: Weighed | None = None  # of a gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Task:
         timeout: seconds for this attempt.
         resources: the values of the parameters of each resource it takes, by resource.
         sights: of a query what it is to see of its inputs, by asset: what its fingerprint holds.
+        weighing: of a gate what is to be scored.
+        promoted: of an action, the move for which it runs.
     """
 
     step: Step
@@ -123,6 +128,8 @@ class Task:
     timeout: float | None = None
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sights: Mapping[str, Sight] = field(default_factory=dict)
+    weighing: Weighing | None = None
+    promoted: Promoted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +185,8 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
     started = time.perf_counter()
     asset = task.asset
     traced: Trace | None = None
+    if asset.gate is not None:
+        return _weigh(task, workshop, started)
     if asset.kind in ("files", "sql"):
         with workshop.limited(task.timeout, str(task.step)):
             value = _ingest(task, workshop) if asset.kind == "files" else _query(task, workshop)
@@ -191,6 +200,20 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
     if traced is None:
         return Outcome(made, seconds)
     return Outcome(made, seconds, traced.unwatched, traced.written)
+
+
+def _weigh(task: Task, workshop: Workshop, started: float) -> Outcome:
+    """The scores of a gate: those of the candidate are what it makes."""
+    asset = task.asset
+    weighed, traces = weigh(task, lambda each: _call(each, workshop))
+    made = {}
+    if weighed.scores is not None:
+        scores = Result(dict(weighed.scores), weighed.scores)
+        made[asset.name] = _canonical(asset, asset.name, scores, workshop)
+    unwatched = dict.fromkeys(each for trace in traces for each in trace.unwatched)
+    written = dict.fromkeys(each for trace in traces for each in trace.written)
+    seconds = time.perf_counter() - started
+    return Outcome(made, seconds, tuple(unwatched), tuple(written), weighed)
 
 
 def _ingest(task: Task, workshop: Workshop) -> Any:
@@ -236,6 +259,8 @@ def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
     arguments: dict[str, Any] = {}
     for given in asset.inputs:
         arguments[given.parameter] = hand_over(task, given, workshop)
+    if task.promoted is not None:
+        arguments[task.promoted.parameter] = task.promoted.opened(workshop.vault)
     if asset.folder_parameter is not None:
         arguments[asset.folder_parameter] = workshop.scratch()
     if asset.takes_partition and asset.partitions is not None and task.step.partition is not None:
@@ -466,8 +491,11 @@ def _numbers(metrics: Mapping[str, Any], output: str) -> dict[str, float]:
 
 def judge(task: Task, outcome: Outcome, workshop: Workshop) -> dict[str, tuple[CheckResult, ...]]:
     """What every check says of every output: those that are known, and those run now."""
-    results = {}
+    results: dict[str, tuple[CheckResult, ...]] = {}
     for output, bound in task.checks.items():
+        if not bound:
+            results[output] = ()
+            continue
         version: Canonical | Content = (
             outcome.made[output].canonical if task.kept is None else task.kept[output]
         )

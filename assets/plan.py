@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lineal.assets.actions import waiting
 from lineal.assets.asset import Asset
 from lineal.assets.crowds import fresh
 from lineal.assets.decide import decide, know_current, outcome_known
@@ -81,7 +82,7 @@ def condition(pending: Pending) -> str:
     """`if features changes, or a column it reads of planes changes: year, or of rates: rate`."""
     read = dict(pending.columns)
     whole = [name for name in pending.inputs if name not in read]
-    told = [f"{', '.join(whole)} {'changes' if len(whole) == 1 else 'change'}"] if whole else []
+    told = [f"{', '.join(whole)} {_changes(whole)}"] if whole else []
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in pending.inputs:
         if name in read:
@@ -95,6 +96,12 @@ def condition(pending: Pending) -> str:
         of = f"of {', '.join(names)}"
         told.append(f"{of}: {shown}" if number else f"a column it reads {of} changes: {shown}")
     return f"if {', or '.join(told)}"
+
+
+def _changes(names: Sequence[str]) -> str:
+    if all("@" in name for name in names):  # an alias
+        return "moves"
+    return "changes" if len(names) == 1 else "change"
 
 
 def plan(
@@ -128,7 +135,7 @@ def plan(
                 decisions[step] = PLAINLY_FRESH
                 steps.append(_plain(step, plain[key]))
                 continue
-            decision = decide(graph, step, known, facts)
+            decision = waiting(graph, step, decide(graph, step, known, facts), decisions)
             decisions[step] = decision
             known.add(outcome_known(graph, step, decision, facts))
             steps.extend(_planned(graph, step, decision, facts))

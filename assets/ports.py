@@ -247,6 +247,10 @@ class Archive(Protocol):
 
     def materialization(self, materialization: str) -> Materialization | None: ...
 
+    def broken_off(self, asset: str) -> int | None:
+        """The number of the first run that knew of an asset and did not come to its end."""
+        ...
+
 
 class Registrar(Protocol):
     """Writes what is true only of the newest state of the registries. By lineage.registry."""
@@ -264,6 +268,10 @@ class Registrar(Protocol):
         asked again if another process wrote meanwhile. No facts: nothing is written. What comes
         back: the registries after the entry, and the facts that were written.
         """
+        ...
+
+    def materialization(self, materialization: str) -> Materialization | None:
+        """That of this id, be it as new as can be: what another process registered just now."""
         ...
 
 

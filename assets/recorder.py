@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from lineal.assets.actions import noted
 from lineal.assets.asset import Asset
 from lineal.assets.decide import kind_of, slice_fingerprint
 from lineal.assets.errors import LinealError, UserCodeError
@@ -57,6 +58,7 @@ class Recorder:
         asset = self.graph.assets[step.asset]
         names = {output: self._next_id() for output in asset.outputs}
         observation = facts.observations.get(step)
+        move = {} if decision.promotion is None else noted(decision.promotion)
         drafts = {}
         for output in asset.outputs:
             made = outcome.made.get(output)
@@ -72,11 +74,11 @@ class Recorder:
                 environment=facts.environments[asset.name].digest,
                 contract=contract_digest(asset, kind_of(self.graph, asset)),
                 parameters=parameter_texts(parameters_of(asset, facts, step.partition)),
-                inputs=tuple(used),
+                inputs=decision.used if move else tuple(used),
                 files=observation.files if observation is not None else (),
                 unwatched=outcome.unwatched,
                 metrics=tuple(sorted(made.metrics.items())) if made else (),
-                metadata=made.metadata if made else {},
+                metadata={**(made.metadata if made else {}), **move},
                 reasons=reasons_of(decision),
                 attempts=tuple(attempts),
                 origin=names[output],

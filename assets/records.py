@@ -130,7 +130,7 @@ class Used(NamedTuple):
 ReasonKind = Literal[
     "never_made", "code_changed", "parameter_changed", "environment_changed", "input_changed",
     "contract_changed", "check_changed", "check_failed", "object_missing", "unproved", "volatile",
-    "due", "forced",
+    "due", "forced", "promoted", "given_up",
 ]  # fmt: skip
 
 

@@ -8,9 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lineal.assets.errors import UsageError, did_you_mean
-from lineal.assets.records import Decided, Fact, Hold, Promotion, Registered, Tagged
+from lineal.assets.records import (
+    Decided,
+    Fact,
+    Hold,
+    Materialization,
+    Promotion,
+    Registered,
+    Tagged,
+)
 
 PRODUCTION = "production"  # the alias unless another is said
+
+WOULD = ("would open", "would close")  # decided where nothing is promoted
+PASSING = (*WOULD, "held")  # outcomes that settle nothing for good
 
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
@@ -77,6 +88,10 @@ class Registry:
         """Where each alias is, by name."""
         return {p.alias: p for p in self.promotions}
 
+    def aliases_at(self, version: int) -> list[str]:
+        """The aliases that are at a version."""
+        return [alias for alias, move in self.aliases().items() if move.version == version]
+
     def numbered(self, content: str) -> Registered | None:
         """The registered version that has this content."""
         return next((v for v in self.versions.values() if v.content == content), None)
@@ -98,6 +113,11 @@ class Registry:
         earlier = (v for v in reversed(stack) if v != now and v not in self.withdrawn)
         return next(earlier, None)
 
+    def decided_on(self, made: Materialization) -> Decided | None:
+        """What was decided last on these very scores."""
+        own = [d for d in self.decisions.values() if d.materialization in (made.id, made.origin)]
+        return max(own, key=lambda each: each.at, default=None)
+
     def told(self, fact: RegistryFact) -> Registry:
         """The same, after one more fact."""
         match fact:
@@ -112,6 +132,9 @@ class Registry:
             case Hold():
                 return replace(self, hold=fact if fact.held else None)
             case Decided():
+                before = self.decisions.get(fact.key)
+                if fact.outcome in WOULD and before is not None and before.outcome not in PASSING:
+                    return self  # said where nothing is promoted: what was decided stays
                 return replace(self, decisions={**self.decisions, fact.key: fact})
             case Promotion():
                 return replace(
@@ -155,6 +178,32 @@ class Registries(Mapping[str, Registry]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def names(self, asset: str, content: str) -> list[str]:
+        """The names of a version of an asset: `delays@v3`, `delays@production`."""
+        found = []
+        for registry in self._known.values():
+            known = registry.numbered(content)
+            if known is not None and known.asset == asset:
+                found.append(f"{registry.name}@v{known.version}")
+                found += [
+                    f"{registry.name}@{alias}" for alias in registry.aliases_at(known.version)
+                ]
+        return found
+
+    def told(self, asset: str, contents: Iterable[str]) -> str:
+        """How versions of an asset are registered: `delays v3, production`, `delays v1, v2`."""
+        digests, found = set(contents), []
+        for registry in self._known.values():
+            numbers = sorted(
+                v.version
+                for v in registry.versions.values()
+                if v.asset == asset and v.content in digests
+            )
+            words = [w for n in numbers for w in (f"v{n}", *registry.aliases_at(n))]
+            if words:
+                found.append(f"{registry.name} {', '.join(words)}")
+        return "  ".join(found)
 
     def after(self, facts: Iterable[Fact]) -> Registries:
         """The same, after these facts; those of no registry say nothing."""

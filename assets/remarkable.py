@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 INTROSPECTS = frozenset(
     {
@@ -14,6 +15,8 @@ INTROSPECTS = frozenset(
 )  # fmt: skip
 NAMES = frozenset({"__name__", "__qualname__", "__module__", "co_name", "co_qualname"})
 REFLECTS = frozenset({"__subclasses__", "__globals__", "f_globals", "f_builtins"})
+# What lineal hands to a library: whoever reaches it depends on the library.
+BEHIND = MappingProxyType({"lineal.study": "optuna", "lineal.tuning.study": "optuna"})
 DYNAMIC = frozenset(
     {
         "builtins.eval", "builtins.exec", "builtins.compile", "builtins.globals", "sys.modules",

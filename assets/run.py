@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lineal.assets.asset import Asset
 from lineal.assets.errors import LinealError
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
-from lineal.assets.records import CheckResult, Reason, Retirement, StepOutcome
+from lineal.assets.records import CheckResult, Decided, Reason, Retirement, StepOutcome
 from lineal.assets.verdicts import Decision
 
 
@@ -32,6 +32,8 @@ class StepReport(NamedTuple):
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
+    gate: Decided | None = None  # what a gate decided, or had decided of these scores
+    promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")

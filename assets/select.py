@@ -13,6 +13,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "source": ("files", "fetch"),
     "python": ("python",),
     "sql": ("sql",),
+    "gate": ("gate",),
+    "action": ("action",),
 }
 
 
@@ -26,7 +28,7 @@ def select(
     """The assets that the words name; all of them for no words.
 
     Words: `name`, `raw/` (all below), globs, `+name` (with all it needs), `name+` (with all it
-    feeds), `tag:x`, `kind:source|python|sql|model`, `stale`.
+    feeds), `tag:x`, `kind:source|python|sql|gate|action|model`, `stale`.
 
     Raises:
         SelectionError: a word that names nothing.

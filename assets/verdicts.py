@@ -12,6 +12,7 @@ from lineal.assets.records import (
     Content,
     Materialization,
     Observation,
+    Promotion,
     Reason,
     Recipe,
     Used,
@@ -55,9 +56,10 @@ class Pending:
 
 Verdict = Fresh | Stale | Pending
 
-# What the run does about a verdict. `recheck`: run checks on a kept version; `blocked`: nothing, a
-# kept version is known to fail an error check; `wait`: inputs are not known yet.
-Action = Literal["none", "compute", "reuse", "recheck", "blocked", "wait"]
+# What the run does about a verdict. `recheck`: run checks on a kept version; `rule`: decide what a
+# gate makes of kept scores; `blocked`: nothing, a kept version is known to fail an error check;
+# `wait`: inputs are not known yet.
+Action = Literal["none", "compute", "reuse", "recheck", "rule", "blocked", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Decision:
     fingerprints: Mapping[str, str] | None = None  # by output; None while inputs are pending
     kept: Mapping[str, Materialization] | None = None  # what is reused, rechecked or blocked
     failing: tuple[CheckResult, ...] = ()  # known failures of error checks
+    promotion: Promotion | None = None  # of an action: the move for which it runs
 
 
 # Of a partition that is fresh with many others; what else there is to know of it is in its brief.
@@ -101,6 +104,14 @@ class BoundCheck(NamedTuple):
     # What it reads, in the order of its inputs: nothing for the judged version itself.
     used: tuple[tuple[Used, ...], ...]
     handed: Mapping[str, Handed]  # the versions of the other assets it reads, by asset
+    before: Before | None = None  # of a check that compares with it: what is current now
+
+
+class Before(NamedTuple):
+    """What is current of an output until the next version is, and how this very check judged it."""
+
+    content: Content | None
+    judged: str = ""  # the fingerprint of the result; none: it never did
 
 
 class Handed(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lineal.answers import Explanation, InputNow, Shown
+from lineal.assets.actions import told_of
 from lineal.assets.content import columns_difference
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
@@ -14,6 +15,7 @@ from lineal.assets.records import AssetFacts, CheckResult, Content, Materializat
 from lineal.assets.verdicts import Pending, Stale
 from lineal.cli.columns import column_lines
 from lineal.cli.documents import planned_step
+from lineal.cli.gates import behind, gate_document
 from lineal.cli.outcomes import SEVERAL, sample_table
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
@@ -49,6 +51,8 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
         told += "" if told.endswith("…") else "."
         lines.extend(style.folded(told, "", "  "))
         lines.extend(_upstream(style, found))
+    elif found.made is None or found.made.kind == "action":
+        lines.extend(style.folded(f"{name} is fresh: {_acted(found)}.", "", "  "))
     else:
         told = f"{name} is fresh: nothing it reads has changed{_since(found)}."
         lines.extend(style.folded(told, "", "  "))
@@ -56,6 +60,10 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
             told = "Its code is another: a person accepted it as equal (lineage.acceptance)."
             lines.extend(style.folded(told, "  ", "  "))
         lines.extend(_unread_changes(style, found))
+    if found.decided is not None:
+        lines.append("")
+        for word, text in behind(found.decided):
+            lines.extend(style.folded(text, f"    {word:<13} "))
     lines.extend(("", *_rest(style, found)))
     if isinstance(verdict, Stale) and {r.kind for r in verdict.reasons} == {"code_changed"}:
         lines.extend(
@@ -64,8 +72,17 @@ def why_lines(style: Style, found: Explanation) -> list[str]:
     return [style.text(row) for row in lines]
 
 
+def _acted(found: Explanation) -> str:
+    """What there is to say of an action that has nothing to do; only one may never have run."""
+    if found.made is None:
+        return "nothing was promoted that it is to run for"
+    return f"it ran for {told_of(found.made)}, and nothing was promoted since"
+
+
 def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
     kinds = list(dict.fromkeys(r.kind for r in found))
+    if explanation.decision.action == "rule":
+        return "its scores are known, and it has to decide on them."
     if kinds == ["never_made"]:
         return "it was never made."
     if kinds == ["code_changed"]:
@@ -84,6 +101,8 @@ def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
         "volatile": "it is volatile, so stale in every run",
         "due": "it is due to be fetched again",
         "forced": "it was forced",
+        "promoted": "its alias was moved",
+        "given_up": "it failed for an older move",
         "never_made": "it was never published",
     }
     return " and ".join(words[k] for k in kinds) + "."
@@ -208,6 +227,7 @@ def why_document(found: Explanation) -> dict[str, Any]:
     """One step as in `plan`, with its inputs and recipe parts."""
     return {
         **planned_step(found.step),
+        "gate": gate_document(found.decided),
         "parameters": dict(found.parameters),
         "environment": {
             "python": found.environment.python,
@@ -262,12 +282,8 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(column_lines(found.value, content, verbose, style, told))
     elif content is not None and content.format == "json":
         lines.append(f"  {shorten(repr(found.value), style.width - 4)}")
-    if made.metrics:
-        metrics = "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
-        lines.extend(style.folded(metrics, "metrics  "))
-    if made.parameters:
-        given = "   ".join(f"{n}={v}" for n, v in made.parameters)
-        lines.extend(style.folded(given, "set      "))
+    for word, text in _facts_of(found):
+        lines.extend(style.folded(text, f"{word:<9}"))
     if found.checks:
         results = "  ".join(_check(style, c) for c in found.checks)
         lines.extend(style.folded(results, "checks   "))
@@ -279,6 +295,21 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
         lines.extend(style.folded(", ".join(found.feeds), "feeds    "))
     lines.extend(style.folded("   ".join(_versions(found, verbose)), "versions "))
     return [style.text(row) for row in lines]
+
+
+def _facts_of(found: Shown) -> Iterator[tuple[str, str]]:
+    """What a version is for, its metrics, what a gate decided of it, its parameters: in words."""
+    made = found.made
+    if found.registered:
+        yield "models", ", ".join(found.registered)
+    if made.kind == "action":
+        yield "for", told_of(made)
+    if made.metrics:
+        yield "metrics", "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
+    if found.decided is not None:
+        yield from behind(found.decided)
+    if made.parameters:
+        yield "set", "   ".join(f"{n}={v}" for n, v in made.parameters)
 
 
 def version_text(made: Materialization) -> str:
@@ -345,7 +376,9 @@ def show_document(found: Shown) -> dict[str, Any]:
             }
             for c in (content.columns if content is not None else ())
         ],
+        "registered": list(found.registered),
         "metrics": dict(made.metrics),
+        "gate": gate_document(found.decided),
         "metadata": dict(made.metadata),
         "parameters": dict(made.parameters),
         "checks": [

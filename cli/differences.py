@@ -316,7 +316,7 @@ def _made(style: Style, found: Sequence[Reason], verbose: bool) -> list[str]:
 def reasons_told(style: Style, found: Sequence[Reason], verbose: bool, pad: str) -> list[str]:
     if not found:
         return []
-    told = reason_lines(found, len(found) if verbose else _REASONS)
+    told = reason_lines(found, len(found) if verbose else _REASONS, past=True)
     return [row for line in told for row in style.folded(line, pad, f"{pad}    ")]
 
 

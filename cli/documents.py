@@ -13,6 +13,7 @@ from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import Reason, Retirement
 from lineal.assets.run import Run
 from lineal.assets.verdicts import Stale
+from lineal.cli.gates import gate_document
 
 
 def instant(seconds: float) -> str:
@@ -58,6 +59,8 @@ def run_document(run: Run) -> dict[str, Any]:
                 "reasons": reasons(s.reasons),
                 "version": s.version,
                 "seconds": round(s.seconds, 6),
+                "gate": gate_document(s.gate),
+                **({} if s.promotion is None else {"promotion": s.promotion}),
             }
             for s in run.steps
         ],

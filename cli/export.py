@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import sys
@@ -12,7 +13,9 @@ from typing import TextIO
 import click
 
 from lineal.assets.errors import UsageError
+from lineal.cli.documents import dumps
 from lineal.cli.environment import opened
+from lineal.cli.make import JSON
 
 Runs = Iterator[tuple[str, Iterator[str]]]  # each with its events, as lines
 
@@ -74,6 +77,39 @@ def openlineage(
         with _opened(Path(str(output))) as file:
             done = _write(runs, file)
         click.echo(f"Wrote {_counted(*done)} to {output}.")
+
+
+@export.command()
+@click.argument("name")
+@click.option("--uri", metavar="URI", help="The tracking store. Default: as MLflow is set up.")
+@click.option("--experiment", metavar="NAME", help="Default: the project.")
+@JSON
+def mlflow(name: str, uri: str | None, experiment: str | None, as_json: bool) -> None:
+    """Log a registered model (NAME: delays@v3, delays@production) as a run in MLflow.
+
+    With its parameters, metrics and file; what it was trained on and every source file are the
+    inputs of the run. A version is logged once: when it is there, nothing changes. MLflow's
+    telemetry is switched off. It needs `pip install "lineal[mlflow]"`.
+
+    \b
+    Examples:
+      lineal export mlflow delays@v3
+      lineal export mlflow delays@production --uri sqlite:///mlflow.db
+    """
+    from lineal import mlflow_export
+
+    project = opened()
+    logged = mlflow_export.log(project.root, project.journal, project.name, name, uri, experiment)
+    if as_json:
+        click.echo(dumps(dataclasses.asdict(logged)))
+        return
+    from lineal.cli.render import plural
+
+    what = "Logged" if logged.new else "Nothing to do: there is"
+    click.echo(
+        f"{what} {logged.name} as run {logged.run} of experiment {logged.experiment}, "
+        f"with {plural(logged.inputs, 'input')}, in {logged.uri}"
+    )
 
 
 def _opened(output: Path) -> TextIO:

@@ -17,7 +17,7 @@ from lineal.cli.progress import Teller
 _SELECT = """
     \b
     SELECT: a name, `raw/` (all below), a glob, `+name` (with all it needs), `name+`
-    (with all it feeds), `tag:x`, `kind:source|python|sql|model`, `stale`.
+    (with all it feeds), `tag:x`, `stale`, `kind:source|python|sql|gate|action|model`.
 """
 EXCLUDE = click.option("--exclude", multiple=True, metavar="S", help="Leave these as they are.")
 FORCE = click.option("--force", is_flag=True, help="Make the selected whatever their verdict.")

@@ -72,7 +72,7 @@ def _cells(version: ModelVersion, metric: str) -> tuple[str, ...]:
     commit = run.git_commit[:7] + ("+" if run.git_dirty else "") if run is not None else ""
     told = [*version.aliases, *(f"#{tag}" for tag in version.tags)]
     if version.withdrawn is not None:
-        told.append(f"withdrawn {moment(version.withdrawn.at)}")
+        told.append(f"withdrawn {_later(registered.at, version.withdrawn.at)}")
     if version.made is None:
         told.append("nothing is recorded of it any more")
     return (
@@ -86,6 +86,12 @@ def _cells(version: ModelVersion, metric: str) -> tuple[str, ...]:
         moment(registered.at),
         "   ".join(told),
     )
+
+
+def _later(first: float, then: float) -> str:
+    """`09:04` on the same day, `23 Nov` on another."""
+    day, _, time = moment(then).rpartition(" ")
+    return time if moment(first).startswith(day) else day
 
 
 def _below(style: Style, found: RegistryShown) -> list[str]:

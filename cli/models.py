@@ -10,6 +10,7 @@ import click
 from lineal.assets.errors import UsageError, did_you_mean
 from lineal.cli import render
 from lineal.cli.documents import dumps
+from lineal.cli.environment import OPTION, opened
 from lineal.cli.make import JSON
 from lineal.cli.model_export import export
 
@@ -56,14 +57,65 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    import lineal.project
     from lineal.cli.model_lines import models_document, models_lines
 
-    found = lineal.project.open().models()
+    found = opened().models()
     if as_json:
         click.echo(dumps(models_document(found)))
         return
     for row in models_lines(render.Style.of_terminal(), found):
+        click.echo(row)
+
+
+@models.command()
+@click.argument("name", nargs=-1, required=True)
+@click.option("-v", "--verbose", is_flag=True, help="All files, columns, code and packages.")
+@JSON
+def show(name: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """Describe the registered version NAME: what it is, what it rests on, how it came to be live.
+
+    \b
+    Examples:
+      lineal models show delays@production
+      lineal models show delays v3 --json
+    """
+    from lineal.cli.model_details import model_document, model_lines
+
+    found = opened().model(_one(name))
+    if as_json:
+        click.echo(dumps(model_document(found)))
+        return
+    for row in model_lines(render.Style.of_terminal(), found, verbose):
+        click.echo(row)
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("-v", "--verbose", is_flag=True, help="All that differs.")
+@JSON
+def compare(names: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """Say what differs between two registered versions: metrics, parameters, data, code, packages.
+
+    The exit code is 0 whether they differ or not.
+
+    \b
+    Examples:
+      lineal models compare delays v2 v3
+      lineal models compare delays@v2 delays@production
+    """
+    from lineal.cli.model_details import compared_document, compared_lines
+
+    both = _names(names)
+    if len(both) != 2:
+        raise UsageError(
+            f"two versions are compared, and {render.plural(len(both), 'version')} named",
+            advice="write `lineal models compare delays v2 v3`",
+        )
+    found = opened().compare_models(*both)
+    if as_json:
+        click.echo(dumps(compared_document(found)))
+        return
+    for row in compared_lines(render.Style.of_terminal(), found, verbose):
         click.echo(row)
 
 
@@ -95,9 +147,7 @@ def _names(words: Iterable[str]) -> list[str]:
 
 
 def _only_registry() -> str:
-    import lineal.project
-
-    found = [registry.name for registry in lineal.project.open().models()]
+    found = [registry.name for registry in opened().models()]
     if len(found) != 1:
         raise UsageError(
             f"a version of which registry? there are {', '.join(found) or 'none'}",
@@ -128,11 +178,10 @@ def promote(
       lineal models promote delays@v4 --alias staging
       lineal models promote delays --from delay_model@9f3a2c
     """
-    import lineal.project
     from lineal.cli.model_lines import moved_document, moved_lines
 
     words = _one(name) if asset is None else " ".join(name)
-    moved = lineal.project.open().promote(words, alias, reason, asset=asset)
+    moved = opened().promote(words, alias, reason, asset=asset)
     if as_json:
         click.echo(dumps(moved_document(moved)))
     else:
@@ -155,10 +204,9 @@ def rollback(registry: str, alias: str, reason: str, as_json: bool) -> int:
     \b
     Example:  lineal models rollback delays --reason "bad on weekends"
     """
-    import lineal.project
     from lineal.cli.model_lines import moved_document, moved_lines
 
-    moved = lineal.project.open().rollback(registry, alias, reason)
+    moved = opened().rollback(registry, alias, reason)
     if as_json:
         click.echo(dumps(moved_document(moved)))
     else:
@@ -178,9 +226,7 @@ def register(registry: str, asset: str, tags: tuple[str, ...]) -> None:
     \b
     Example:  lineal models register delays delay_model --tag weekly
     """
-    import lineal.project
-
-    told = lineal.project.open().register(registry, asset, tags)
+    told = opened().register(registry, asset, tags)
     click.echo(f"{asset} is {registry} v{told.version}.")
     click.echo(f"  lineal models promote {registry} v{told.version}")
 
@@ -195,9 +241,7 @@ def tag(name: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...]) ->
     \b
     Example:  lineal models tag delays v3 --add weekly --remove trial
     """
-    import lineal.project
-
-    told = lineal.project.open().tag(_one(name), add, remove)
+    told = opened().tag(_one(name), add, remove)
     tags = ", ".join(told.tags) or "no tags"
     click.echo(f"{told.registry} v{told.version}: {tags}.")
 
@@ -213,9 +257,7 @@ def hold(registry: str, reason: str) -> None:
     \b
     Example:  lineal models hold delays --reason "holiday traffic"
     """
-    import lineal.project
-
-    lineal.project.open().hold(registry, reason)
+    opened().hold(registry, reason)
     click.echo(f"{registry} is held: no gate promotes. Go on: lineal models release {registry}")
 
 
@@ -228,10 +270,12 @@ def release(registry: str, reason: str) -> None:
     \b
     Example:  lineal models release delays
     """
-    import lineal.project
-
-    lineal.project.open().release(registry, reason)
+    opened().release(registry, reason)
     click.echo(f"{registry} is released: its gates promote again.")
 
 
+<<<<<<< HEAD
 models.add_command(export)
+=======
+models.params.append(OPTION)  # of the list: each verb gets its own
+>>>>>>> main

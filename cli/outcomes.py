@@ -11,6 +11,7 @@ from lineal.assets.errors import UserCodeError
 from lineal.assets.names import Step
 from lineal.assets.records import CheckResult
 from lineal.assets.run import Run, StepReport
+from lineal.cli.gates import gate_lines, still
 from lineal.cli.render import (
     Style,
     duration,
@@ -23,6 +24,7 @@ from lineal.cli.render import (
     step_names,
 )
 
+_SAMPLE = 6  # rows of a sample that are shown, its header among them
 SEVERAL = 5  # more partitions than these, of which the same is to be said, are told together
 
 
@@ -34,6 +36,8 @@ def settled(style: Style, reports: Sequence[StepReport], width: int) -> list[str
         return _failed(style, first, name, width)
     if first.outcome == "blocked":
         return _blocked(style, reports, name, width)
+    if first.gate is not None:
+        return gate_lines(style, first, first.gate, width) + warnings(style, reports, width)
     glyph = style.glyph(first.outcome)
     what = _summary(reports)
     tries = f"{first.attempts} attempts" if first.attempts > 1 else ""
@@ -92,6 +96,8 @@ def _failed(style: Style, report: StepReport, name: str, width: int) -> list[str
     lines = item(style, style.glyph("failed"), name, width, first, duration(report.seconds))
     for more in rest[:12]:
         lines.extend(style.folded(more, pad))
+    if report.summary:
+        lines.extend(style.folded(f"for {report.summary}", pad))
     if error is None:
         return lines
     if error.where:
@@ -129,12 +135,13 @@ def sample_table(check: CheckResult) -> list[str]:
     """A few failing rows, in columns."""
     if not check.sample:
         return []
+    sample = check.sample[:_SAMPLE]
     widths = [
-        min(18, max(len(row[i]) if i < len(row) else 0 for row in check.sample))
-        for i in range(len(check.sample[0]))
+        min(18, max(len(row[i]) if i < len(row) else 0 for row in sample))
+        for i in range(len(sample[0]))
     ]
     rows = []
-    for row in check.sample:
+    for row in sample:
         cells = [f"{shorten(cell, w):<{w}}" for cell, w in zip(row, widths, strict=False)]
         rows.append("  ".join(cells[:6]).rstrip())
     return rows
@@ -258,7 +265,17 @@ def run_summary(style: Style, run: Run) -> list[str]:
     if run.id is None and run.outcome == "done":
         done = counts["fresh"]
         return [f"Nothing to do: {done:,} fresh, checked in {run.seconds:.2f} s."]
-    order = ("failed", "blocked", "made", "reused", "retired", "skipped", "cancelled", "fresh")
+    order = (
+        "failed",
+        "blocked",
+        "made",
+        "closed",
+        "reused",
+        "retired",
+        "skipped",
+        "cancelled",
+        "fresh",
+    )
     counts["retired"] = len(run.retired)
     told = ", ".join(f"{counts[w]:,} {w}" for w in order if counts[w])
     if run.outcome == "done":
@@ -268,7 +285,7 @@ def run_summary(style: Style, run: Run) -> list[str]:
     else:
         name = f" · run {run.id}" if run.id else ""
         answer = f"{told}{name} · exit {exit_code(run)}"
-    lines = style.folded(answer, "")
+    lines = style.folded(answer, "") + still(run.steps)
     for row in _advice(run):
         lines.extend(style.folded(row, "  ", "      "))
     return [style.text(row) for row in lines]

@@ -19,7 +19,11 @@ from lineal.cli.render import (
 
 _MOST = 4  # lines of partitions of one asset, each with reasons of its own
 _ENDS = 48  # the most that the first and the last partition may take on a line
-_AGAIN = {"reuse": "   (kept from before: no computation)", "blocked": "   (blocked again)"}
+_AGAIN = {
+    "reuse": "   (kept from before: no computation)",
+    "rule": "   (its scores are kept)",
+    "blocked": "   (blocked again)",
+}
 
 
 def plan_lines(style: Style, plan: Plan) -> list[str]:
@@ -177,14 +181,21 @@ def _common(steps: Sequence[PlannedStep]) -> tuple[Reason, ...]:
     return tuple(without(reason, steps[0].step.partition) for reason in found)
 
 
-def reason_lines(reasons: Sequence[Reason], most: int = 4) -> list[str]:
+def reason_lines(reasons: Sequence[Reason], most: int = 4, *, past: bool = False) -> list[str]:
     """Reasons as `kind   place  culprit  old → new`, a few of them."""
     if not reasons:
         return ["stale"]
-    rows = [f"{r.kind.replace('_', ' ')}   {_detail(r)}".rstrip() for r in reasons[:most]]
+    rows = [_row(r, past) for r in reasons[:most]]
     if len(reasons) > most:
         rows.append(f"and {plural(len(reasons) - most, 'more reason')}")
     return rows
+
+
+def _row(reason: Reason, past: bool) -> str:
+    if reason.kind == "promoted":
+        own, _, _ = reason.culprit.partition(", then ")  # the others are runs of their own
+        return f"ran for {own}" if past else f"will run for {reason.culprit}"
+    return f"{reason.kind.replace('_', ' ')}   {_detail(reason)}".rstrip()
 
 
 def _detail(reason: Reason) -> str:

@@ -25,6 +25,8 @@ GLYPHS: Mapping[str, tuple[str, str, str]] = {
     "reused": ("=", "=", "cyan"),
     "failed": ("✗", "x", "red"),
     "blocked": ("■", "#", "red"),
+    "opened": ("◆", "*", "green"),
+    "closed": ("◇", "o", "yellow"),
     "skipped": ("·", "-", "bright_black"),
     "cancelled": ("·", "-", "bright_black"),
     "retired": ("·", "-", "bright_black"),
@@ -82,7 +84,8 @@ class Style(NamedTuple):
         if not self.ascii:
             return text
         for shape, twin in (("→", "->"), ("←", "<-"), ("×", "x"), ("…", "..."), ("·", "-"),
-                            ("│", "|"), ("├─", "|-"), ("└─", "`-"), ("≤", "<="), ("●", "*"),
+                            ("│", "|"), ("├─", "|-"), ("└─", "`-"), ("≤", "<="), ("≥", ">="),
+                            ("●", "*"),
                             ("▸", ">"), ("≈", "~"), ("↻", "~")):  # fmt: skip
             text = text.replace(shape, twin)
         return text

@@ -10,6 +10,7 @@ from lineal.answers import RunStory
 from lineal.assets.names import Step
 from lineal.assets.records import DEFAULT_ENVIRONMENT, Attempt, ErrorFacts, Materialization, Reason
 from lineal.cli.documents import instant, reasons
+from lineal.cli.gates import decided_line, gate_document
 from lineal.cli.planned import reason_lines, without
 from lineal.cli.render import (
     Style,
@@ -71,7 +72,12 @@ def run_lines(style: Style, story: RunStory, now: float | None = None) -> list[s
     lines = [*_head(style, story, bars, time.time() if now is None else now)]
     if bars:
         lines.extend(("", *_timeline(style, story, bars)))
-    for part in (_why(style, story.made), _troubles(style, story), _left_out(style, story)):
+    gates = [
+        row
+        for each in story.decided
+        for row in decided_line(style, each, name_column(d.gate for d in story.decided))
+    ]
+    for part in (gates, _why(style, story.made), _troubles(style, story), _left_out(style, story)):
         if part:
             lines.extend(("", *part))
     return [style.text(row).rstrip() for row in lines]
@@ -218,7 +224,8 @@ def _why(style: Style, made: Sequence[Materialization]) -> list[str]:
             groups.setdefault(key, []).append(one)
     rows = []
     for common, group in list(groups.items())[:_GROUPS]:
-        told = reason_lines(group[0].reasons if len(group) == 1 else common, 2)
+        why = group[0].reasons if len(group) == 1 else common
+        told = reason_lines(why, 2, past=True)
         names = listed(style, step_names(m.step for m in group), 4)
         rows.extend(style.folded(f"{names}   {told[0]}", "    ", "      "))
         for more in told[1:]:
@@ -337,6 +344,7 @@ def runs_document(stories: Sequence[RunStory]) -> list[dict[str, Any]]:
                 }
                 for m in s.made
             ],
+            "gates": [{"asset": d.gate, **(gate_document(d) or {})} for d in s.decided],
         }
         for s in stories
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lineal.assets.records import StoredObject
@@ -83,6 +84,10 @@ class Census:
     def current(self) -> frozenset[Version]:
         """What the environments show."""
         return frozenset(shown.version for shown in self._shown.values())
+
+    def showing(self) -> Iterator[tuple[str, Version]]:
+        """Each environment with each version that it shows."""
+        return ((step[0], shown.version) for step, shown in self._shown.items())
 
     def shown(self) -> frozenset[str]:
         """The materializations that made, or reused, what the environments show."""

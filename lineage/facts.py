@@ -16,6 +16,7 @@ from lineal.assets.records import (
     AssetFacts,
     Brief,
     CheckResult,
+    Decided,
     EnvironmentFacts,
     Fact,
     Materialization,
@@ -112,6 +113,10 @@ class History:
         """
         state = catch_up(journal, cache_dir)
         return cls(journal, Index(journal, cache_dir), state, environment)
+
+    def of(self, environment: str) -> History:
+        """The same past as another environment sees it."""
+        return History(self._journal, self._index, self._state, environment)
 
     def made_meanwhile(self, fingerprints: Iterable[str]) -> bool:
         """Was any of these computations recorded since this was opened?
@@ -248,6 +253,13 @@ class History:
             self._registries = Registries(cast("Iterator[RegistryFact]", facts))
         return self._registries
 
+    def run_decisions(self, run: str) -> list[Decided]:
+        """What gates decided in a run, in their order."""
+        own = json.dumps({"run": run}, separators=(",", ":"))[1:-1].encode()
+        lines = [line for line in self._state.registries if own in line]
+        facts = [from_json(json.loads(line)) for line in lines]
+        return [fact for fact in facts if isinstance(fact, Decided) and fact.run == run]
+
     # ----------------------------------------------------------------------------------- all steps
 
     def steps(self) -> list[Step]:
@@ -263,6 +275,16 @@ class History:
         return _Each(self.steps, self.last)
 
     # ------------------------------------------------------------------------------ point look-ups
+
+    def broken_off(self, asset: str) -> int | None:
+        """The number of the first run that knew of an asset and did not come to its end."""
+        declared = self._index.find("asset", asset, self.through)
+        since = declared[-1].entry if declared else self.through + 1
+        for started, ended in self.runs():
+            number = int(started.run[1:])
+            if number >= since and (ended is None or ended.outcome == "cancelled"):
+                return number
+        return None
 
     def materialization(self, name: str) -> Materialization | None:
         """The materialization of that id."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.names import Step
-from lineal.assets.records import Brief, Materialization, Retirement
+from lineal.assets.records import Brief, Materialization, Retirement, RunStarted
 from lineal.assets.versions import Moment
 from lineal.lineage.catalog import Catalog
 from lineal.lineage.facts import History
@@ -122,10 +122,12 @@ def as_of(history: History, moment: Moment, asset: str | None = None) -> Then:
     )
 
 
-def after_runs(history: History, numbers: Sequence[int]) -> list[Then]:
-    """The past as the runs up to each of these, in the order of runs, left it."""
+def after_runs(history: History, runs: Sequence[RunStarted]) -> list[Then]:
+    """The past as the runs up to each of these, in the order of runs, left its environment."""
     with _catalog(history) as connection:
-        return [_then(connection, history, run=number) for number in numbers]
+        return [
+            _then(connection, history.of(run.environment), run=int(run.run[1:])) for run in runs
+        ]
 
 
 def before_last_change(history: History, asset: str, partition: str | None) -> Then | None:

@@ -14,7 +14,7 @@ from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step, identifier
 from lineal.assets.records import Content, Materialization, Retirement, StoredObject
-from lineal.assets.versions import meant, moment
+from lineal.assets.versions import Meant, meant, moment
 from lineal.lineage.facts import History
 from lineal.lineage.statements import Known, check_is_question, query_error
 
@@ -30,12 +30,25 @@ _LIKE_A_DAY = re.compile(r"[12][0-9]{3}[01][0-9][0-3][0-9]\Z")  # all hex digits
 _SHORT = 6  # digits of a digest shown to people, at least
 
 
+def spelled(history: History, text: str) -> str:
+    """A name in a registry as that of what was registered: `delay_model@r12.7` for `delays@v3`.
+
+    Raises:
+        UsageError: the registry has no such version or alias.
+    """
+    if text.partition("@")[0] not in history.registries():
+        return text
+    registered = history.registries().named(text).registered
+    return f"{Step(registered.asset, registered.partition)}@{registered.materialization}"
+
+
 def past_meant(history: History, text: str) -> tuple[History, str]:
     """The past that a name is about, and the name in it: `flights@2026-11-01` is `flights` then.
 
     Raises:
         UsageError: nothing was current then, or the moment is none.
     """
+    text = spelled(history, text)
     named = meant(text)
     if not named.is_moment:
         return history, text
@@ -48,12 +61,16 @@ def past_meant(history: History, text: str) -> tuple[History, str]:
 def resolve_version(history: History, text: str, partition: str | None = None) -> Materialization:
     """The materialization meant by `flights@9f3a2c`, `flights 2013@9f3a2c`, `flights` (current).
 
-    `flights@2026-11-01` is what was current then. The partition may be told apart as well. Of
-    several materializations of one version: the current one, else the newest. Raises UsageError
-    when there is none, or more than one version begins so.
+    `flights@r12.7` is that one, `delays@v3` what was registered, `flights@2026-11-01` what was
+    current then. The partition may be told apart as well. Of several materializations of one
+    version: the current one, else the newest. Raises UsageError when there is none, or more than
+    one version begins so.
     """
     history, text = past_meant(history, text)
-    asset, partition, digest = meant(text, partition)
+    named = meant(text, partition)
+    if named.is_made:
+        return _recorded(history, named, text)
+    asset, partition, digest = named
     if not digest:
         return _current(history, asset, partition)
     found = [
@@ -70,6 +87,16 @@ def resolve_version(history: History, text: str, partition: str | None = None) -
         raise UsageError(f"`{text}` could be {names}", advice="give more of it")
     current = history.current(asset, found[0].partition)
     return current if current is not None and current in found else found[0]
+
+
+def _recorded(history: History, named: Meant, text: str) -> Materialization:
+    """The one of this id, if it is of this step."""
+    found = history.materialization(named.at)
+    if found is None or found.asset != named.asset:
+        raise UsageError(f"there is no materialization `{text}`")
+    if named.partition is not None and named.partition != found.partition:
+        raise UsageError(f"`{named.at}` is not of the partition {named.partition}")
+    return found
 
 
 def _current(history: History, asset: str, partition: str | None) -> Materialization:
@@ -253,6 +280,7 @@ def ask(
 ) -> Result:
     """Answer SQL over the current tables, any version it names, and `lineage.*`; read-only.
 
+    `lineage.*` tells of all environments; `getvariable('environment')` is the one that is asked.
     `path_of` hands out the path of an object whose bytes it has checked; it is asked for those of
     the tables that the query names. `place_of` tells where an object lies without a look at it: for
     tables that the query only lists. `plan` makes what `lineage.plan` shows, if the query names it.
@@ -276,7 +304,8 @@ def ask(
         unmade = {_dotted(name): asset for asset in assets for name in _spellings(asset)}
         return Known((*tables, *lineage), {n: a for n, a in unmade.items() if n not in tables})
 
-    return _ask_once(catalog, shown, (path_of, place_of or path_of), query, planned, known)
+    paths = (path_of, place_of or path_of)
+    return _ask_once(catalog, history.environment, shown, paths, query, planned, known)
 
 
 _PathOf = Callable[[StoredObject], Path]
@@ -284,6 +313,7 @@ _PathOf = Callable[[StoredObject], Path]
 
 def _ask_once(
     catalog: Catalog,
+    environment: str,
     tables: tuple[Iterable[TableView], Iterable[TableView]],
     paths: tuple[_PathOf, _PathOf],
     query: str,
@@ -294,6 +324,7 @@ def _ask_once(
 
     connection, note = catalog.connect_for_questions(plan)
     try:
+        connection.execute("set variable environment = ?", [environment])
         (named, listed), (path_of, place_of) = tables, paths
         if _NAMES_ONLY.match(query.casefold()):
             _show_names(connection, listed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lineal.assets.records import Fact
+from lineal.assets.records import Fact, Materialization
 from lineal.assets.registries import Registries
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -23,7 +23,7 @@ class Registrar:
     """
 
     def __init__(self, journal: Journal, past: History) -> None:
-        self._journal = journal
+        self._journal, self._past = journal, past
         self._registries = past.registries()
         self._through, self._digest = past.stands_at
 
@@ -52,3 +52,15 @@ class Registrar:
 
         self._journal.append_after(facts)
         return self.now(), written
+
+    def materialization(self, materialization: str) -> Materialization | None:
+        """That of this id, of which the past that was given may know nothing yet."""
+        found = self._past.materialization(materialization)
+        if found is not None:
+            return found
+        number, digest = self._past.stands_at
+        for entry in self._journal.entries(number, digest or None):
+            for fact in self._journal.facts(entry):
+                if isinstance(fact, Materialization) and fact.id == materialization:
+                    return fact
+        return None

@@ -6,29 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineal.assets import checks
-    from lineal.assets.asset import Folder, Result, Retry, columns
+    from lineal.assets.asset import Folder, Result, Retry, Rule, columns
     from lineal.assets.calendars import daily, hourly, monthly, weekly
     from lineal.assets.captured import opaque
     from lineal.assets.declare import asset, check, csv, json, parquet, source
+    from lineal.assets.declare_action import action
     from lineal.assets.declare_best import best_of
+    from lineal.assets.declare_gate import gate
     from lineal.assets.declare_resource import resource
     from lineal.assets.declare_sql import sql_asset, sql_assets
     from lineal.assets.file_partitions import by_file
     from lineal.assets.mapping import every, last, only, previous
     from lineal.assets.partitions import Partition, by_column, grid, static
+    from lineal.assets.promoted import Promotion
     from lineal.assets.register import register
     from lineal.assets.secrets import secret
     from lineal.project import open  # noqa: A004  `lineal.open`, as `gzip.open`
     from lineal.serving import load
+    from lineal.tuning import study
 
     __version__: str
 
 __all__ = [
     "Folder",
     "Partition",
+    "Promotion",
     "Result",
     "Retry",
+    "Rule",
     "__version__",
+    "action",
     "asset",
     "best_of",
     "by_column",
@@ -39,6 +46,7 @@ __all__ = [
     "csv",
     "daily",
     "every",
+    "gate",
     "grid",
     "hourly",
     "json",
@@ -57,6 +65,7 @@ __all__ = [
     "sql_asset",
     "sql_assets",
     "static",
+    "study",
     "weekly",
 ]
 
@@ -64,8 +73,11 @@ __all__ = [
 _HOMES = {
     "Folder": "lineal.assets.asset",
     "Partition": "lineal.assets.partitions",
+    "Promotion": "lineal.assets.promoted",
     "Result": "lineal.assets.asset",
     "Retry": "lineal.assets.asset",
+    "Rule": "lineal.assets.asset",
+    "action": "lineal.assets.declare_action",
     "asset": "lineal.assets.declare",
     "best_of": "lineal.assets.declare_best",
     "by_column": "lineal.assets.partitions",
@@ -76,6 +88,7 @@ _HOMES = {
     "csv": "lineal.assets.declare",
     "daily": "lineal.assets.calendars",
     "every": "lineal.assets.mapping",
+    "gate": "lineal.assets.declare_gate",
     "grid": "lineal.assets.partitions",
     "hourly": "lineal.assets.calendars",
     "json": "lineal.assets.declare",
@@ -94,6 +107,7 @@ _HOMES = {
     "sql_asset": "lineal.assets.declare_sql",
     "sql_assets": "lineal.assets.declare_sql",
     "static": "lineal.assets.partitions",
+    "study": "lineal.tuning",
     "weekly": "lineal.assets.calendars",
 }
 

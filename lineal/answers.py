@@ -31,6 +31,23 @@ from lineal.assets.run import Run
 from lineal.assets.verdicts import Decision
 
 
+class ModelStanding(NamedTuple):
+    """A registry as `lineal status` tells it.
+
+    Attributes:
+        registered, production: what is in production, and the move that made it so.
+        score: the metric that its gate compared, or the first that was recorded of it.
+        closed: candidates that a gate turned away since.
+    """
+
+    registry: str
+    registered: Registered | None
+    production: Promotion | None
+    score: tuple[str, float] | None
+    hold: Hold | None
+    closed: int
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Status:
     """How the whole project stands.
@@ -45,6 +62,7 @@ class Status:
     currents: Mapping[Step, Materialization]
     usage: tuple[int, int]  # objects, bytes
     failing: frozenset[Step] = frozenset()  # failed last time, and would run as they did
+    models: tuple[ModelStanding, ...] = ()
 
     def __repr__(self) -> str:
         return repr(self.plan).replace("Plan: ", "Status: ", 1)
@@ -79,6 +97,7 @@ class Explanation:
     inputs: tuple[InputNow, ...]
     upstream: tuple[PlannedStep, ...]
     part: str | None = None  # the partition that was asked for, if all are made at once
+    decided: Decided | None = None  # what a gate decided last on the scores at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,7 @@ class Shown:
 
     Attributes:
         asked: was a version asked for, and not what is current now?
+        registered: the names it has in registries, `delays@v3` and `delays@production`.
     """
 
     made: Materialization
@@ -106,6 +126,8 @@ class Shown:
     feeds: tuple[str, ...]
     value: Any
     asked: bool = False
+    decided: Decided | None = None  # of the scores of a gate: what it made of them last
+    registered: tuple[str, ...] = ()
 
 
 class PartitionShown(NamedTuple):
@@ -147,6 +169,7 @@ class RunStory:
     started: RunStarted
     ended: RunEnded | None
     made: tuple[Materialization, ...] = ()
+    decided: tuple[Decided, ...] = ()  # by gates, in their order
 
 
 @dataclass(frozen=True, slots=True, repr=False)

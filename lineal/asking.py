@@ -34,10 +34,11 @@ from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys, unknown
 from lineal.assets.names import Step, in_partition
 from lineal.assets.plan import Plan, PlannedStep, plan
-from lineal.assets.records import SLICES, Content, Materialization, Used
+from lineal.assets.records import SLICES, Content, Decided, Materialization, Used
 from lineal.assets.settled import known_of
 from lineal.assets.sights import seen as seen_by
 from lineal.assets.sights import sighted
+from lineal.assets.unsettled import key_of
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Pending, Stale
 from lineal.assets.versions import Moment, When, meant, moment
 from lineal.disk import Disk
@@ -187,6 +188,8 @@ class Asking:
     # ------------------------------------------------------------------------------------ verdicts
 
     def status(self) -> Status:
+        from lineal.models import standings
+
         with self.look() as seen:
             facts = seen.facts(seen.graph.order)
             found = plan(seen.graph, facts, seen.graph.order)
@@ -199,7 +202,8 @@ class Asking:
             failing = frozenset(
                 step for step, last in failed.items() if _is_as_it_was(last, seen.graph, facts)
             )
-            return Status(found, failed, currents, self._usage(), failing)
+            models = standings(past) if past.registries() else ()
+            return Status(found, failed, currents, self._usage(), failing, models)
 
     def _usage(self) -> tuple[int, int]:
         """(objects, bytes) in the store."""
@@ -266,6 +270,7 @@ class Asking:
             ),
             upstream=tuple(s for s in found.steps if s.maker != asset),
             part=partition if step.partition is None else None,
+            decided=_decided(seen.graph.assets[asset], made, facts),
         )
 
     # -------------------------------------------------------------------------------- descriptions
@@ -277,7 +282,8 @@ class Asking:
             found = shown(history, in_partition(plain, partition), self._readable)
         with self._past() as now:  # what was current then may be no more
             current = now.current(*found.made.step)
-        return replace(found, asked="@" in name, current=current.id if current else None)
+        asked = "@" in name or "@" in plain
+        return replace(found, asked=asked, current=current.id if current else None)
 
     # --------------------------------------------------------------------------------- comparing
 
@@ -290,9 +296,12 @@ class Asking:
         most: int,
     ) -> Compared | RunsDifference:
         from lineal.comparing import Comparer
+        from lineal.lineage.questions import spelled
 
-        words = [word for word in (first, second) if word is not None]
         with self._past() as history:
+            first = spelled(history, first)
+            second = None if second is None else spelled(history, second)
+            words = [word for word in (first, second) if word is not None]
             comparer = Comparer(history, Objects(self.store, self.disk), self._key_of)
             known = {step.asset for step in history.steps()}
             are_runs = [bool(_RUN.match(word)) and word not in known for word in words]
@@ -329,10 +338,11 @@ class Asking:
             return self._column_lineage(whole, one, partition, down=down, form=form)
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
+            known = history.registries()
         if form == "json":
-            return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
+            return json.dumps(tree.to_json(found, known), indent=2, ensure_ascii=False)
         if form == "tree":
-            return tree.to_tree(found, columns=columns)
+            return tree.to_tree(found, columns=columns, registries=known)
         return {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form](drawing.drawn(found))
 
     def _column_lineage(
@@ -378,7 +388,11 @@ class Asking:
             runs = {started.run: (started, ended) for started, ended in history.runs()}
             if name not in runs:
                 raise UsageError(f"no run `{name}`{did_you_mean(name, runs)}")
-            return RunStory(*runs[name], tuple(history.run_materializations(name)))
+            return RunStory(
+                *runs[name],
+                tuple(history.run_materializations(name)),
+                tuple(history.run_decisions(name)),
+            )
 
     # ------------------------------------------------------------------------------------ logs, SQL
 
@@ -481,6 +495,15 @@ def _derivation(history: History, name: str, *, down: bool) -> Derivation:
     if not down:
         return tree.upstream(history, *known)
     return (tree.downstream if "@" in name else tree.resting_on)(history, *known)
+
+
+def _decided(asset: Asset, made: Materialization | None, facts: Facts) -> Decided | None:
+    """What a gate decided on its scores."""
+    if asset.gate is None or made is None:
+        return None
+    registry = facts.registries[asset.gate.registry]
+    by_key = registry.decisions.get(key_of(asset.gate, made.fingerprint))
+    return by_key or registry.decided_on(made)
 
 
 def _inputs(

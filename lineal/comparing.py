@@ -231,12 +231,12 @@ class Comparer:
         from lineal.storage.vault import Vault
 
         old, new = (Vault(self.objects).load(content, "auto") for content in contents)
-        return tuple(_differing(old, new, "")), ()
+        return tuple(differing(old, new, "")), ()
 
     # -------------------------------------------------------------------------------------- runs
 
     def runs(self, first: str, second: str | None) -> RunsDifference:
-        """Compare two runs; without the second, the run before it with it.
+        """Compare two runs; without the second, the run before it in its environment with it.
 
         Raises:
             UsageError: there is no such run.
@@ -246,18 +246,21 @@ class Comparer:
             if name is not None and name not in runs:
                 raise UsageError(f"no run `{name}`{did_you_mean(name, runs)}")
         if second is None:
-            names = list(runs)
-            place = names.index(first)
-            if place == 0:
-                raise UsageError(f"`{first}` is the first run: there is none before it")
-            first, second = names[place - 1], first
+            first, second = _before(first, runs), first
         pair = runs[first], runs[second]
-        before, after = after_runs(self.history, [_number(run) for run in pair])
+        before, after = after_runs(self.history, [started for started, _ in pair])
         return runs_difference(self.history, pair, (before, after))
 
 
-def _number(run: tuple[RunStarted, RunEnded | None]) -> int:
-    return int(run[0].run[1:])
+def _before(name: str, runs: Mapping[str, tuple[RunStarted, RunEnded | None]]) -> str:
+    """The run before one, in the same environment."""
+    where = runs[name][0].environment
+    same = [run for run, (started, _) in runs.items() if started.environment == where]
+    place = same.index(name)
+    if place == 0:
+        of = f" in environment {where}" if len(same) < len(runs) else ""
+        raise UsageError(f"`{name}` is the first run{of}: there is none before it")
+    return same[place - 1]
 
 
 def _is_table(made: Materialization) -> bool:
@@ -286,17 +289,17 @@ def _names(before: Materialization, after: Materialization) -> tuple[str, str]:
     return version_name(before), version_name(after)
 
 
-def _differing(before: Any, after: Any, place: str) -> Iterator[ValueChange]:
+def differing(before: Any, after: Any, place: str) -> Iterator[ValueChange]:
     """Where two JSON values differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys((*before, *after)):
             inner = f"{place}.{name}" if place else str(name)
-            yield from _differing(before.get(name, _MISSING), after.get(name, _MISSING), inner)
+            yield from differing(before.get(name, _MISSING), after.get(name, _MISSING), inner)
     elif isinstance(before, list) and isinstance(after, list):
         for i in range(max(len(before), len(after))):
             old = before[i] if i < len(before) else _MISSING
             new = after[i] if i < len(after) else _MISSING
-            yield from _differing(old, new, f"{place}[{i}]")
+            yield from differing(old, new, f"{place}[{i}]")
     elif before is _MISSING:
         yield ValueChange(place, "added", None, after)
     elif after is _MISSING:

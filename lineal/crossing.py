@@ -136,7 +136,7 @@ def _said(thing: _Declared) -> str:
         judged = (thing.severity, thing.inputs, thing.rule)
         return digest_of((repr(judged), parameter_texts(thing.parameters)))
     query = thing.query and (thing.query.text, *(macro.text for macro in thing.query.macros))
-    said = (thing.kind, thing.outputs, query, thing.files, thing.inputs, thing.contract)
+    said = (thing.kind, thing.outputs, query, thing.files, thing.inputs, thing.contract, thing.gate)
     return digest_of(repr((*said, thing.folder_parameter, thing.returns_rows)))
 
 

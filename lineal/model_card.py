@@ -94,7 +94,8 @@ def _head(handed: Handed) -> list[str]:
         "Owner": told.owner if told is not None else "",
         "Content": _code(registered.content),
     }
-    rows += _table(("", ""), ((name, value) for name, value in facts.items() if value))
+    head, *others = [(name, value) for name, value in facts.items() if value]
+    rows += _table(head, others)
     if version.withdrawn is not None:
         reason = f": {_cell(version.withdrawn.reason)}" if version.withdrawn.reason else ""
         rows += ["", f"**Withdrawn** {_instant(version.withdrawn.at)}{reason}"]
@@ -116,7 +117,7 @@ def _loading(handed: Handed) -> list[str]:
         rows += [f"It wants these columns, in this order: {names}.", ""]
     if content is not None and content.format in ("joblib", "pickle"):
         rows += [
-            "To load such a file is to run what it names: load it only if it is this very file.",
+            "To load such a file is to run the code that it names: load it only if it is this one.",
             "",
         ]
     listed = ((_code(name), size_text(o.bytes), _code(o.digest)) for name, o in handed.files)
@@ -174,7 +175,7 @@ def _metrics(handed: Handed) -> list[str]:
         rows += ["No metric was recorded."]
     if parameters:
         named = ((_code(name), _code(value)) for name, value in parameters)
-        rows += ["", *_table(("parameter", "value"), named)]
+        rows += ["", "With these parameters:", "", *_table(("parameter", "value"), named)]
     return rows
 
 
@@ -196,7 +197,7 @@ def _decision(decided: Decided, scored: Materialization | None) -> list[str]:
     said = f": {_cell(decided.reason)}" if decided.reason else ""
     by = f"by the gate `{decided.gate}`{against}, {_instant(decided.at)}"
     rows = [f"**{decided.outcome.capitalize()}** for `{decided.alias}` {by}{said}", ""]
-    rules = dict(decided.rules)
+    rules = {metric: _cell(rule) for metric, rule in decided.rules}
     rows += _table(
         ("metric", "this version", "in production then", "rule"),
         (

@@ -9,6 +9,7 @@ from lineal.answers import (
     Models,
     ModelsDifference,
     ModelShown,
+    ModelStanding,
     ModelVersion,
     RegistryShown,
     TrainingFile,
@@ -33,6 +34,32 @@ def models(history: History) -> Models:
     runs = {started.run: started for started, _ in history.runs()}
     registries = history.registries()
     return Models(tuple(_registry(history, registries[name], runs) for name in sorted(registries)))
+
+
+def standings(history: History) -> tuple[ModelStanding, ...]:
+    """What is in production of each registry: of no other version anything is read."""
+    registries = history.registries()
+    return tuple(_standing(history, registries[name]) for name in sorted(registries))
+
+
+def _standing(history: History, registry: Registry) -> ModelStanding:
+    move = registry.at(PRODUCTION)
+    if move is None:
+        return ModelStanding(registry.name, None, None, None, registry.hold, _closed(registry))
+    registered = registry.versions[move.version]
+    made = history.materialization(registered.materialization)
+    scores = [(s.metric, s.candidate) for s in move.scores]
+    recorded = made.metrics if made is not None else ()
+    score = next(iter([*scores, *recorded]), None)
+    return ModelStanding(registry.name, registered, move, score, registry.hold, _closed(registry))
+
+
+def _closed(registry: Registry) -> int:
+    """How many candidates a gate turned away since `production` moved."""
+    moved = registry.at(PRODUCTION)
+    since = moved.at if moved is not None else 0.0
+    closed = (d for d in registry.decisions.values() if d.outcome == "closed" and d.at > since)
+    return len({d.content for d in closed})
 
 
 def model(history: History, name: str) -> ModelShown:
@@ -93,15 +120,13 @@ def _registry(
     newest = sorted(registry.versions.values(), key=lambda v: -v.version)
     versions = tuple(_version(history, registry, registered, runs) for registered in newest)
     decisions = sorted(registry.decisions.values(), key=lambda d: d.at)
-    moved = registry.at(PRODUCTION)
-    since = moved.at if moved is not None else 0.0
     return RegistryShown(
         name=registry.name,
         versions=versions,
         aliases=registry.aliases(),
         hold=registry.hold,
         metric=_metric(decisions, versions),
-        closed=len({d.content for d in decisions if d.outcome == "closed" and d.at > since}),
+        closed=_closed(registry),
     )
 
 
@@ -124,7 +149,7 @@ def _version(
         registered=registered,
         made=made,
         trained=trained,
-        aliases=tuple(a for a, p in registry.aliases().items() if p.version == registered.version),
+        aliases=tuple(registry.aliases_at(registered.version)),
         withdrawn=registry.withdrawn.get(registered.version),
         run=runs.get(trained.run) if trained is not None else None,
         metrics={**metrics, **scores},

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lineal.assets.action_edges import misnamed
 from lineal.assets.asset import CustomFormat
+from lineal.assets.errors import DefinitionErrors
+from lineal.assets.graph import Graph
 from lineal.binding import bind
 from lineal.definitions import Definitions
 from lineal.lineage.facts import History
@@ -41,6 +44,7 @@ def opened(
         check_settings(settings, graph)
         history = History.open(journal, cache, settings.environment.name)
         try:
+            _check_actions(graph, history)
             yield Snapshot(
                 root=root,
                 settings=settings,
@@ -59,3 +63,15 @@ def opened(
             queries.save()  # what the plan found out of its columns
     finally:
         definitions.close()
+
+
+def _check_actions(graph: Graph, history: History) -> None:
+    """Every action runs for an alias that something moves, as far as can be told.
+
+    Raises:
+        DefinitionErrors: those that nearly name one.
+    """
+    if any(asset.action is not None for asset in graph.assets.values()):
+        errors = list(misnamed(graph.assets.values(), history.registries()))
+        if errors:
+            raise DefinitionErrors(errors)

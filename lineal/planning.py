@@ -85,9 +85,12 @@ def planned_look(seen: Snapshot, source: str) -> tuple[Plan, Facts]:
 
 
 def planned_steps(seen: Snapshot, steps: Iterable[Step], force: bool) -> tuple[Plan, Facts]:
-    """The plan for some steps of outputs, those that are still declared."""
+    """The plan for some steps of outputs, those that are still declared.
+
+    What an action did outside is not done again to have back what it returned.
+    """
     graph = seen.graph
-    steps = [step for step in steps if step.asset in graph.maker]
+    steps = [s for s in steps if s.asset in graph.maker and not _acts(graph, s.asset)]
     facts = seen.facts(graph.needed_by({graph.maker[step.asset] for step in steps}))
     keys: dict[str, list[str | None]] = {}
     for step in steps:
@@ -100,6 +103,22 @@ def planned_steps(seen: Snapshot, steps: Iterable[Step], force: bool) -> tuple[P
     if force:
         facts = _forced(facts, keys, keys)
     return plan(graph, facts, keys, (), keys), facts
+
+
+def _acts(graph: Graph, output: str) -> bool:
+    return graph.assets[graph.maker[output]].action is not None
+
+
+def planned_actions(seen: Snapshot, registry: str, alias: str) -> tuple[Plan, Facts]:
+    """The plan for the actions of an alias alone: after it was moved by hand."""
+    names = [
+        name
+        for name, asset in seen.graph.assets.items()
+        if asset.action is not None
+        and (asset.action.registry, asset.action.alias) == (registry, alias)
+    ]
+    facts = seen.facts(names)
+    return plan(seen.graph, facts, names), facts
 
 
 def accepted(seen: Snapshot, name: str, reason: str) -> tuple[Recipe, list[Acceptance]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,6 @@ from lineal.assets.facts import Facts
 from lineal.assets.names import Step
 from lineal.assets.plan import Plan
 from lineal.assets.records import (
-    DEFAULT_ENVIRONMENT,
     Acceptance,
     Hold,
     Materialization,
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from lineal.lineage.compare import RunsDifference
     from lineal.model_export import Exported
     from lineal.registering import Made, Registering
+    from lineal.reproduced import Reproduction
 
 
 def _nothing(made: Plan) -> None:
@@ -245,6 +245,23 @@ class Project:
         hearers = Hearers(announcer or Announcer(), _nothing, echo)
         return self._run(lambda seen: planning.planned_look(seen, source), hearers)
 
+    def act(
+        self,
+        registry: str,
+        alias: str,
+        announcer: Announcer | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        echo: Echo | None = None,
+        jobs: int | None = None,
+    ) -> Run:
+        """Run the actions of an alias, and nothing else, for the moves that they have not run for.
+
+        Args:
+            announcer, planned, echo, jobs: as for `materialize`.
+        """
+        hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
+        return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
+
     # ------------------------------------------------------------------------------------ asking
 
     @property
@@ -349,6 +366,22 @@ class Project:
         """
         return self._asking.lineage(name, partition, down=down, columns=columns, form=form)
 
+    def report(self, name: str, partition: str | None = None) -> str:
+        """One HTML page about an asset, `name@prefix` or a partition; it needs nothing but itself.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a figure that belongs on it is gone or damaged.
+        """
+        from lineal.report_page import page
+        from lineal.reporting import gathered
+        from lineal.storage.objects import Objects
+
+        with closing(self.history()) as history:
+            read = Objects(self.store, self._disk).read
+            told = gathered(history, self.name, name, partition, read)
+        return page(told, lineal.__version__)
+
     def runs(self) -> list[RunStory]:
         """All runs, oldest first."""
         return self._asking.runs()
@@ -419,6 +452,31 @@ class Project:
             UsageError: nothing was current then.
         """
         return self._asking.sql(query, at)
+
+    def reproduce(
+        self, name: str, *, whole: bool = False, keep: str | os.PathLike[str] | None = None
+    ) -> Reproduction:
+        """Compute a version again and compare: `delays@v3`, `delays@production`, `model@9f3a2c`.
+
+        From the inputs, the code, the settings and the parameters that are recorded of it, in a
+        temporary folder and a process of its own. Nothing is written to the store.
+
+        Args:
+            whole: also all that it was computed from, each step from its own recorded inputs.
+            keep: an empty folder to do it in, which stays: the code, and what came out.
+
+        Raises:
+            UsageError: no such version, or it was not computed; the folder is not empty.
+        """
+        from lineal.reproduction import Reproducer, workplace
+
+        objects = Objects(self.store, self._disk)
+        folder = None if keep is None else Path(keep).resolve()
+        with closing(self.history()) as history, workplace(folder) as place:
+            version = lineal.__version__
+            reproducer = Reproducer(self.root, objects, history, place, version)
+            found = reproducer.reproduce(name, whole=whole)
+        return replace(found, kept=folder)
 
     # ----------------------------------------------------------------------------------- models
 
@@ -522,7 +580,6 @@ class Project:
     @property
     def _registering(self) -> Registering:
         from lineal.registering import Registering
-        from lineal.storage.objects import Objects
 
         return Registering(
             self.root,
@@ -530,7 +587,8 @@ class Project:
             self.history,
             Objects(self.store, self._disk).intact,
             lineal.__version__,
-            DEFAULT_ENVIRONMENT,
+            self.environment,
+            self.settings.environment.promotes,
         )
 
     # ----------------------------------------------------------------------------------- upkeep
@@ -575,10 +633,11 @@ class Project:
             return found
         return repaired(self.journal, found, self._make_again, time.time(), heard)
 
-    def _make_again(self, steps: Sequence[Step], force: bool) -> Run | None:
-        """Make those of these steps that are still declared."""
-        with self.look() as seen:
+    def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
+        """Make those of these steps that are still declared, where they are current."""
+        there = Project(self.root, self._disk, environment)
+        with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None
         hearers = Hearers(Announcer(), _nothing, None)
-        return self._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)
+        return there._run(lambda seen: planning.planned_steps(seen, steps, force), hearers)

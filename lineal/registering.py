@@ -161,8 +161,9 @@ class Registering:
     def _check_promotes(self) -> None:
         if not self.promotes:
             raise UsageError(
-                f"the environment `{self.environment}` does not promote: its aliases stay",
-                advice="give the environment that does: `--env NAME`",
+                f"the environment {self.environment} does not promote: its aliases stay",
+                advice="give one that does, `--env NAME`; or let this one, in lineal.toml:\n"
+                f"  [environments.{self.environment}]\n  promote = true",
             )
 
     # ------------------------------------------------------------------------ versions, tags, holds
@@ -244,7 +245,7 @@ class Registering:
         self, history: History, build: Callable[[Registries, Moment], Sequence[Fact]]
     ) -> tuple[Registries, Sequence[Fact]]:
         """Write a whole run as one entry: what it decided is there with its end, or not at all."""
-        started = run_started("", self.root, 0, self.version)
+        started = run_started("", self.root, self.environment, 0, self.version)
 
         def entry(registries: Registries, number: int) -> Sequence[Fact]:
             now = Moment(number, f"r{number}", started.who, started.started_at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from lineal.storage.inspection import LOST, fault_of_bytes, place_of, walk
 from lineal.storage.locks import Starts
 
 _OF_JOURNAL = ("facts-", "places-")  # caches that are made of the journal alone
-# Makes those of these steps that are declared, by force or if they are stale; None: none is.
-Remake = Callable[[Sequence[Step], bool], Run | None]
+# Makes in an environment those of these steps that are declared, by force or if they are stale;
+# None: none is.
+Remake = Callable[[str, Sequence[Step], bool], Run | None]
 
 
 def repair(
@@ -37,8 +38,8 @@ def repair(
     """Repair what a look found, and look again.
 
     Args:
-        remake: has steps made, if need be by force; what it raises is told, and the rest of the
-            repair goes on.
+        remake: has steps made in an environment, if need be by force; what it raises is told, and
+            the rest of the repair goes on.
         now: names the folder in the trash.
 
     Raises:
@@ -70,9 +71,10 @@ class _Repair:
         finally:
             starts.let_go()
         lost = [found for found in self._damages if _is_object(found)]
-        yield from self._made_again(lost, force=False)
         lies = [found for found in self._damages if found.level == "content"]
-        yield from self._made_again(lies, force=True)
+        showing = list(self._census().showing())
+        yield from self._made_again(lost, showing, force=False)
+        yield from self._made_again(lies, showing, force=True)
         yield from self._told(lost, lies)
         yield from self._catalog_rebuilt()
 
@@ -135,14 +137,24 @@ class _Repair:
 
     # ------------------------------------------------------------------------------- making again
 
-    def _made_again(self, found: Sequence[Finding], *, force: bool) -> Iterator[Action]:
+    def _made_again(
+        self, found: Sequence[Finding], showing: Iterable[tuple[str, Version]], *, force: bool
+    ) -> Iterator[Action]:
         """Versions that are current and can't be read, or are not what they should be."""
         current = {held.version for f in found for held in f.held if held.current}
-        wanted = sorted({Step(v.asset, v.partition) for v in current}, key=str)
-        if not wanted:
-            return
+        wanted: dict[str, set[Step]] = {}
+        for environment, version in showing:
+            if version in current:
+                step = Step(version.asset, version.partition)
+                wanted.setdefault(environment, set()).add(step)
+        for environment, steps in wanted.items():
+            yield from self._made_in(environment, sorted(steps, key=str), force=force)
+
+    def _made_in(
+        self, environment: str, wanted: Sequence[Step], *, force: bool
+    ) -> Iterator[Action]:
         try:
-            run = self._remake(wanted, force)
+            run = self._remake(environment, wanted, force)
         except LinealError as error:
             names = ", ".join(map(str, wanted))
             yield Action("failed", f"{names} could not be made again: {error.message}")
@@ -160,11 +172,11 @@ class _Repair:
 
     def _told(self, lost: Sequence[Finding], lies: Sequence[Finding]) -> Iterator[Action]:
         """What became of each version that rested on a lost object, or was recorded wrongly."""
-        census = Census()
-        for entry in self._journal.entries_left():
-            census.take(entry)
+        census = self._census()
         needed = {place_of(self._root, o.digest, o.suffix) for o in census.needed()}
-        now = {(v.asset, v.partition): v for v in census.current()}
+        now: dict[Step, set[Version]] = {}
+        for _, version in census.showing():
+            now.setdefault(Step(version.asset, version.partition), set()).add(version)
         code = {place_of(self._root, o.digest, o.suffix): r for o, r in census.code.items()}
         gone = set()
         for found in lost:
@@ -175,13 +187,19 @@ class _Repair:
                 told = "a run of unchanged code writes it again"
                 yield Action("lost", f"{code_of(runs)} is lost: {told}")
             for held in found.held:
-                shown = now.get((held.version.asset, held.version.partition))
+                shown = _shown_for(held.version, now)
                 yield _fate(held, shown, back=back, needed=found.path in needed)
         self._record(gone)
         for held in (held for found in lies for held in found.held):
-            shown = now.get((held.version.asset, held.version.partition))
+            shown = _shown_for(held.version, now)
             if shown is not None and census.versions.get(shown) != held.making:
                 yield _corrected(held, shown)
+
+    def _census(self) -> Census:
+        found = Census()
+        for entry in self._journal.entries_left():
+            found.take(entry)
+        return found
 
     def _record(self, gone: set[str]) -> None:
         """So that the next look knows what is gone for good."""
@@ -193,6 +211,12 @@ class _Repair:
             staged = stage(self._journal, sealed(json.dumps(sorted(gone | known)).encode()))
             self._disk.replace(staged, path)
             self._disk.sync([self._root])
+
+
+def _shown_for(version: Version, now: Mapping[Step, Set[Version]]) -> Version | None:
+    """A version itself, if an environment still shows it; else what stands in its place."""
+    shown = now.get(Step(version.asset, version.partition), frozenset[Version]())
+    return version if version in shown else next(iter(shown), None)
 
 
 def _corrected(held: Held, now: Version) -> Action:

@@ -27,7 +27,7 @@ from lineal.kept_code import keep
 from lineal.lineage.journal import Journal
 from lineal.lineage.registry import Registrar
 from lineal.logs import log_name
-from lineal.provenance import run_started
+from lineal.provenance import run_started, who
 from lineal.snapshot import Snapshot
 from lineal.storage.locks import Locks, Starts
 from lineal.storage.scratch import Folders
@@ -265,6 +265,7 @@ class Runner:
             pause=_pause,
             stopping=lambda: interrupts.asked,
             registrar=lambda: Registrar(self._journal, seen.history),
+            who=who,
             pools=seen.settings.pools,
             strict=seen.settings.strict,
         )

@@ -220,9 +220,9 @@ class _Reading:
             packages=self._packages(),
             file=self.file,
             origins=self.origins,
-            content=self.content,
             environment=environment,
             environments=defined,
+            content=self.content,
         )
 
     def _known(self, given: Mapping[str, Any], known: tuple[str, ...], section: str) -> None:

@@ -9,7 +9,7 @@ from lineal.answers import Overview, PartitionShown, Shown
 from lineal.assets.errors import IntegrityError
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step
-from lineal.assets.records import SLICES, Brief, CheckResult, Content, Materialization
+from lineal.assets.records import SLICES, Brief, CheckResult, Content, Decided, Materialization
 from lineal.lineage.facts import History
 
 _ENDS = 10  # partitions at either end that are described, if not all are
@@ -37,7 +37,21 @@ def shown(history: History, name: str, readable: Callable[[Content | None], Any]
         current=current.id if current is not None else None,
         feeds=_readers(history, made.asset),
         value=readable(made.content),
+        decided=_decided(history, made),
+        registered=tuple(_names(history, made)),
     )
+
+
+def _decided(history: History, made: Materialization) -> Decided | None:
+    """What a gate made of its scores, in whichever registry."""
+    if made.kind != "gate":
+        return None
+    found = (registry.decided_on(made) for registry in history.registries().values())
+    return next((each for each in found if each is not None), None)
+
+
+def _names(history: History, made: Materialization) -> list[str]:
+    return history.registries().names(made.asset, made.content.digest) if made.content else []
 
 
 def overview(

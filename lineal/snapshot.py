@@ -278,6 +278,10 @@ class Snapshot:
         recipe = walker.recipe(check.function, parameters=check.parameters)
         return with_resources(recipe, self._opened_by(check))
 
+    def environment_of(self, asset: Asset, recipe: Recipe) -> EnvironmentFacts:
+        """Python, packages and variables that a step of this code rests on, as they are now."""
+        return _Environments(self).of_asset(asset, recipe)
+
     # ---------------------------------------------------------------------------- parameters
 
     def parameters_of(self, asset: Asset | Resource) -> dict[str, Any]:
@@ -341,6 +345,8 @@ class _Environments:
 
     def of_check(self, check: Check, recipe: Recipe) -> EnvironmentFacts:
         machinery = _MACHINERY["sql" if check.rule is not None else "python"]
+        if check.rule is not None and dict(check.rule[1]).get("statistic") in ("ks", "chi2"):
+            machinery = (*machinery, "scipy")
         return self._of((*recipe.imports, *machinery), (), recipe)
 
     def _of(

@@ -14,16 +14,14 @@ from typing import Any
 
 from lineal.assets.asset import Check
 from lineal.assets.errors import did_you_mean
-from lineal.storage.finding import SAMPLE_COLUMNS, SAMPLE_ROWS, Finding, judge_value
+from lineal.storage.drift import Drift, Side
+from lineal.storage.finding import SAMPLE_COLUMNS, SAMPLE_ROWS, Finding, RuleError, judge_value
 from lineal.storage.sandbox import Rows, hide, show
 
-__all__ = ["Finding", "audit", "judge_value"]
+__all__ = ["BEFORE", "Finding", "audit", "judge_value"]
 
+BEFORE = "\0before"  # among the other tables: the version that is current; no asset is called so
 VALUE = "\0"  # stands in a condition for its next bound value; no column name can hold it
-
-
-class RuleError(Exception):
-    """A rule that can't be asked of this table; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def audit(
 
     Args:
         connection: a DuckDB connection that this call has to itself.
-        others: the tables of the assets that `references` names.
+        others: the tables of the assets that `references` and `drift` name, and BEFORE.
         previous_rows: of the current version; None when there is none.
         key: columns that the samples show first.
     """
@@ -92,10 +90,11 @@ class _Audit:
         self._previous = previous_rows
         self._key = key
         self._columns: dict[str, str] = {name.casefold(): name for name in table.column_names}
-        self._types: dict[str, str] = dict(zip(table.column_names, self._sql_types(), strict=True))
+        self._types: dict[str, str] = self._types_of("lineal audited", table)
 
-    def _sql_types(self) -> list[str]:
-        return [str(t) for t in self._connection.sql('from "lineal audited"').types]
+    def _types_of(self, shown: str, table: Rows) -> dict[str, str]:
+        types = self._connection.sql(f"from {_quoted(shown)}").types
+        return dict(zip(table.column_names, map(str, types), strict=True))
 
     def findings(self, checks: Sequence[Check]) -> list[Finding]:
         found: dict[int, Finding] = {}
@@ -104,6 +103,8 @@ class _Audit:
             if check.rule is None:
                 raise TypeError(f"`{check.name}` is not a ready-made check")
             kind, arguments = check.rule[0], dict(check.rule[1])
+            if check.inputs:
+                arguments["asset"] = check.inputs[0].asset  # as the graph found it
             try:
                 if kind in _ROW_RULES:
                     rules[place] = _ROW_RULES[kind](self, arguments)
@@ -287,6 +288,21 @@ class _Audit:
             False, message=f"{total:,} rows, {lost:.0%} fewer than the {before:,} before"
         )
 
+    def drift(self, rule: Mapping[str, Any]) -> Finding:
+        name = str(rule.get("asset") or BEFORE)
+        other = self._others.get(name)
+        if other is None:
+            if name == BEFORE:
+                return Finding(True)  # it is the first
+            raise RuleError(f"`{name}` is not there to be compared with")
+        if name == BEFORE and not other.num_rows:
+            return Finding(True)
+        shown = "the version before" if name == BEFORE else name
+        ours = Side("this version", "lineal audited", self._table.num_rows, self._types)
+        types = self._types_of(f"lineal other {name}", other)
+        theirs = Side(shown, f"lineal other {name}", other.num_rows, types)
+        return Drift(self._connection, ours, theirs, rule).finding()
+
     def schema(self, rule: Mapping[str, Any]) -> Finding:
         wanted = dict(rule["columns"])
         known = {name.casefold() for name in wanted}
@@ -327,6 +343,7 @@ _TABLE_RULES: Mapping[str, Callable[[_Audit, Mapping[str, Any]], Finding]] = {
     "unique": _Audit.unique,
     "rows": _Audit.rows,
     "not_shrunk": _Audit.not_shrunk,
+    "drift": _Audit.drift,
     "schema": _Audit.schema,
 }
 

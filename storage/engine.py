@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.assets.asset import Check, Contract, Files, Query
+from lineal.assets.checks import PREVIOUS
 from lineal.assets.errors import (
     ContentError,
     InputsChanged,
@@ -23,7 +24,7 @@ from lineal.assets.errors import (
 )
 from lineal.assets.ports import Canonical, Sight, Versions
 from lineal.assets.records import Content, Observation
-from lineal.storage.audit import audit, judge_value
+from lineal.storage.audit import BEFORE, audit, judge_value
 from lineal.storage.finding import Finding, no_table
 from lineal.storage.memory import quarter, threads_in
 from lineal.storage.sandbox import Rows, Sandbox, Shaped, Shown, StoredTable, are_large, bare
@@ -193,12 +194,24 @@ class Engine:
         """What each ready-made check finds: one scan for all, one more look for each failure."""
         try:
             table = self._shown(version)
-            beside = {name: self._shown(held) for name, held in others.items()}
+            # Of a table without partitions yet there is nothing to show.
+            there = {name: held for name, held in others.items() if _parts(held)}
+            if previous is not None and self._compared(checks, version, previous):
+                there[BEFORE] = previous
+            beside = {name: self._shown(held) for name, held in there.items()}
         except ContentError as error:
             return [no_table(error) for _ in checks]
         rows = None if previous is None else previous.rows
         with self._sandbox.reading([table, *beside.values()]) as connection:
             return audit(connection, checks, table, beside, rows)
+
+    def _compared(
+        self, checks: Sequence[Check], version: Content | Canonical, previous: Content
+    ) -> bool:
+        """Does a check look into what was current before? A version is not compared with itself."""
+        content = version if isinstance(version, Content) else version.content
+        asked = any(dict(c.rule[1]).get("reference") == PREVIOUS for c in checks if c.rule)
+        return asked and content.digest != previous.digest
 
     def judge(self, returned: Callable[[], Any], name: str) -> Finding:
         """What a user's check finds: its answer, or what it raised."""

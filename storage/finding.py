@@ -13,6 +13,10 @@ SAMPLE_ROWS = 5
 SAMPLE_COLUMNS = 8
 
 
+class RuleError(Exception):
+    """A rule that can't be asked of this table; the message says why."""
+
+
 class Finding(NamedTuple):
     """What one check found."""
 

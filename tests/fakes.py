@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lineal.assets.asset import Arrival, Asset, Check, Contract, Files, Query
 from lineal.assets.content import content_digest
 from lineal.assets.digest import digest_of
-from lineal.assets.errors import ContentError, LinealError, UserCodeError
+from lineal.assets.errors import ContentError, IntegrityError, LinealError, UserCodeError
 from lineal.assets.facts import Past
 from lineal.assets.names import Step
 from lineal.assets.perform import Trace, UserCode
@@ -44,6 +44,7 @@ from lineal.assets.records import (
     Publication,
     Recipe,
     Retirement,
+    RunEnded,
     RunStarted,
     SourceFile,
     StoredObject,
@@ -96,7 +97,7 @@ class MemoryVault(Vault):
             return value
         if isinstance(value, Content):
             return Held(self.load(value, "auto"), value)
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or contract.format == "json":
             return Held(copy.deepcopy(value), Content(digest_of(value), "json"))
         columns = tuple(Column(n, "int", digest_of(v)) for n, v in value.items())
         length = len(next(iter(value.values()), ()))
@@ -127,11 +128,16 @@ class MemoryVault(Vault):
             value = content.value
         else:
             assert isinstance(content, Content)
-            value = self.objects[content.objects[0].digest]
+            value = self._stored(content.objects[0])
         missing = [name for name in columns or () if name not in value]
         if missing:
             raise ContentError(f"no column `{missing[0]}`")
         return copy.deepcopy(value if columns is None else {n: value[n] for n in columns})
+
+    def _stored(self, stored: StoredObject) -> Any:
+        if stored.digest not in self.objects:
+            raise IntegrityError(f"the object {stored.digest[:12]} is gone")
+        return self.objects[stored.digest]
 
     def present(self, contents: Iterable[Content]) -> frozenset[str]:
         named = {o.digest for content in contents for o in content.objects}
@@ -271,6 +277,9 @@ class MemoryRegistrar(Registrar):
             self.journal.append(facts)
         return self.now(), facts
 
+    def materialization(self, materialization: str) -> Materialization | None:
+        return self.journal.past().materialization(materialization)
+
 
 class MemoryPast(Past):
     """History and archive by looking through all facts."""
@@ -357,6 +366,11 @@ class MemoryPast(Past):
 
     def materialization(self, materialization: str) -> Materialization | None:
         return self.made.get(materialization)
+
+    def broken_off(self, asset: str) -> int | None:
+        ended = {f.run for f in self.facts if isinstance(f, RunEnded) and f.outcome != "cancelled"}
+        started = [f.run for f in self.facts if isinstance(f, RunStarted)]
+        return next((int(run[1:]) for run in started if run not in ended), None)
 
 
 class Unwatched(NamedTuple):

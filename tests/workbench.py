@@ -99,6 +99,7 @@ class Workbench:
         self.stopping = False
         self.pause = 0.0  # before a step is tried again
         self.pools: dict[str, int] = {}
+        self.environment, self.promotes = "default", True
 
     @property
     def graph(self) -> Graph:
@@ -131,6 +132,8 @@ class Workbench:
             forced=dict.fromkeys(forced, (None,)),
             sights=self.files.sights,
             registries=Registries().after(self.journal.facts),
+            environment=self.environment,
+            promotes=self.promotes,
         )
 
     def around(self, past: MemoryPast) -> Surroundings:
@@ -164,6 +167,7 @@ class Workbench:
             pause=lambda retry, error, number: self.pause,
             stopping=lambda: self.stopping,
             registrar=lambda: MemoryRegistrar(self.journal),
+            who=lambda: "ada",
             pools=self.pools,
             strict=self.strict,
         )

@@ -7,6 +7,7 @@ import pandas as pd
 from features import CATEGORIES, NEW_YORK, add_age, add_calendar, add_label, minutes
 from matplotlib.figure import Figure
 from models import FEATURES, auc, boosted, chance, fit, logistic, score
+from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import roc_curve
 
 from lineal import Result, asset, best_of, check, checks, columns, grid, source, sql_assets
@@ -132,4 +133,17 @@ def roc(predictions: pd.DataFrame) -> Figure:
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="a coin")
     axes.set(xlabel="share of punctual flights called late", ylabel="share of late flights found")
     axes.legend()
+    return figure
+
+
+@asset
+def calibration(predictions: pd.DataFrame) -> Figure:
+    """How often flights came late, of those that were given a like chance of it."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    for model in predictions.drop(columns="late"):
+        late, chances = predictions["late"], predictions[model]
+        CalibrationDisplay.from_predictions(
+            late, chances, n_bins=10, strategy="quantile", name=model, ax=axes
+        )
     return figure

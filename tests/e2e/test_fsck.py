@@ -539,7 +539,7 @@ def test_what_was_mended_since_the_look_stays_where_it_is(kept: Workplace) -> No
     found = look(journal)
     assert [damage.path for damage in found.damages] == [path]
     overwrite(path, whole)
-    done = repair(journal, found, lambda steps, force: None, 1e9)
+    done = repair(journal, found, lambda *asked: None, 1e9)
     assert done.ok
     assert path.read_bytes() == whole
     assert not any(action.kind == "moved" for action in done.actions)
@@ -555,7 +555,7 @@ def test_two_repairs_in_one_second_keep_both_files(kept: Workplace) -> None:
             flip(path)
         else:
             path.write_bytes(b"another damage")
-        repair(journal, look(journal), lambda steps, force: None, 1e9)
+        repair(journal, look(journal), lambda *asked: None, 1e9)
     assert sorted(p.name for p in (store(kept) / "trash").iterdir()) == [
         "20010909T014640Z", "20010909T014640Z-2",
     ]  # fmt: skip

@@ -135,6 +135,86 @@ def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_i
     assert place.lineal("fsck").code == 0
 
 
+def test_a_version_is_told_with_its_past_and_with_what_it_rests_on(place):
+    said(place, "promote", "delays", "--from", "delay_model", "--reason", "the first")
+    flown(place, "2026-02", 10, 31)
+    flown(place, "2026-03", 7)
+    place.edit("pipeline.py", "depth=[1, 2]", "depth=[1, 2, 3]")
+    place.make()
+    said(place, "promote", "delays", "--from", "delay_model")
+    told = said(place, "show", "delays@production")
+    for row in (
+        "delays v2, production   delay_model@",
+        "trained as candidate depth=3 in",
+        "metrics  auc 0.8000",
+        "set      depth=3",
+        "production: v1 → v2   by ",
+        "made of 3 files",
+        "train   6 rows   3 of 3 columns: id, distance, delay",
+    ):
+        assert row in told
+    document = place.lineal("models", "show", "delays", "v1", "--json").json
+    assert [(f["path"], f["rows"]) for f in document["files"]] == [
+        ("data/flights-2026-01.csv", 3), ("data/flights-2026-02.csv", 2),
+    ]  # fmt: skip
+    assert [move["reason"] for move in document["moves"]] == ["the first", ""]
+    assert {"candidate", "delay_model"} <= set(document["code"])
+    assert document["packages"]["pandas"]
+    compared = said(place, "compare", "v1", "v2")
+    assert "delays@v1 → delays@v2: 1 metric, 1 parameter, 2 files differ." in compared
+    for row in (
+        "auc   0.7000 → 0.8000   (+0.1)",
+        "depth   2 → 3",
+        "5 rows  2026-01…02 → 6 rows  2026-01…03",
+        "+ data/flights-2026-03.csv",
+        "~ data/flights-2026-02.csv",
+    ):
+        assert row in compared
+    differing = place.lineal("models", "compare", "delays@v1", "delays", "--json").json
+    assert differing["parameters"] == {"depth": ["2", "3"]}
+    assert (differing["same"], len(differing["files"]["changed"])) == (False, 1)
+    assert "one version: nothing differs" in said(place, "compare", "delays", "v1", "v1")
+    assert "1 version named" in refused(place, "compare", "delays", "v1")
+
+
+def test_a_registered_name_stands_wherever_a_version_does(place):
+    said(place, "promote", "delays", "--from", "delay_model")
+    flown(place, "2026-02", 10, 31)
+    place.make()
+    said(place, "promote", "delays", "--from", "delay_model")
+    project = Project(place.root)
+    old, new = project.load("delays@v1"), project.load("delays")
+    assert (old["mean"], new["mean"]) == (21.0, 21.2)
+    assert project.load("delays@production") == new == project.load("delay_model")
+    assert project.path("delays@v1") != project.path("delays@v2")
+    head, *below = place.lineal("lineage", "delays@v1").out.splitlines()
+    assert head.endswith("delays v1")
+    assert place.lineal("lineage", "delays").out.splitlines()[0].endswith("delays v2, production")
+    assert any("data/flights-2026-02.csv" in row for row in below)
+    down = place.lineal("lineage", "raw/flights", "--down").out
+    assert "delays v2, production" in down
+    nodes = place.lineal("lineage", "delays@v1", "--json").json["nodes"]
+    assert [node["registered"] for node in nodes if node["registered"]] == [["delays@v1"]]
+    assert "models   delays@v2, delays@production" in place.lineal("show", "delays@v2").out
+    assert "mean" in place.lineal("diff", "delays@v1", "delays@v2").out
+    assert place.lineal("status").out.endswith("all fresh. delays@production = v2.\n")
+    verbose = place.lineal("status", "-v").out
+    assert "models   delays   production v2 (" in verbose and "auc 0.7000)" in verbose
+    (standing,) = place.lineal("status", "--json").json["models"]
+    assert (standing["registry"], standing["production"]["version"]) == ("delays", "v2")
+    for name, told in (
+        ("delays@v9", "has no version v9"),
+        ("delays@stagin", "no alias `stagin`"),
+        ("delay_model@v1", "no registry `delay_model`"),
+        ("delay_model@r99.1", "no materialization"),
+        ("delays 2026-01@v1", "no registry"),
+    ):
+        for verb in ("show", "path", "lineage", "diff"):
+            assert told in place.lineal(verb, name).err
+    made = nodes[0]["materialization"]
+    assert place.lineal("path", f"delay_model@{made}").out == place.lineal("path", "delays@v1").out
+
+
 def test_a_move_needs_the_code_of_the_project_for_nothing_but_its_actions(place):
     said(place, "promote", "delays", "--from", "delay_model")
     place.write("pipeline.py", "raise RuntimeError('broken')")

@@ -11,7 +11,8 @@ import pytest
 
 from lineal.assets import checks
 from lineal.assets.asset import Check, Input, Where, gathering
-from lineal.assets.checks import make_check, parse_check
+from lineal.assets.check_texts import parse_check
+from lineal.assets.checks import make_check
 from lineal.assets.declare import source
 from lineal.assets.errors import DefinitionError
 
@@ -49,6 +50,28 @@ DAY = dt.date(2026, 1, 5)
             "rows(minimum=1, maximum=9)",
             ("rows", (("minimum", 1), ("maximum", 9))),
         ),
+        (
+            checks.drift("train", ["a"]),
+            "drift(train, a)",
+            (
+                "drift",
+                (
+                    ("reference", "train"),
+                    ("columns", ("a",)),
+                    ("statistic", "psi"),
+                    ("limit", 0.2),
+                    ("bins", 10),
+                ),
+            ),
+        ),
+        (
+            checks.drift("previous", statistic="ks"),
+            "drift(previous, ks)",
+            (
+                "drift",
+                (("reference", "previous"), ("statistic", "ks"), ("limit", 0.05), ("bins", 10)),
+            ),
+        ),
         (checks.not_shrunk(0.1), "not_shrunk(0.1)", ("not_shrunk", (("fraction", 0.1),))),
         (checks.expression("a > b"), "expression(a > b)", ("expression", (("sql", "a > b"),))),
         (
@@ -61,7 +84,8 @@ DAY = dt.date(2026, 1, 5)
 def test_a_ready_made_check_is_a_rule_with_a_name_that_reads_as_it_is_written(
     made: Check, name: str, rule: Any
 ) -> None:
-    assert (made.name, made.rule, made.severity, made.function) == (name, rule, "error", None)
+    severity = "warn" if rule[0] == "drift" else "error"
+    assert (made.name, made.rule, made.severity, made.function) == (name, rule, severity, None)
 
 
 def test_a_check_of_references_has_the_other_asset_as_an_input() -> None:
@@ -70,6 +94,9 @@ def test_a_check_of_references_has_the_other_asset_as_an_input() -> None:
     assert made.inputs == (Input(parameter="references", asset="raw/airports"),)
     assert made.name == "references(origin, raw/airports)"
     assert dict(made.rule[1])["to"] == "origin" if made.rule else False
+    made = checks.drift(airports, ["lat"])
+    assert made.inputs == (Input(parameter="reference", asset="raw/airports", columns=("lat",)),)
+    assert checks.drift("previous").inputs == ()
 
 
 def test_severity_name_and_place_are_kept() -> None:
@@ -95,6 +122,11 @@ def test_severity_name_and_place_are_kept() -> None:
         (lambda: checks.rows(-1), "needs a number of rows"),
         (lambda: checks.rows(True), "needs a number of rows"),
         (lambda: checks.not_shrunk(1), "`fraction` is 1"),
+        (lambda: checks.drift("train", statistic="pis"), "no statistic 'pis'; did you mean `psi`"),
+        (lambda: checks.drift("train", limit=0), "`limit` is 0"),
+        (lambda: checks.drift("train", statistic="ks", limit=1), "`limit` is 1"),
+        (lambda: checks.drift("train", bins=1), "`bins` is 1"),
+        (lambda: checks.drift("train", []), "needs the name of a column"),
         (lambda: checks.expression(" "), "`sql` needs a text"),
         (lambda: checks.schema({}), "each column's type"),
         (lambda: checks.schema({"a": 1}), "`a` needs a text"),
@@ -128,6 +160,7 @@ def test_while_a_project_is_loaded_a_refused_check_does_not_stop_it() -> None:
         ("references(a, raw/b, to=c)", checks.references("a", "raw/b", "c")),
         ("between(delay, -5, high=5.5)", checks.between("delay", -5, 5.5)),
         ("rows(minimum=1)", checks.rows(1)),
+        ("drift(train, [temp], limit=0.1)", checks.drift("train", ["temp"], limit=0.1)),
         ("expression('a > b', name=later)", checks.expression("a > b", name="later")),
         ("schema({id: BIGINT})", checks.schema({"id": "BIGINT"})),
         ("unique(id, severity=warn)", checks.unique("id", severity="warn")),

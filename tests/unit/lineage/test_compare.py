@@ -87,8 +87,7 @@ def test_two_runs_differ_by_step_and_by_what_had_changed(tmp_path):
     history = opened(journal)
     runs = {started.run: (started, ended) for started, ended in history.runs()}
     names = list(runs)
-    numbers = [int(name[1:]) for name in names]
-    before, after = after_runs(history, numbers)
+    before, after = after_runs(history, [started for started, _ in runs.values()])
     found = runs_difference(history, (runs[names[0]], runs[names[1]]), (before, after))
     assert isinstance(found.after[1], RunEnded)
     steps = {s.step.asset: s for s in found.steps}

@@ -70,7 +70,7 @@ def test_times_say_what_is_told_of_and_runs_what_overrides(journal):
     older = early.make("a", table("early"), started_at=1200.0)  # planned earlier, ended later
     history = opened(journal)
     assert shown(at(history, 1300.0), "a") == newer.id == shown(history, "a")
-    assert shown(after_runs(history, [1])[0], "a") == older.id
+    assert shown(after_runs(history, [history.runs()[0][0]])[0], "a") == older.id
 
 
 def test_partitions_that_were_retired_later_are_there(journal):

@@ -16,7 +16,7 @@ NAMES = {
     "Folder", "Partition", "Result", "Retry", "__version__", "asset", "best_of", "by_column",
     "by_file", "check", "checks", "columns", "csv", "daily", "every", "grid", "hourly", "json",
     "last", "load", "monthly", "only", "opaque", "open", "parquet", "previous", "register",
-    "resource", "secret", "source", "sql_asset", "sql_assets", "static", "weekly",
+    "resource", "secret", "source", "sql_asset", "sql_assets", "static", "study", "weekly",
 }  # fmt: skip
 HEAVY = "click rich pandas pyarrow duckdb numpy sklearn sqlglot tomllib importlib.metadata"
 

@@ -1,0 +1,387 @@
+"""What the loop does for gates: which versions are scored, and what is recorded of a decision.
+
+The scores are a version like any other; what the gate makes of them is decided on the registries as
+they are at the very entry that records it, together with the scores, the number and the move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from lineal.assets.asset import Asset, Gate
+from lineal.assets.decide import arrival_of, fingerprints, inputs_used, one_used
+from lineal.assets.errors import LinealError, StepError
+from lineal.assets.gates import Case, Ruling, rule_on, rule_texts, scored
+from lineal.assets.ledger import Ledger
+from lineal.assets.names import Step
+from lineal.assets.perform import Outcome
+from lineal.assets.ports import Clock, Registrar, Vault
+from lineal.assets.recorder import error_facts, reasons_of
+from lineal.assets.records import (
+    Attempt,
+    Decided,
+    ErrorFacts,
+    Fact,
+    Materialization,
+    Promotion,
+    Registered,
+    Used,
+)
+from lineal.assets.registries import Registries, Registry
+from lineal.assets.run import StepReport, is_told
+from lineal.assets.settled import known_of
+from lineal.assets.unsettled import decided, key_of
+from lineal.assets.verdicts import Decision, Known
+from lineal.assets.weighing import Weighing
+
+_TRIES = 4  # to score the version in production, while others move the alias
+
+
+class AliasMoved(StepError):
+    """The alias names another version than the one that was scored: that is to be scored."""
+
+
+class _Rival(NamedTuple):
+    """The version that the alias named when scoring began; its scores, as far as they are known."""
+
+    version: int
+    scores: Mapping[str, float] | None = None
+    gone: ErrorFacts | None = None
+
+
+class _Prepared(NamedTuple):
+    """The scores of the candidate, made or kept; `facts` are those that are not written yet."""
+
+    decision: Decision
+    made: Materialization
+    facts: tuple[Fact, ...]
+    new: bool
+    seconds: float
+    attempts: int
+
+
+@dataclass(slots=True)
+class GateSteps:
+    """Gates in one run.
+
+    Args:
+        finish: waits until all that was made before is durable.
+        open_registrar: who writes what rests on the newest state of the registries.
+        who: runs this.
+    """
+
+    ledger: Ledger
+    vault: Vault
+    clock: Clock
+    who: Callable[[], str]
+    open_registrar: Callable[[], Registrar]
+    finish: Callable[[], None]
+    _registrar: Registrar | None = None
+    _rivals: dict[Step, _Rival | None] = field(default_factory=dict)
+    _prepared: dict[Step, _Prepared] = field(default_factory=dict)
+    _tries: dict[Step, int] = field(default_factory=dict)
+
+    @property
+    def registrar(self) -> Registrar:
+        if self._registrar is None:
+            self._registrar = self.open_registrar()
+        return self._registrar
+
+    def look_again(self, asset: Asset) -> bool:
+        """Is it a gate? Then from now on the registries are known as they are now."""
+        if asset.gate is None:
+            return False
+        self._learn(self.registrar.now())
+        return True
+
+    def _learn(self, registries: Registries) -> None:
+        self.ledger.facts = replace(self.ledger.facts, registries=registries)
+
+    # ---------------------------------------------------------------------------- what is scored
+
+    def weighing(self, step: Step, decision: Decision) -> Weighing | None:
+        """What a worker has to score for this gate."""
+        asset = self.ledger.graph.assets[step.asset]
+        if asset.gate is None:
+            return None
+        wanted = decision.action == "compute" and self._ready(step, decision) is None
+        self._learn(self.registrar.now())
+        self._rivals[step], rival = self._rival(asset, asset.gate, decision)
+        return Weighing(wanted, rival)
+
+    def _rival(
+        self, asset: Asset, gate: Gate, decision: Decision
+    ) -> tuple[_Rival | None, Known | None]:
+        """The version in production, and itself if it has to be scored."""
+        registry = self.ledger.facts.registries[gate.registry]
+        move = registry.at(gate.alias)
+        if move is None:
+            return None, None
+        named = registry.versions[move.version]
+        if named.content == self._candidate(asset, gate).digest or registry.hold is not None:
+            return _Rival(named.version), None
+        model = self.registrar.materialization(named.materialization)
+        if model is None or model.content is None:
+            gone = ErrorFacts("IntegrityError", "the journal has no record of it")
+            return _Rival(named.version, gone=gone), None
+        # Under a name of its own: by that of the asset a worker would find the candidate in memory.
+        known = known_of(model, asset=f"{gate.registry}@v{named.version}")
+        scores = self._known_scores(asset, gate, decision.used, known, registry)
+        return _Rival(named.version, scores), known if scores is None else None
+
+    def _candidate(self, asset: Asset, gate: Gate) -> Candidate:
+        given = next(g for g in asset.inputs if g.parameter == gate.parameter)
+        known = self.ledger.known[Step(given.asset or given.parameter)]
+        digest = known.content.digest if known.content is not None else ""
+        return Candidate(known.asset, known.materialization, digest)
+
+    def _known_scores(
+        self,
+        asset: Asset,
+        gate: Gate,
+        used: Sequence[Used],
+        rival: Known,
+        registry: Registry,
+    ) -> Mapping[str, float] | None:
+        """Its scores on this very data by this very code, if they were ever recorded."""
+        given = next(g for g in asset.inputs if g.parameter == gate.parameter)
+        its = one_used(given, rival, arrival_of(given, many=False))
+        if its is None:
+            return None
+        past = self.ledger.facts.past
+        for made in past.by_fingerprint(self._print(asset, gate, used, its)):
+            if made.outcome in ("made", "reused") and not made.unwatched:
+                return dict(made.metrics)
+        at = registry.at(gate.alias)
+        for one in registry.decisions.values():
+            if at is None or (one.gate, one.compared) != (asset.name, at.version) or one.unscored:
+                continue
+            made_then = self.registrar.materialization(one.materialization)
+            scores = {s.metric: s.production for s in one.scores if s.production is not None}
+            if made_then is None or made_then.unwatched or len(scores) < len(one.scores):
+                continue
+            model = next(u for u in made_then.inputs if u.parameter == gate.parameter)
+            if self._print(asset, gate, used, model) == made_then.fingerprint:
+                return scores
+        return None
+
+    def _print(self, asset: Asset, gate: Gate, used: Sequence[Used], model: Used) -> str:
+        """The fingerprint of the scores of another model than the candidate."""
+        others = [model if u.parameter == gate.parameter else u for u in used]
+        found = fingerprints(self.ledger.graph, Step(asset.name), others, self.ledger.facts)
+        return found[asset.name]
+
+    # -------------------------------------------------------------------------- what is recorded
+
+    def record(
+        self,
+        step: Step,
+        decision: Decision,
+        outcome: Outcome,
+        started: float,
+        attempts: Sequence[Attempt],
+    ) -> None:
+        """Decide, and write it down with all that follows from it, as one entry.
+
+        Raises:
+            AliasMoved: the alias names another version than the one that was scored.
+        """
+        self.finish()  # what it rests on is durable before
+        prepared = self._ready(step, decision)
+        if prepared is None:
+            prepared = self._prepare(step, decision, outcome, started, attempts)
+            self._prepared[step] = prepared
+        deciding = _Deciding(self, step, prepared, self._rivals[step], outcome, self._last(step))
+        registries, _ = self.registrar.record(deciding.facts)
+        del self._prepared[step]
+        self._learn(registries)
+        made = prepared.made
+        self.ledger.known[made.step] = known_of(made)
+        if prepared.new:
+            self.ledger.published.add(made.step)
+        self.ledger.tell([_report(made, decision, prepared, deciding.found)])
+
+    def _ready(self, step: Step, decision: Decision) -> _Prepared | None:
+        """The scores of the candidate, if the alias was moved since: by this very decision."""
+        found = self._prepared.get(step)
+        return found if found is not None and found.decision is decision else None
+
+    def _last(self, step: Step) -> bool:
+        """Is it the last time that it is asked? Others move the alias again and again."""
+        self._tries[step] = self._tries.get(step, 0) + 1
+        return self._tries[step] >= _TRIES
+
+    def _prepare(
+        self,
+        step: Step,
+        decision: Decision,
+        outcome: Outcome,
+        started: float,
+        attempts: Sequence[Attempt],
+    ) -> _Prepared:
+        """The version that holds the scores, with its objects, and the facts that publish it."""
+        ledger, asset = self.ledger, self.ledger.graph.assets[step.asset]
+        recorder, facts = ledger.numbering, ledger.facts
+        used, _ = inputs_used(ledger.graph, step, ledger.known, facts)
+        tries = len(attempts) + 1
+        kept = (decision.kept or {}).get(asset.name)
+        if decision.action == "rule" and kept is not None:
+            if kept is facts.past.current(*step) and step not in ledger.published:
+                return _Prepared(decision, kept, (), False, outcome.seconds, tries)
+            made = recorder.reused(
+                facts, step, decision, kept, output=asset.name, used=used, results=(),
+                started=started,
+            )  # fmt: skip
+        else:
+            content = self.vault.write(outcome.made[asset.name].canonical)
+            self.vault.sync()
+            prints = decision.fingerprints or fingerprints(ledger.graph, step, used, facts)
+            drafts = recorder.drafts(
+                facts, step, decision, used, outcome, prints, started, attempts
+            )
+            made = replace(drafts[asset.name], content=content)
+        published = (made, recorder.publication(made))
+        written = (*recorder.named(facts, asset, ()), *published)
+        return _Prepared(decision, made, written, True, outcome.seconds, tries)
+
+
+class Candidate(NamedTuple):
+    """The model that a gate decides on."""
+
+    asset: str
+    materialization: str
+    digest: str  # of its content
+
+
+@dataclass(slots=True)
+class _Deciding:
+    """One decision, made anew whenever somebody else wrote just before it could be written.
+
+    Attributes:
+        found: what was decided, now or before.
+    """
+
+    steps: GateSteps
+    step: Step
+    prepared: _Prepared
+    rival: _Rival | None
+    outcome: Outcome
+    last: bool
+    found: Decided | None = None
+
+    def facts(self, registries: Registries, entry: int) -> Sequence[Fact]:
+        """What is to be written after this state of the registries, as this entry."""
+        ledger, made = self.steps.ledger, self.prepared.made
+        asset = ledger.graph.assets[self.step.asset]
+        gate = asset.gate
+        if gate is None:
+            raise RuntimeError(f"`{asset.name}` is no gate")
+        registry, promotes = registries[gate.registry], ledger.facts.promotes
+        if self.step.partition not in ledger.facts.forced.get(asset.name, ()):
+            self.found = decided(gate, made, registry, promotes=promotes)
+            if self.found is not None:  # somebody else did so meanwhile, or it was made again
+                return self.prepared.facts
+        candidate = self.steps._candidate(asset, gate)
+        case = self._case(asset, gate, registry, candidate.digest, promotes)
+        ruling = rule_on(case)
+        now = self.steps.clock()
+        follows = self._follows(case, ruling, candidate, now, entry)
+        number = next((f.version for f in follows if isinstance(f, Registered)), None)
+        own = registry.numbered(candidate.digest)
+        self.found = Decided(
+            gate=asset.name,
+            materialization=made.id,
+            registry=gate.registry,
+            alias=gate.alias,
+            key=key_of(gate, made.fingerprint),
+            candidate=candidate.materialization,
+            content=candidate.digest,
+            version=number or (own.version if own is not None else None),
+            compared=case.against,
+            outcome=ruling.outcome,
+            reason=ruling.reason,
+            scores=scored(case),
+            rules=rule_texts(gate.rules),
+            environment=ledger.facts.environment,
+            run=ledger.numbering.run,
+            at=now,
+            unscored=ruling.unscored,
+        )
+        first = [f for f in follows if isinstance(f, Registered)]
+        return [*self.prepared.facts, *first, self.found, *follows[len(first) :]]
+
+    def _case(
+        self, asset: Asset, gate: Gate, registry: Registry, content: str, promotes: bool
+    ) -> Case:
+        """What is to be ruled on; what was scored must be what the alias names now."""
+        scores = dict(self.prepared.made.metrics)
+        case = Case(asset.name, gate, registry, content, scores, promotes=promotes)
+        if case.kept or case.against is None or registry.hold is not None:
+            return case
+        if self.rival is None or self.rival.version != case.against:
+            if not self.last:
+                raise AliasMoved(f"`{gate.registry}@{gate.alias}` was moved meanwhile")
+            told = f"others moved {gate.registry}@{gate.alias} again and again"
+            return replace(case, unscored=ErrorFacts("AliasMoved", told))
+        weighed = self.outcome.weighed
+        rival = self.rival.scores or (weighed.rival if weighed is not None else None) or {}
+        error = weighed.unscored if weighed is not None else None
+        why = error_facts(error) if error is not None else self.rival.gone
+        return replace(case, rival=rival, unscored=why)
+
+    def _follows(
+        self, case: Case, ruling: Ruling, candidate: Candidate, now: float, entry: int
+    ) -> list[Registered | Promotion]:
+        """A number for the candidate, unless it has one, and the move: if the gate opens."""
+        if ruling.outcome != "opened":
+            return []
+        gate, registry = case.gate, case.registry
+        run, who = self.steps.ledger.numbering.run, self.steps.who()
+        own = registry.numbered(candidate.digest)
+        registered = own or Registered(
+            gate.registry, registry.next_number, candidate.asset, None, candidate.materialization,
+            candidate.digest, run, now, who,
+        )  # fmt: skip
+        moved = Promotion(
+            id=f"p{entry}",
+            registry=gate.registry,
+            alias=gate.alias,
+            version=registered.version,
+            previous=case.against,
+            environment=self.steps.ledger.facts.environment,
+            run=run,
+            who=who,
+            reason=ruling.reason,
+            scores=scored(case),
+            at=now,
+            how="gate",
+            gate=case.name,
+        )
+        return [moved] if own is not None else [registered, moved]
+
+
+def unscored_by(outcome: Outcome) -> LinealError | None:
+    """Why the version in production could not be scored: that may be otherwise the next time."""
+    return outcome.weighed.unscored if outcome.weighed is not None else None
+
+
+def _report(
+    made: Materialization, decision: Decision, prepared: _Prepared, found: Decided | None
+) -> StepReport:
+    opened = found is None or found.outcome in ("opened", "kept")
+    content = made.content
+    return StepReport(
+        made.step,
+        made.asset,
+        "made" if opened else "closed",
+        reasons_of(decision),
+        content.digest if content else None,
+        prepared.seconds,
+        content.summary if content else "",
+        made.metrics,
+        unwatched=tuple(u for u in made.unwatched if is_told(u)),
+        attempts=prepared.attempts,
+        gate=found,
+    )

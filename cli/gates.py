@@ -1,0 +1,85 @@
+"""What is said of gates: whether one opens, and what stays in production; as lines and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lineal.assets.records import Decided
+from lineal.assets.run import StepReport
+from lineal.cli.render import Style, duration, item, moment
+
+
+def gate_lines(style: Style, report: StepReport, found: Decided, width: int) -> list[str]:
+    """`◆ auc   opens: 0.8189 vs 0.8124 of delays v3 (+0.0065, needs +0.002) → delays v4, …`."""
+    tries = f"   {report.attempts} attempts" if report.attempts > 1 else ""
+    return decided_line(style, found, width, tries, duration(report.seconds))
+
+
+def decided_line(
+    style: Style, found: Decided, width: int, more: str = "", right: str = ""
+) -> list[str]:
+    """A decision behind its gate."""
+    opens = found.outcome in ("opened", "would open")
+    glyph = style.glyph("made" if found.outcome == "kept" else "opened" if opens else "closed")
+    return item(style, glyph, found.gate, width, f"{told(found)}{more}", right)
+
+
+def told(found: Decided) -> str:
+    """The decision as one sentence."""
+    elsewhere = f"; the environment {found.environment} does not promote"
+    match found.outcome:
+        case "opened":
+            now = f"{found.registry} v{found.version}, {found.alias}"
+            return f"opens: {found.reason} → {now}"
+        case "closed":
+            return f"stays closed: {found.reason}"
+        case "would open":
+            return f"would open: {found.reason}{elsewhere}"
+        case "would close":
+            return f"would stay closed: {found.reason}{elsewhere}"
+        case "held":
+            return f"{found.reason}. Release: lineal models release {found.registry}"
+        case _:
+            return found.reason
+
+
+def behind(found: Decided) -> list[tuple[str, str]]:
+    """What stands behind a decision: (word, text) in the order in which they are told."""
+    others = f"{found.registry} v{found.compared}" if found.compared else ""
+    rows = [("decided", f"{moment(found.at)} (run {found.run}): {told(found)}")]
+    rows += [("" if i else "rule", f"{m}: {rule}") for i, (m, rule) in enumerate(found.rules)]
+    for i, score in enumerate(found.scores):
+        rival = "" if score.production is None else f"   {score.production:g} of {others}"
+        rows.append(("" if i else "scores", f"{score.metric} {score.candidate:g}{rival}"))
+    return [*rows, ("model", f"@{found.content[:6]} ({found.candidate})")]
+
+
+def still(reports: Iterable[StepReport]) -> list[str]:
+    """`delays@production is still v3.`, of each alias that a gate did not move."""
+    found: dict[str, str] = {}
+    for report in reports:
+        if report.gate is None:
+            continue
+        name, version = f"{report.gate.registry}@{report.gate.alias}", report.gate.compared
+        if report.outcome == "closed":
+            there = f"is still v{version}" if version else "names nothing yet"
+            found[name] = f"{name} {there}."
+        else:
+            found.pop(name, None)
+    return list(found.values())
+
+
+def gate_document(found: Decided | None) -> dict[str, Any] | None:
+    """A decision for `--json`."""
+    if found is None:
+        return None
+    return {
+        "registry": found.registry,
+        "alias": found.alias,
+        "outcome": found.outcome,
+        "reason": found.reason,
+        "version": found.version,
+        "compared": found.compared,
+        "scores": [score._asdict() for score in found.scores],
+    }

@@ -1,0 +1,463 @@
+"""Actions: for which moves of an alias they run, in which order, and when no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lineal.assets.asset import Action, Asset, Gate, Resource, Retry, gathering
+from lineal.assets.declare import asset
+from lineal.assets.declare_action import action
+from lineal.assets.errors import DefinitionError, DefinitionErrors
+from lineal.assets.facts import Facts
+from lineal.assets.graph import Graph
+from lineal.assets.names import Step
+from lineal.assets.plan import Plan, plan
+from lineal.assets.promoted import Promotion
+from lineal.assets.records import (
+    REPLACED,
+    Materialization,
+    Recipe,
+    RecipePart,
+    Registered,
+    RunStarted,
+    Score,
+)
+from lineal.assets.records import Promotion as Move
+from lineal.assets.registries import Registries
+from lineal.assets.run import Run
+from lineal.assets.verdicts import Pending
+from tests.fakes import MemoryRegistrar
+from tests.workbench import HERE, Workbench, made
+
+
+class Stage:
+    """A model, an action on `delays@production`, and moves that a person makes."""
+
+    def __init__(self, *more: Asset, **options: Any) -> None:
+        self.seen: list[Promotion] = []
+        self.failing: set[str] = set()
+        self.meanwhile: Callable[[], None] | None = None
+        self.value = 0
+        self.deploy = action("delays@production", name="deploy", **options)(self._deploy)
+        self.bench = Workbench(made("model", lambda: {"x": (self.value,)}), self.deploy, *more)
+
+    def _deploy(self, promotion: Promotion) -> Any:
+        self.seen.append(promotion)
+        if self.meanwhile is not None:
+            then, self.meanwhile = self.meanwhile, None
+            then()
+        if promotion.id in self.failing:
+            raise ValueError("the cluster said no")
+        return {"deployed": promotion.version}
+
+    def version(self) -> int:
+        """Train and register another version."""
+        self.value += 1
+        self.bench.recipes["model"] = Recipe(f"model {self.value}")
+        self.bench.run(["model"])
+        last = self.bench.journal.past().current("model", None)
+        assert last is not None
+        assert last.content is not None
+        content = last.content.digest
+        registrar = MemoryRegistrar(self.bench.journal)
+        number = registrar.now()["delays"].next_number
+        told = Registered("delays", number, "model", None, last.id, content, last.run, 1.0, "me")
+        registrar.record(lambda registries, entry: [told])
+        return number
+
+    def move(self, version: int, alias: str = "production", how: Any = "person") -> str:
+        """Move the alias by hand."""
+        registrar = MemoryRegistrar(self.bench.journal)
+
+        def moved(registries: Registries, entry: int) -> list[Move]:
+            before = registries["delays"].at(alias)
+            scores = (Score("auc", 0.8 + version / 100, 0.8),)
+            previous = None if before is None else before.version
+            told = (version, previous, "default", "r1", "me", "better", scores, 1.0, how)
+            return [Move(f"p{entry}", "delays", alias, *told)]
+
+        _, facts = registrar.record(moved)
+        return facts[0].id  # type: ignore[union-attr]  # it is a move
+
+    def run(self, *selected: str, **options: Any) -> Run:
+        return self.bench.run(selected or None, **options)
+
+    @property
+    def ran(self) -> list[str]:
+        return [promotion.version for promotion in self.seen]
+
+    @property
+    def records(self) -> list[Materialization]:
+        facts = self.bench.journal.facts
+        return [f for f in facts if isinstance(f, Materialization) and f.asset == "deploy"]
+
+    def broken_off(self) -> None:
+        """A run that was killed before anything of it was recorded."""
+        started = ("default", "me", "here", (), 1.0, "3.12", "1")
+        self.bench.journal.start_run(lambda run: [RunStarted(run, *started)])
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    yield Stage()
+
+
+def test_it_runs_once_for_each_move_rollbacks_included_and_then_no_more(stage: Stage) -> None:
+    ids = []
+    for version in (1, 2):
+        stage.version()
+        ids.append(stage.move(version))
+        stage.run()
+    ids.append(stage.move(1, how="rollback"))
+    run = stage.run()
+    assert stage.ran == ["v1", "v2", "v1"]
+    assert [p.id for p in stage.seen] == ids
+    assert [(s.step.asset, s.outcome) for s in run.steps] == [
+        ("model", "fresh"), ("deploy", "made"),
+    ]  # fmt: skip
+    assert run.steps[-1].summary == f"promotion {ids[2]} of delays v1"
+    before = len(stage.bench.journal.entries)
+    for _ in range(3):
+        again = stage.run()
+        assert again.id is None
+        assert again.outcome == "done"
+    assert len(stage.bench.journal.entries) == before
+    assert [m.metadata for m in stage.records] == [
+        {"promotion": ids[0], "registry": "delays", "alias": "production", "version": 1,
+         "previous": None},
+        {"promotion": ids[1], "registry": "delays", "alias": "production", "version": 2,
+         "previous": 1},
+        {"promotion": ids[2], "registry": "delays", "alias": "production", "version": 1,
+         "previous": 2},
+    ]  # fmt: skip
+    assert stage.bench.current("deploy") == {"deployed": "v1"}
+    # What it read is the model: lineage goes on from there.
+    models = stage.bench.journal.past().materialization(stage.records[1].inputs[0].materialization)
+    assert models is not None
+    assert models.asset == "model"
+
+
+def test_several_moves_are_taken_in_their_order_in_one_run(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.run()
+    stage.version()
+    ids = [stage.move(2), stage.move(1, how="rollback"), stage.move(2)]
+    stage.move(1, alias="staging")
+    planned = stage.bench.planned()[1]
+    assert [r.culprit for r in stage.bench.reasons("deploy")] == [
+        f"promotion {ids[0]} of delays v2, then {ids[1]} of v1, then {ids[2]} of v2"
+    ]
+    assert planned.has_work
+    run = stage.run()
+    assert stage.ran == ["v1", "v2", "v1", "v2"]
+    assert run.counts["made"] == 3
+    assert stage.run().id is None
+
+
+def test_a_move_that_comes_while_it_runs_is_taken_in_the_same_run(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.version()
+    stage.meanwhile = lambda: stage.move(2) and None
+    stage.run()
+    assert stage.ran == ["v1", "v2"]
+
+
+def test_a_run_that_is_asked_to_end_leaves_the_other_moves_to_the_next(stage: Stage) -> None:
+    stage.version()
+    ids = [stage.move(1)]
+    stage.run()
+    ids += [stage.move(1), stage.move(1)]
+
+    def stop() -> None:
+        stage.bench.stopping = True
+
+    stage.meanwhile = stop
+    run = stage.run()
+    assert (run.outcome, len(stage.seen)) == ("cancelled", 2)
+    stage.bench.stopping = False
+    stage.run()
+    assert [p.id for p in stage.seen] == ids
+
+
+def test_declared_later_it_begins_with_where_the_alias_is(stage: Stage) -> None:
+    for version in (1, 2, 3):
+        stage.version()
+        stage.move(version)
+    stage.bench.journal.append([])
+    stage.run()
+    assert stage.ran == ["v3"]
+    assert stage.run().id is None
+
+
+def test_a_kill_in_its_very_first_run_lets_no_move_be_left_out(stage: Stage) -> None:
+    for version in (1, 2):
+        stage.version()
+        stage.move(version)
+    stage.broken_off()
+    stage.version()
+    stage.move(3)
+    stage.run()
+    assert stage.ran == ["v2", "v3"]
+
+
+def test_one_that_failed_is_tried_again_while_it_is_the_newest(stage: Stage) -> None:
+    stage.version()
+    first = stage.move(1)
+    stage.failing = {first}
+    run = stage.run()
+    assert run.outcome == "failed"
+    assert run.steps[-1].summary == f"promotion {first} of delays v1"
+    stage.run()
+    assert stage.ran == ["v1", "v1"]
+    stage.failing = set()
+    assert stage.run().outcome == "done"
+    assert stage.run().id is None
+    assert [p.id for p in stage.seen] == [first] * 3
+
+
+def test_one_that_failed_is_given_up_for_a_newer_one_and_says_so(stage: Stage) -> None:
+    stage.version()
+    first = stage.move(1)
+    stage.failing = {first}
+    stage.run()
+    stage.version()
+    stage.move(2)
+    given_up = f"promotion {first} of delays v1: it failed, and there is a newer one"
+    assert ("given_up", given_up) in [r[:2] for r in stage.bench.reasons("deploy")]
+    assert stage.run().outcome == "done"
+    assert stage.ran == ["v1", "v2"]
+    assert [r.kind for r in stage.records[-1].reasons] == ["promoted", "given_up"]
+    assert stage.run().id is None
+
+
+def test_a_failure_among_several_does_not_keep_the_newest_back(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.run()
+    stage.version()
+    stage.failing = {stage.move(2)}
+    stage.move(1)
+    run = stage.run()
+    assert stage.ran == ["v1", "v2", "v1"]
+    assert run.outcome == "failed"
+    assert (run.counts["made"], run.counts["failed"]) == (1, 1)
+    assert stage.run().id is None
+
+
+def test_retries_are_of_one_move(stage: Stage) -> None:
+    stage = Stage(retry=Retry(3, delay=0.0))
+    stage.version()
+    first = stage.move(1)
+    stage.failing = {first}
+
+    def heal() -> None:
+        stage.meanwhile = stage.failing.clear
+
+    stage.meanwhile = heal
+    run = stage.run()
+    assert [p.id for p in stage.seen] == [first] * 2
+    assert (run.outcome, run.steps[-1].attempts) == ("done", 2)
+    assert len(stage.records[0].attempts) == 1
+
+
+def test_its_code_and_its_environment_start_nothing(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.run()
+    stage.bench.recipes["deploy"] = Recipe("other code")
+    stage.bench.parameters["deploy"] = {"size": 3}
+    assert stage.run().id is None
+
+
+def test_by_force_it_runs_once_more_for_the_newest_move(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    newest = stage.move(1)
+    stage.run()
+    stage.run("deploy", forced=["deploy"])
+    assert [p.id for p in stage.seen] == [newest, newest]
+    assert stage.run().id is None
+
+
+def test_stand_ins_never_count_as_the_real_thing(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.run()
+    moved = stage.move(1)
+    part = RecipePart("cluster", "resource", "token", REPLACED)
+    stage.bench.recipes["deploy"] = Recipe("with a stand-in", (part,))
+    stage.run()
+    stage.bench.recipes["deploy"] = Recipe("plain")
+    stage.run()
+    assert [p.id for p in stage.seen][1:] == [moved, moved]
+    assert stage.run().id is None
+
+
+def test_where_nothing_is_promoted_it_never_runs(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    graph, _, facts = stage.bench.planned()
+    there = replace(facts, promotes=False)
+    run = stage.bench.carry_out(graph, plan(graph, there, graph.assets), there)
+    assert (run.id, run.steps[-1].outcome) == (None, "fresh")
+    assert stage.seen == []
+
+
+# ------------------------------------------------------------------------------- other processes
+
+
+def test_what_another_process_did_meanwhile_is_not_done_again(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    late = stage.bench.planned()
+    past = stage.bench.opened
+    stage.run()
+    stage.bench.opened = past
+    run = stage.bench.carry_out(*late)
+    assert stage.ran == ["v1"]
+    assert run.outcome == "done"
+
+
+def test_who_comes_late_never_deploys_an_older_version_over_a_newer_one(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    late = stage.bench.planned()  # it has only seen v1
+    past = stage.bench.opened
+    stage.version()
+    stage.move(2)
+    stage.run()  # and this one begins with v2
+    stage.bench.opened = past
+    stage.bench.carry_out(*late)
+    assert stage.ran == ["v2"]
+
+
+# ------------------------------------------------------------------------------------------ gates
+
+
+def _gate(stage: Stage, *, passes: bool = True) -> Asset:
+    """A gate that moves the alias itself, as if by hand."""
+
+    def score(model: Any) -> float:
+        stage.move(1)
+        if not passes:
+            raise ValueError("no score")
+        return 0.5
+
+    gate = Gate("delays", "production", "model", ())
+    return replace(made("gate", score, {"model": "model"}), kind="gate", gate=gate)
+
+
+def _planned(stage: Stage, *names: str) -> tuple[Graph, Plan, Facts]:
+    return stage.bench.planned(names or None)
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_it_waits_for_the_gates_of_its_alias_and_for_nothing_else(passes: bool) -> None:
+    stage = Stage()
+    stage.version()
+    stage.bench.declared.append(_gate(stage, passes=passes))
+    graph, planned, _ = _planned(stage)
+    assert graph.order.index("gate") < graph.order.index("deploy")
+    assert planned.decisions[Step("deploy")].verdict == Pending(("delays@production",))
+    assert "if delays@production moves" in repr(planned)
+    run = stage.run()
+    outcomes = {s.step.asset: s.outcome for s in run.steps}
+    # A gate that failed does not keep back what was moved by others.
+    assert (outcomes["gate"], outcomes["deploy"]) == ("made" if passes else "failed", "made")
+    assert stage.ran == ["v1"]
+    alone = _planned(stage, "deploy")[1]
+    assert set(alone.decisions) == {Step("deploy")}
+
+
+# ----------------------------------------------------------------------------------- declarations
+
+
+def _declared(text: str, function: Callable[..., Any], *others: Any, **options: Any) -> Asset:
+    with gathering() as found:
+        action(text, **options)(function)
+    graph = Graph.build([*found, *others])
+    return graph.assets[options.get("name", function.__name__)]
+
+
+def test_its_first_parameter_gets_the_promotion_and_others_come_from_outside() -> None:
+    def deploy(promotion: Promotion, cluster: Any, size: int = 3, *, region: str = "eu") -> None:
+        """Put it there."""
+
+    def cluster() -> str:
+        return "there"
+
+    found = _declared("delays", deploy, Resource("cluster", HERE, cluster), retry=3, timeout="2m")
+    assert found.action == Action("delays", "production", "promotion")
+    assert [p for p, _ in found.resources] == ["cluster"]
+    assert found.parameters == {"size": 3, "region": "eu"}
+    assert found.inputs == ()
+    assert (found.retry, found.timeout) == (Retry(3), 120.0)
+    assert found.description == "Put it there."
+    assert _declared("delays@staging", deploy, Resource("cluster", HERE, cluster)).action == Action(
+        "delays", "staging", "promotion"
+    )
+
+
+def plain(promotion: Any) -> None: ...
+def without() -> None: ...
+def with_default(promotion: Any = None) -> None: ...
+def with_an_asset(promotion: Any, features: Any) -> None: ...
+def with_rest(promotion: Any, **more: Any) -> None: ...
+
+
+def yields(promotion: Any) -> Iterator[int]:
+    yield 1
+
+
+def features() -> dict[str, int]:
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "told"),
+    [
+        ("delays@v3", plain, "a version, which never moves"),
+        ("delays@", plain, "can't be an alias"),
+        ("delays@two words", plain, "can't be an alias"),
+        ("4delays", plain, "can't be the name of a registry"),
+        (4, plain, "4 is no alias"),
+        ("delays", without, "no first parameter for the promotion"),
+        ("delays", with_default, "no first parameter for the promotion"),
+        ("delays", yields, "can't `yield`"),
+        ("delays", with_rest, "`**`"),
+        ("delays", with_an_asset, "an action has no inputs"),
+    ],
+)
+def test_what_can_not_be_right_is_told_with_its_place(
+    text: Any, function: Callable[..., Any], told: str
+) -> None:
+    with pytest.raises(DefinitionErrors) as raised:
+        _declared(text, function, asset(features))
+    (error,) = raised.value.errors
+    assert told in error.message
+    assert __file__ in (error.where or "")
+
+
+def test_what_it_does_not_take_is_said_with_what_to_do_instead() -> None:
+    with pytest.raises(DefinitionErrors) as raised:
+        _declared("delays", with_an_asset, asset(features))
+    assert "promotion.model" in (raised.value.errors[0].advice or "")
+    with pytest.raises(DefinitionError, match="does not take `format=`"):
+        action("delays", format="json")(plain)
+    with pytest.raises(DefinitionError, match="needs the alias that it runs for"):
+        action(plain)  # type: ignore[arg-type]  # as people write it
+
+
+def test_nothing_reads_an_action() -> None:
+    def reader(deploy: Any) -> int:
+        return 1
+
+    with pytest.raises(DefinitionErrors) as raised:
+        _declared("delays", plain, asset(reader), name="deploy")
+    assert "reads the action `deploy`" in raised.value.errors[0].message

@@ -8,6 +8,7 @@ import click
 
 from lineal.assets.notebook import size_text
 from lineal.cli.documents import dumps
+from lineal.cli.environment import opened
 from lineal.cli.make import JSON
 
 
@@ -28,9 +29,7 @@ def export(name: str, folder: Path, force: bool, as_json: bool) -> None:
       lineal models export delays@production handed-out
       lineal models export delays@v3 handed-out --force
     """
-    import lineal.project
-
-    written = lineal.project.open().export_model(name, folder, force=force)
+    written = opened().export_model(name, folder, force=force)
     if as_json:
         files = [{"path": f.path, "bytes": f.bytes, "digest": f.digest} for f in written.files]
         click.echo(dumps({"model": written.model, "folder": str(folder), "files": files}))

@@ -274,8 +274,5 @@ def release(registry: str, reason: str) -> None:
     click.echo(f"{registry} is released: its gates promote again.")
 
 
-<<<<<<< HEAD
 models.add_command(export)
-=======
 models.params.append(OPTION)  # of the list: each verb gets its own
->>>>>>> main

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent
@@ -24,7 +25,7 @@ from lineal.assets.errors import (
     SettingsError,
     UsageError,
 )
-from lineal.assets.records import Decided, Promotion, Registered, Score
+from lineal.assets.records import Decided, Promotion, Registered, Score, Tagged
 from lineal.disk import Disk
 from lineal.lineage.registry import Registrar
 from lineal.project import Project
@@ -303,6 +304,25 @@ def test_a_store_that_cannot_be_written_serves_all_the_same(
     before = sorted(root.rglob("*"))
     assert lineal.load("delays", root).features == ("hour", "distance")
     assert sorted(root.rglob("*")) == before
+
+
+def test_who_writes_meanwhile_disturbs_nobody(root: Path) -> None:
+    project = lineal.open(root)
+
+    def tag(number: int) -> None:
+        past = project.history()
+        known = past.registries()["rates_used"].versions[1]
+        said = Tagged("rates_used", 1, (f"t{number}",), known.run, "ada", 1.0)
+        Registrar(project.journal, past).record(lambda registries, entry: [said])
+        past.close()
+
+    with ThreadPoolExecutor(1) as writer:
+        written = [writer.submit(tag, number) for number in range(15)]
+        served = [lineal.load("rates_used", root) for _ in range(15)]
+        for each in written:
+            each.result()
+    assert {each.registered.version for each in served} == {1}
+    assert lineal.load("rates_used", root).registered.tags == ("t14",)
 
 
 def test_the_project_is_found_from_a_folder_below_and_is_needed(

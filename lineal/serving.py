@@ -17,7 +17,7 @@ from lineal.assets.records import Content, Materialization, Registered
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.settings import find_root, load_settings
+from lineal.settings import find_root, store_of
 from lineal.storage.objects import Objects
 from lineal.storage.vault import Vault
 
@@ -86,7 +86,7 @@ def load(
         ContentError: it can't be read back here: a package or a class that it needs is not there.
     """
     root = find_root(Path() if project is None else Path(project)).resolve()
-    store = root / load_settings(root).store
+    store = store_of(root)
     journal = Journal(store, Disk(), within=root)
     found = find(journal, name, root if project is not None else None)
     model = Loading(root, Objects(store, journal.disk), found, allow_changed_code).model()
@@ -185,7 +185,8 @@ class Loading(NamedTuple):
         return UsageError(
             f"the code of {self.found} is not what it was made with: {files}",
             where=str(self.root),
-            advice="put that code back, train the model again, or say `allow_changed_code=True`",
+            advice="put back that code, and what other modules set in it, train the model again, "
+            "or say `allow_changed_code=True`",
         )
 
     def _value(self, vault: Vault, content: Content) -> Any:

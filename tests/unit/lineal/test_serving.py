@@ -300,10 +300,27 @@ def test_a_store_that_cannot_be_written_serves_all_the_same(
     shutil.rmtree(root / ".lineal" / "cache")
     shutil.rmtree(root / ".lineal" / "locks")
     monkeypatch.setattr("lineal.serving.Disk", Refusing)
-    monkeypatch.setattr("lineal.settings.Disk", Refusing)
     before = sorted(root.rglob("*"))
     assert lineal.load("delays", root).features == ("hour", "distance")
     assert sorted(root.rglob("*")) == before
+
+
+def test_the_store_is_enough_without_the_code_of_the_project(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    (root / ".lineal").rename(tmp_path / "alone" / "kept")
+    settings = tmp_path / "alone" / "lineal.toml"
+    settings.write_text('[project]\nstore = "kept"\ndefinitions = ["flights.py"]\n')
+    assert lineal.load("delays", tmp_path / "alone").features == ("hour", "distance")
+    with pytest.raises(ContentError, match="the model own v1: .*features"):
+        lineal.load("own", tmp_path / "alone")
+
+
+def test_a_skops_file_is_a_model_wherever_models_are_selected_or_asked_for(made: Path) -> None:
+    project = lineal.open(made)
+    models = {step.maker for step in project.plan("kind:model").steps}
+    assert {"safe_model", "delay_model"} <= models
+    asked = "select path from lineage.model_training_data where registry = 'safe'"
+    assert project.sql(asked).rows == (("data/flights1.csv",),)
 
 
 def test_who_writes_meanwhile_disturbs_nobody(root: Path) -> None:

@@ -91,7 +91,7 @@ def _head(handed: Handed) -> list[str]:
         "Registered": f"{_instant(registered.at)}, by {registered.who}",
         "Git commit": commit or "not recorded",
         "Asset": _code(asset) + (f", declared at `{told.where}`" if told is not None else ""),
-        "Owner": told.owner if told is not None else "",
+        "Owner": _cell(told.owner) if told is not None else "",
         "Content": _code(registered.content),
     }
     head, *others = [(name, value) for name, value in facts.items() if value]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lineal.answers import ModelShown
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import UsageError
-from lineal.assets.records import StoredObject
+from lineal.assets.records import Content, Materialization, StoredObject
 from lineal.lineage.drawing import drawn, to_mermaid
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
@@ -61,46 +61,54 @@ def export(
         UsageError: there is no such version, or other files are in the folder.
         IntegrityError: the stored bytes are not what was recorded.
     """
-    known = _known(folder, force)
+    known = _known(folder, force, journal.root)
     found = find(journal, name, root)
     objects = Objects(journal.root, journal.disk)
     loaded, needs = Loading(root, objects, found, False).with_needs()
     stored = tuple((_name_of(o, found), o) for o in found.content.objects)
+    files = {place: objects.read(o) for place, o in stored}
+    trusted, versions = _of_skops(found.content, files)
     with closing(History.open(journal, journal.root / "cache")) as history:
-        version = f"{found.registered.registry}@v{found.registered.version}"
-        shown = model(history, version)
+        shown = model(history, f"{found.registered.registry}@v{found.registered.version}")
         handed = Handed(
             shown=shown,
             told=history.asset_facts(found.registered.asset),
             files=stored,
             features=features_of(loaded),
             project=needs.project,
-            trusted=_trusted(found, objects),
-            judged_by={
-                d.materialization: scored
-                for d in shown.decisions
-                if (scored := history.materialization(d.materialization)) is not None
-            },
+            trusted=trusted,
+            judged_by=_judged_by(history, shown),
             drawing=to_mermaid(drawn(upstream(history, found.materialization))),
             lineal=lineal,
         )
-    files = {place: objects.read(o) for place, o in stored}
-    files[REQUIREMENTS] = _requirements(
-        shown, found.content.format, needs, journal.root / "cache"
-    ).encode()
+    versions |= dict(shown.environment.packages) if shown.environment is not None else {}
+    modules = _modules(shown, found.content.format, needs)
+    packages = Packages.look(journal.root / "cache")
+    files[REQUIREMENTS] = _requirements(shown, needs, modules, versions, packages).encode()
     files[CARD] = card(handed).encode()
-    return Exported(version, folder, tuple(_write(folder, files, known)))
+    return Exported(shown.version.name, folder, tuple(_write(folder, files, known)))
 
 
-def _trusted(found: Found, objects: Objects) -> tuple[str, ...]:
+def _of_skops(
+    content: Content, files: Mapping[str, bytes]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What a skops file wants to be trusted, and which version of skops wrote it."""
     from lineal.storage.formats import skops
 
-    if found.content.format != skops.NAME:
-        return ()
-    return tuple(skops.untrusted(objects.read(found.content.objects[0])))
+    if content.format != skops.NAME:
+        return (), {}
+    (data,) = files.values()
+    return tuple(skops.untrusted(data)), {skops.NAME: skops.written_by(data)}
 
 
-def _known(folder: Path, force: bool) -> list[Path]:
+def _judged_by(history: History, shown: ModelShown) -> dict[str, Materialization]:
+    """The steps that scored a version, by id."""
+    names = {decided.materialization for decided in shown.decisions}
+    found = {name: history.materialization(name) for name in names}
+    return {name: made for name, made in found.items() if made is not None}
+
+
+def _known(folder: Path, force: bool, store: Path) -> list[Path]:
     """The files of an earlier export, that this one takes the place of.
 
     Raises:
@@ -108,6 +116,8 @@ def _known(folder: Path, force: bool) -> list[Path]:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"`{folder}` is a file", advice="name a folder")
+    if folder.resolve().is_relative_to(store.resolve()):
+        raise UsageError(f"`{folder}` is in the store", advice="name a folder elsewhere")
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     ours = _told_by(folder / CARD)
     others = [path.name for path in there if path.name not in ours]
@@ -152,22 +162,31 @@ def _write(
 # ------------------------------------------------------------------------------------- requirements
 
 
-def _requirements(shown: ModelShown, form: str, needs: Needs, cache: Path) -> str:
-    """The distributions that the model needs, in the versions that it was trained with."""
+def _modules(shown: ModelShown, form: str, needs: Needs) -> set[str]:
+    """The modules that must be there for the model to be loaded."""
+    own = {path.partition("/")[0].removesuffix(".py") for path in needs.project}
+    found = {*(needs.modules - own), *_READERS.get(form, ())}
+    if needs.project and shown.code is not None:  # what its own classes import is not in the file
+        found |= set(shown.code.imports)
+    return found
+
+
+def _requirements(
+    shown: ModelShown,
+    needs: Needs,
+    modules: set[str],
+    versions: Mapping[str, str],
+    packages: Packages,
+) -> str:
+    """The distributions that hold these modules, in the versions that it was trained with."""
     environment, run = shown.environment, shown.version.run
     python = run.python if run is not None else environment.python if environment else ""
     rows = [f"# Python {python}"] if python else []
     rows += [f"# of the project itself: {path}" for path in needs.project]
-    recorded = dict(environment.packages) if environment is not None else {}
-    own = {path.partition("/")[0].removesuffix(".py") for path in needs.project}
-    modules = (needs.modules - own) | {*_READERS.get(form, ())}
-    if needs.project and shown.code is not None:  # what its own classes import is not in the file
-        modules |= set(shown.code.imports)
-    packages = Packages.look(cache)
     direct = packages.behind(modules, required=False)
     for name in sorted(packages.behind(modules)):
-        if name in recorded:
-            rows.append(_pin(name, recorded[name]))
+        if name in versions:
+            rows.append(_pin(name, versions[name]))
         elif name in direct:
             rows.append(f"{name}  # the version it was trained with was not recorded")
     return "\n".join(rows) + "\n"

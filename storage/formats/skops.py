@@ -86,6 +86,11 @@ def untrusted(data: bytes) -> list[str]:
     return list(_skops().get_untrusted_types(data=data))
 
 
+def written_by(data: bytes) -> str:
+    """The version of skops that wrote a file."""
+    return str(_schema(data).get("_skops_version", ""))
+
+
 def _skops() -> Any:
     try:
         from skops import io as found
@@ -155,11 +160,14 @@ def _canonical(data: bytes) -> bytes:
     return _zipped(files)
 
 
+def _schema(data: bytes) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return dict(json.loads(archive.read(_SCHEMA)))
+
+
 def _types(data: bytes) -> set[tuple[str, str]]:
     """The (module, name) of all that a file names."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        schema = json.loads(archive.read(_SCHEMA))
-    found = {(node["__module__"], node["__class__"]) for node in _nodes(schema)}
+    found = {(node["__module__"], node["__class__"]) for node in _nodes(_schema(data))}
     return {(module, name) for module, name in found if module != "builtins"}
 
 

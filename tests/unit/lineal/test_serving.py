@@ -311,7 +311,7 @@ def test_the_store_is_enough_without_the_code_of_the_project(root: Path, tmp_pat
     settings = tmp_path / "alone" / "lineal.toml"
     settings.write_text('[project]\nstore = "kept"\ndefinitions = ["flights.py"]\n')
     assert lineal.load("delays", tmp_path / "alone").features == ("hour", "distance")
-    with pytest.raises(ContentError, match="the model own v1: .*features"):
+    with pytest.raises(ContentError, match=r"the model own v1: .*features"):
         lineal.load("own", tmp_path / "alone")
 
 
@@ -381,6 +381,8 @@ def handed_out(root: Path, registry: str, file: str, folder: Path) -> str:
     stored = object_of(root, lineal.load(registry, root).registered.asset)
     assert (folder / f"model.{file}").read_bytes() == stored.read_bytes()
     card = (folder / "MODEL_CARD.md").read_text()
+    pins = (folder / "requirements.txt").read_text().splitlines()
+    assert f"{file}=={version(file)}" in pins
     (snippet,) = re.findall("```python\n(.*?)```", card, re.DOTALL)
     return str(snippet)
 
@@ -445,6 +447,8 @@ def test_a_folder_with_other_files_is_left_alone_unless_that_is_said(
     project.export_model("safe", out, force=True)
     assert (out / "notes.txt").read_text() == (out / "model.py").read_text() == "mine"
     assert not (out / "model.joblib").exists()
+    with pytest.raises(UsageError, match="is in the store"):
+        project.export_model("safe", root / ".lineal" / "out")
     with pytest.raises(UsageError, match="is a file"):
         project.export_model("safe", out / "notes.txt")
 

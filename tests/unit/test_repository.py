@@ -199,6 +199,8 @@ PAST_THE_SEAM = {
     "lineal/kept_code.py": {"Path.mkdir", "Path.write_bytes"},
     "lineal/model_export.py": {"Path.mkdir", "Path.unlink", "Path.write_bytes"},
     "lineal/logs.py": {"Path.mkdir", "Path.unlink", "open"},
+    "lineal/remaking.py": {"Path.write_bytes"},
+    "lineal/reproduction.py": {"Path.mkdir", "Path.write_bytes", "tempfile.TemporaryDirectory"},
     "lineal/worker.py": {"os.open"},
     "lineal/mlflow_export.py": {  # what another program is handed
         "Path.mkdir", "shutil.copyfile", "tempfile.TemporaryDirectory",

@@ -120,7 +120,7 @@ def find(journal: Journal, name: str, project: Path | None = None) -> Found:
 
 
 def features_of(model: Any) -> tuple[str, ...] | None:
-    """The columns that an estimator was fitted on; of a pipeline its first step's that has them."""
+    """The columns that an estimator was fitted on; of a pipeline those of its first step."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         steps = getattr(model, "steps", ())

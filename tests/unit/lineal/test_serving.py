@@ -15,7 +15,11 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import lineal
 from lineal.assets.errors import (
@@ -29,6 +33,7 @@ from lineal.assets.records import Decided, Promotion, Registered, Score, Tagged
 from lineal.disk import Disk
 from lineal.lineage.registry import Registrar
 from lineal.project import Project
+from lineal.serving import features_of
 from tests.readers import command
 
 FEATURES = """
@@ -82,6 +87,11 @@ PIPELINE = """
     def safe_model(flights: pd.DataFrame, trees=5):
         model = RandomForestClassifier(trees, random_state=0)
         return model.fit(flights[["hour", "distance"]], flights["late"])
+
+
+    @asset(format="skops")
+    def scaler(flights: pd.DataFrame):  # in no registry
+        return StandardScaler().fit(flights[["hour"]])
 
 
     @asset
@@ -177,6 +187,27 @@ def test_a_version_by_its_number_has_no_alias_and_the_registry_alone_means_produ
 ) -> None:
     assert lineal.load("delays@v1", root).alias is None
     assert lineal.load("delays", root).alias == "production"
+
+
+def test_the_features_of_a_pipeline_are_those_of_its_first_step() -> None:
+    table = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 5.0]})
+    passed = make_pipeline("passthrough", StandardScaler()).fit(table)
+    assert features_of(passed) == ("a", "b")
+    unnamed = make_pipeline(StandardScaler(), StandardScaler()).fit(table.to_numpy())
+    assert features_of(unnamed) is None
+    # Further steps see what the first makes: their columns are not those that a caller gives.
+    renamed = make_pipeline(Renaming(), StandardScaler()).fit(table)
+    assert features_of(renamed) is None
+
+
+class Renaming(TransformerMixin, BaseEstimator):
+    """A transformer that doesn't remember the columns that it saw."""
+
+    def fit(self, X: pd.DataFrame, y: None = None) -> Renaming:
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        return X.add_prefix("scaled_")
 
 
 def test_any_stored_object_is_served_not_only_estimators(root: Path) -> None:
@@ -318,8 +349,8 @@ def test_the_store_is_enough_without_the_code_of_the_project(root: Path, tmp_pat
 def test_a_skops_file_is_a_model_wherever_models_are_selected_or_asked_for(made: Path) -> None:
     project = lineal.open(made)
     models = {step.maker for step in project.plan("kind:model").steps}
-    assert {"safe_model", "delay_model"} <= models
-    asked = "select path from lineage.model_training_data where registry = 'safe'"
+    assert {"safe_model", "delay_model", "scaler"} <= models
+    asked = "select path from lineage.model_training_data where model = 'scaler'"
     assert project.sql(asked).rows == (("data/flights1.csv",),)
 
 

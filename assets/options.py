@@ -25,7 +25,7 @@ from lineal.assets.partitions import (
     same_as,
 )
 
-FORMATS = ("parquet", "joblib", "pickle", "json", "array", "figure", "file", "folder")
+FORMATS = ("parquet", "joblib", "pickle", "skops", "json", "array", "figure", "file", "folder")
 CONTRACT = ("format", "primary_key", "order_by", "keep_order", "schema")
 DESCRIPTIVE = ("checks", "columns", "tags", "owner", "description")
 CODE = ("version", "ignore", "volatile", "variables")

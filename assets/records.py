@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from lineal.assets.names import Step
 
 DEFAULT_ENVIRONMENT = "default"
+MODELS = frozenset({"joblib", "pickle", "skops"})  # formats of objects, as models are
 SLICES = "slices"  # the format of a table that is published by a column: all its slices
 REPLACED = "replaced"  # the value of the part of a resource that something stood in for
 
@@ -39,7 +40,8 @@ class Content:
     """The content of a version: what any reader of it sees, by digest."""
 
     digest: str
-    format: str  # parquet, joblib, pickle, json, array, figure, file, folder, files (of a source)
+    # parquet, joblib, pickle, skops, json, array, figure, file, folder, files (of a source), slices
+    format: str
     objects: tuple[StoredObject, ...] = ()
     rows: int | None = None
     columns: tuple[Column, ...] = ()

@@ -25,7 +25,36 @@ PASSING = (*WOULD, "held")  # outcomes that settle nothing for good
 
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+_TAG = re.compile(r"[^\s,@]+\Z")
+
 RegistryFact = Registered | Tagged | Hold | Decided | Promotion
+
+
+def check_alias(name: str) -> str:
+    """The name itself if an alias can have it.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if _ALIAS.match(name) and not _NUMBERED.match(name):
+        return name
+    raise UsageError(
+        f"`{name}` is no name of an alias",
+        advice="use letters, digits, - and _, first a letter, and nothing like `v3`",
+    )
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags themselves, each once.
+
+    Raises:
+        UsageError: one can't be a tag.
+    """
+    for tag in tags:
+        if not _TAG.match(tag):
+            raise UsageError(f"`{tag}` is no tag", advice="give a word, such as `weekly`")
+    return tuple(dict.fromkeys(tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +87,10 @@ class Registry:
     def aliases(self) -> dict[str, Promotion]:
         """Where each alias is, by name."""
         return {p.alias: p for p in self.promotions}
+
+    def aliases_at(self, version: int) -> list[str]:
+        """The aliases that are at a version."""
+        return [alias for alias, move in self.aliases().items() if move.version == version]
 
     def numbered(self, content: str) -> Registered | None:
         """The registered version that has this content."""
@@ -146,6 +179,32 @@ class Registries(Mapping[str, Registry]):
     def __len__(self) -> int:
         return len(self._known)
 
+    def names(self, asset: str, content: str) -> list[str]:
+        """The names of a version of an asset: `delays@v3`, `delays@production`."""
+        found = []
+        for registry in self._known.values():
+            known = registry.numbered(content)
+            if known is not None and known.asset == asset:
+                found.append(f"{registry.name}@v{known.version}")
+                found += [
+                    f"{registry.name}@{alias}" for alias in registry.aliases_at(known.version)
+                ]
+        return found
+
+    def told(self, asset: str, contents: Iterable[str]) -> str:
+        """How versions of an asset are registered: `delays v3, production`, `delays v1, v2`."""
+        digests, found = set(contents), []
+        for registry in self._known.values():
+            numbers = sorted(
+                v.version
+                for v in registry.versions.values()
+                if v.asset == asset and v.content in digests
+            )
+            words = [w for n in numbers for w in (f"v{n}", *registry.aliases_at(n))]
+            if words:
+                found.append(f"{registry.name} {', '.join(words)}")
+        return "  ".join(found)
+
     def after(self, facts: Iterable[Fact]) -> Registries:
         """The same, after these facts; those of no registry say nothing."""
         found = Registries()
@@ -187,9 +246,12 @@ class Registries(Mapping[str, Registry]):
 def _no_alias(registry: Registry, alias: str, *, asked: bool) -> UsageError:
     known = registry.aliases()
     if not asked and not known:
+        last = max(registry.versions, default=0)
         return UsageError(
             f"`{registry.name}` has nothing in production yet",
-            advice=f"name a version: `{registry.name}@v{registry.next_number - 1}`",
+            advice=f"name a version: `{registry.name}@v{last}`"
+            if last
+            else "no version of it was registered yet",
         )
     return UsageError(
         f"`@{alias}`: `{registry.name}` has no alias `{alias}`{did_you_mean(alias, known)}",

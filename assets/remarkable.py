@@ -29,6 +29,7 @@ DYNAMIC = frozenset(
         # classes and functions that a file names
         "pickle.load", "pickle.loads", "pickle.Unpickler", "_pickle.load", "_pickle.loads",
         "joblib.load", "dill.load", "dill.loads", "dill.load_session", "dill.load_module",
+        "skops.io.load", "skops.io.loads",
         "cloudpickle.load", "cloudpickle.loads", "pandas.read_pickle", "torch.load", "shelve.open",
         "pandas.io.pickle.read_pickle",
     }

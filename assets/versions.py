@@ -1,6 +1,7 @@
 """Which version of an asset a name means: what may stand after its `@`.  PURE
 
-`flights@2026-11-01`, `flights@2026-11-01T12:00`, `flights@9f3a2c`; `delays@v3`, `delays@production`
+`flights@2026-11-01`, `flights@2026-11-01T12:00`, `flights@9f3a2c`, `flights@r12.7`. Names in
+registries, `delays@v3`, are spelt so before they come here: `spelled` of lineage.questions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from lineal.assets.errors import UsageError
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}\Z")
+_MADE = re.compile(r"r[0-9]+\.[0-9]+\Z")
 _NUMBERED = re.compile(r"v[0-9]+\Z")
 _LIKE_A_TIME = re.compile(r"[0-9]{4}-")
 _TIME = re.compile(
@@ -43,6 +45,11 @@ class Meant(NamedTuple):
         return _DIGEST.match(self.at) is not None
 
     @property
+    def is_made(self) -> bool:
+        """Is it the id of a materialization?"""
+        return _MADE.match(self.at) is not None
+
+    @property
     def is_moment(self) -> bool:
         return _LIKE_A_TIME.match(self.at) is not None
 
@@ -58,19 +65,17 @@ def meant(text: str, partition: str | None = None) -> Meant:
     if partition and named and partition != named:
         raise UsageError(f"`{text}` is not of the partition {partition}")
     found = Meant(asset, partition or named or None, version)
-    if at and not (found.is_digest or found.is_moment):
+    if at and not (found.is_digest or found.is_moment or found.is_made):
         raise _no_version(text, version)
     return found
 
 
 def _no_version(text: str, version: str) -> UsageError:
+    told = f"`@{version}` in `{text}` is no version"
     if _NUMBERED.match(version):
-        return UsageError(
-            f"`{text}`: there are no registered versions in this project",
-            advice="give at least 6 hex digits of a digest, or a date: `flights@2026-11-01`",
-        )
+        told = f"`{text}`: there is no registry `{text.rpartition('@')[0]}` (see `lineal models`)"
     return UsageError(
-        f"`@{version}` in `{text}` is no version",
+        told,
         advice="give at least 6 hex digits of its digest, such as `flights@9f3a2c`, or a date, "
         "such as `flights@2026-11-01`",
     )

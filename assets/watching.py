@@ -26,7 +26,7 @@ _PERCENT = re.compile(r"%(\(\w+\))?[-#0 +.\d]*[a-zA-Z]")
 _QUOTED = re.compile(r"'([^'\n]{1,240})'|\"([^\"\n]{1,240})\"")
 _DATA = re.compile(
     r"\.(parquet|pq|csv|tsv|txt|feather|arrow|ipc|orc|avro|xlsx?|json|jsonl|ndjson|pkl|pickle|"
-    r"joblib|npy|npz|h5|hdf5?|db|duckdb|sqlite3?|ya?ml|toml|ini|xml|html|sql|dat|bin|gz|zip|bz2|"
+    r"joblib|skops|npy|npz|h5|hdf5?|db|duckdb|sqlite3?|ya?ml|toml|ini|xml|html|sql|dat|bin|gz|zip|bz2|"
     r"zst|xz)\Z",
     re.IGNORECASE,
 )

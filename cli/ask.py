@@ -7,7 +7,7 @@ import sys
 import click
 
 from lineal.cli import render
-from lineal.cli.documents import dumps, plan_document, rows_document
+from lineal.cli.documents import dumps, rows_document
 from lineal.cli.environment import opened
 from lineal.cli.make import JSON
 
@@ -23,12 +23,12 @@ def status(verbose: bool, as_json: bool) -> None:
     \b
     Example:  lineal status -v
     """
-    from lineal.cli.standing import status_lines
+    from lineal.cli.standing import status_document, status_lines
 
     project = opened()
     found = project.status()
     if as_json:
-        click.echo(dumps(plan_document(found.plan)))
+        click.echo(dumps(status_document(found)))
         return
     for row in status_lines(render.Style.of_terminal(), project, found, verbose):
         click.echo(row)

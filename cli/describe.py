@@ -28,6 +28,7 @@ from lineal.cli.render import (
 )
 
 _COLUMNS = 6  # of the columns read, those that are named
+_METRICS = 12  # that are named
 
 # ------------------------------------------------------------------------------------------- why
 
@@ -300,10 +301,14 @@ def show_lines(style: Style, found: Shown, verbose: bool) -> list[str]:
 def _facts_of(found: Shown) -> Iterator[tuple[str, str]]:
     """What a version is for, its metrics, what a gate decided of it, its parameters: in words."""
     made = found.made
+    if found.registered:
+        yield "models", ", ".join(found.registered)
     if made.kind == "action":
         yield "for", told_of(made)
     if made.metrics:
-        yield "metrics", "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
+        shown = [f"{n} {v:.4g}" for n, v in made.metrics[:_METRICS]]
+        more = len(made.metrics) - len(shown)
+        yield "metrics", "   ".join([*shown, *([f"and {more:,} more"] if more else [])])
     if found.decided is not None:
         yield from behind(found.decided)
     if made.parameters:
@@ -374,6 +379,7 @@ def show_document(found: Shown) -> dict[str, Any]:
             }
             for c in (content.columns if content is not None else ())
         ],
+        "registered": list(found.registered),
         "metrics": dict(made.metrics),
         "gate": gate_document(found.decided),
         "metadata": dict(made.metadata),

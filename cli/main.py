@@ -34,10 +34,15 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("path", "ask", "Print where the current objects are."),
             ("lineage", "ask", "Draw what an asset was made from."),
             ("sql", "ask", "Ask tables and lineage in SQL."),
+            ("report", "report", "Write a page about an asset, for a browser."),
             ("runs", "ask", "List runs, or tell one."),
             ("logs", "ask", "Show what a step printed, and its traceback."),
             ("reproduce", "reproduce", "Compute a version again, and compare."),
         ),
+    ),
+    (
+        "Models",
+        (("models", "models", "List, compare, promote and roll back registered models."),),
     ),
     (
         "Keep",

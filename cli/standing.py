@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from lineal.answers import Status
+from lineal.answers import ModelStanding, Status
 from lineal.assets.names import Step
 from lineal.assets.notebook import size_text
 from lineal.assets.plan import PlannedStep
 from lineal.assets.records import ErrorFacts
+from lineal.assets.registries import PRODUCTION
 from lineal.assets.verdicts import Stale
+from lineal.cli.documents import plan_document
 from lineal.cli.environment import named
+from lineal.cli.model_lines import held_text, hold_document, number, promotion_document
 from lineal.cli.planned import reason_lines, retired_lines
 from lineal.cli.render import (
     Style,
@@ -42,7 +46,7 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     gone = retired_lines(style, found.plan.retired)
     where = f"{named(project)} · " if named(project) else ""
     if set(groups) == {"fresh"} and not gone and not verbose:
-        return [style.text(f"{where}{whole}: all fresh.")]
+        return style.folded(f"{where}{whole}: all fresh.{_serving(found)}", "", "  ")
     if not steps and not gone:
         return _empty(style, project)
     lines = [f"{project.name} · {where}{whole}", ""]
@@ -54,10 +58,52 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     lines.extend(gone)
     count, size = found.usage
     shown = project.store.relative_to(project.root) if _inside(project) else project.store
+    lines.extend(_models(style, found))
     lines.extend(("", f"store    {shown}  {size_text(size)}, {plural(count, 'object')}"))
     if gone or any(name != "fresh" for name in groups):
         lines.extend(("", "  lineal plan"))
     return [style.text(row) for row in lines]
+
+
+def _serving(found: Status) -> str:
+    """` delays@production = v3.`"""
+    live = [m for m in found.models if m.production is not None]
+    told = [f"{m.registry}@{PRODUCTION} = v{m.production.version}" for m in live if m.production]
+    return f" {', '.join(told)}." if told else ""
+
+
+def _models(style: Style, found: Status) -> list[str]:
+    """`models   delays   production v3 (21 Nov 18:03, auc 0.8124) · 2 candidates closed since`"""
+    rows: list[str] = []
+    width = name_column(m.registry for m in found.models)
+    for standing in found.models:
+        told = ["nothing in production"]
+        if standing.production is not None:
+            score = standing.score
+            measured = f", {score[0]} {number(score[1])}" if score is not None else ""
+            when = f"({moment(standing.production.at)}{measured})"
+            told = [f"{PRODUCTION} v{standing.production.version} {when}"]
+        if standing.closed:
+            told.append(f"{plural(standing.closed, 'candidate')} closed since")
+        if standing.hold is not None:
+            told.append(held_text(standing.hold))
+        head = f"{'' if rows else 'models':<8} {style.name(standing.registry, width)}   "
+        rows += style.folded(" · ".join(told), head)
+    return ["", *rows] if rows else []
+
+
+def status_document(found: Status) -> dict[str, Any]:
+    """As `plan`, and what is in production of each registry."""
+    return {**plan_document(found.plan), "models": [_model_document(m) for m in found.models]}
+
+
+def _model_document(standing: ModelStanding) -> dict[str, Any]:
+    return {
+        "registry": standing.registry,
+        "production": promotion_document(standing.production),
+        "held": hold_document(standing.hold),
+        "closed_since": standing.closed,
+    }
 
 
 def _empty(style: Style, project: Project) -> list[str]:

@@ -44,6 +44,8 @@ def _run_line(story: RunStory) -> str:
         told = f"{_words(story)}{_where(story)}"
         return f"{started.run:<6} {moment(started.started_at):<13} not ended   {told}"
     counts = ", ".join(f"{n:,} {w}" for w, n in ended.counts.items() if n and w != "fresh")
+    if not started.planned and not ended.counts:  # what a person decided, by hand
+        counts = _words(story)
     took = duration(ended.ended_at - started.started_at)
     return (
         f"{started.run:<6} {moment(started.started_at):<13} {ended.outcome:<9} "

@@ -18,7 +18,14 @@ Shape = Literal["source", "table", "model", "value", "thing"]
 
 _NAMED = 4  # columns that an edge names; of more it says how many
 _SHAPES: Mapping[str, Shape] = MappingProxyType(
-    {"parquet": "table", SLICES: "table", "joblib": "model", "pickle": "model", "json": "value"}
+    {
+        "parquet": "table",
+        SLICES: "table",
+        "joblib": "model",
+        "pickle": "model",
+        "skops": "model",
+        "json": "value",
+    }
 )
 _MERMAID: Mapping[Shape, tuple[str, str]] = MappingProxyType(
     {

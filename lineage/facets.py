@@ -69,6 +69,7 @@ _TYPES = MappingProxyType(
         SLICES: "TABLE",
         "joblib": "MODEL",
         "pickle": "MODEL",
+        "skops": "MODEL",
         "files": "FILE",
         "file": "FILE",
     }

@@ -14,7 +14,7 @@ from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step, identifier
 from lineal.assets.records import Content, Materialization, Retirement, StoredObject
-from lineal.assets.versions import meant, moment
+from lineal.assets.versions import Meant, meant, moment
 from lineal.lineage.facts import History
 from lineal.lineage.statements import Known, check_is_question, query_error
 
@@ -24,10 +24,24 @@ if TYPE_CHECKING:
     from lineal.lineage.catalog import Catalog
     from lineal.lineage.catalog_file import PlanRow
 
-# `"flights@e41c77"`, `"flights 2013-12@e41c77"` or `"flights@2026-11-01"` in a query.
-_MENTIONED = re.compile(r'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@(?:[0-9a-f]{6,64}|\d{4}-[^"]*))"')
+# `"flights@e41c77"`, `"flights 2013-12@e41c77"`, `"flights@r12.7"` or `"flights@2026-11-01"` in a
+# query.
+_AT = r"(?:[0-9a-f]{6,64}|r\d+\.\d+|\d{4}-[^\"]*)"
+_MENTIONED = re.compile(rf'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@{_AT})"')
 _LIKE_A_DAY = re.compile(r"[12][0-9]{3}[01][0-9][0-3][0-9]\Z")  # all hex digits: a digest
 _SHORT = 6  # digits of a digest shown to people, at least
+
+
+def spelled(history: History, text: str) -> str:
+    """A name in a registry as that of what was registered: `delay_model@r12.7` for `delays@v3`.
+
+    Raises:
+        UsageError: the registry has no such version or alias.
+    """
+    if text.partition("@")[0] not in history.registries():
+        return text
+    registered = history.registries().named(text).registered
+    return f"{Step(registered.asset, registered.partition)}@{registered.materialization}"
 
 
 def past_meant(history: History, text: str) -> tuple[History, str]:
@@ -36,6 +50,7 @@ def past_meant(history: History, text: str) -> tuple[History, str]:
     Raises:
         UsageError: nothing was current then, or the moment is none.
     """
+    text = spelled(history, text)
     named = meant(text)
     if not named.is_moment:
         return history, text
@@ -48,12 +63,16 @@ def past_meant(history: History, text: str) -> tuple[History, str]:
 def resolve_version(history: History, text: str, partition: str | None = None) -> Materialization:
     """The materialization meant by `flights@9f3a2c`, `flights 2013@9f3a2c`, `flights` (current).
 
-    `flights@2026-11-01` is what was current then. The partition may be told apart as well. Of
-    several materializations of one version: the current one, else the newest. Raises UsageError
-    when there is none, or more than one version begins so.
+    `flights@r12.7` is that one, `delays@v3` what was registered, `flights@2026-11-01` what was
+    current then. The partition may be told apart as well. Of several materializations of one
+    version: the current one, else the newest. Raises UsageError when there is none, or more than
+    one version begins so.
     """
     history, text = past_meant(history, text)
-    asset, partition, digest = meant(text, partition)
+    named = meant(text, partition)
+    if named.is_made:
+        return _recorded(history, named, text)
+    asset, partition, digest = named
     if not digest:
         return _current(history, asset, partition)
     found = [
@@ -70,6 +89,16 @@ def resolve_version(history: History, text: str, partition: str | None = None) -
         raise UsageError(f"`{text}` could be {names}", advice="give more of it")
     current = history.current(asset, found[0].partition)
     return current if current is not None and current in found else found[0]
+
+
+def _recorded(history: History, named: Meant, text: str) -> Materialization:
+    """The one of this id, if it is of this step."""
+    found = history.materialization(named.at)
+    if found is None or found.asset != named.asset:
+        raise UsageError(f"there is no materialization `{text}`")
+    if named.partition is not None and named.partition != found.partition:
+        raise UsageError(f"`{named.at}` is not of the partition {named.partition}")
+    return found
 
 
 def _current(history: History, asset: str, partition: str | None) -> Materialization:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step
 from lineal.assets.records import Materialization, Used
+from lineal.assets.registries import Registries
 from lineal.lineage.facts import History
 from lineal.lineage.questions import version_name
 
@@ -124,19 +125,24 @@ def _walk(
 # ------------------------------------------------------------------------------------------- shown
 
 
-def to_tree(derivation: Derivation, *, columns: bool = False) -> str:
+def to_tree(
+    derivation: Derivation, *, columns: bool = False, registries: Registries | None = None
+) -> str:
     """A tree in text: one line an asset, its partitions together, what was shown before by name.
 
     Args:
         columns: name the columns that were read, instead of counting them.
+        registries: in which versions are told to be registered.
     """
+    known_as = registries or Registries()
     lines: list[str] = []
     shown: set[tuple[str, ...]] = set()
 
     def add(group: tuple[str, ...], detail: str, first: str, rest: str) -> None:
         again = group in shown
         label = _group_label(derivation, group)
-        lines.append(first + "  ".join(t for t in (label, detail, "(above)" * again) if t))
+        known = _registered(derivation, group, known_as)
+        lines.append(first + "  ".join(t for t in (label, detail, known, "(above)" * again) if t))
         if again:
             return
         shown.add(group)
@@ -151,6 +157,11 @@ def to_tree(derivation: Derivation, *, columns: bool = False) -> str:
 
     add(tuple(dict.fromkeys(derivation.roots)), "", "", "")
     return "\n".join(lines)
+
+
+def _registered(derivation: Derivation, group: Sequence[str], registries: Registries) -> str:
+    nodes = [derivation.nodes[name] for name in group]
+    return registries.told(nodes[0].asset, (n.content.digest for n in nodes if n.content))
 
 
 def _group_label(derivation: Derivation, group: Sequence[str]) -> str:
@@ -211,23 +222,26 @@ def _files(derivation: Derivation, group: Sequence[str]) -> list[str]:
     return rows
 
 
-def to_json(derivation: Derivation) -> dict[str, Any]:
+def to_json(derivation: Derivation, registries: Registries | None = None) -> dict[str, Any]:
     """A value for JSON: nodes and edges, digests whole."""
     return {
         "root": derivation.roots[0] if len(derivation.roots) == 1 else None,
         "roots": list(derivation.roots),
         "direction": derivation.direction,
-        "nodes": [_node_json(node) for node in derivation.nodes.values()],
+        "nodes": [
+            _node_json(node, registries or Registries()) for node in derivation.nodes.values()
+        ],
         "edges": [{**edge._asdict(), "columns": list(edge.columns)} for edge in derivation.edges],
     }
 
 
-def _node_json(node: Materialization) -> dict[str, Any]:
+def _node_json(node: Materialization, registries: Registries) -> dict[str, Any]:
     return {
         "materialization": node.id,
         "asset": node.asset,
         "partition": node.partition,
         "version": node.content.digest if node.content else None,
+        "registered": registries.names(node.asset, node.content.digest) if node.content else [],
         "kind": node.kind,
         "format": node.content.format if node.content else None,
         "outcome": node.outcome,

@@ -17,6 +17,9 @@ from lineal.answers import (
     Answer,
     Explanation,
     InputNow,
+    Models,
+    ModelsDifference,
+    ModelShown,
     Overview,
     RunStory,
     Shown,
@@ -185,6 +188,8 @@ class Asking:
     # ------------------------------------------------------------------------------------ verdicts
 
     def status(self) -> Status:
+        from lineal.models import standings
+
         with self.look() as seen:
             facts = seen.facts(seen.graph.order)
             found = plan(seen.graph, facts, seen.graph.order)
@@ -197,7 +202,8 @@ class Asking:
             failing = frozenset(
                 step for step, last in failed.items() if _is_as_it_was(last, seen.graph, facts)
             )
-            return Status(found, failed, currents, self._usage(), failing)
+            models = standings(past) if past.registries() else ()
+            return Status(found, failed, currents, self._usage(), failing, models)
 
     def _usage(self) -> tuple[int, int]:
         """(objects, bytes) in the store."""
@@ -276,7 +282,8 @@ class Asking:
             found = shown(history, in_partition(plain, partition), self._readable)
         with self._past() as now:  # what was current then may be no more
             current = now.current(*found.made.step)
-        return replace(found, asked="@" in name, current=current.id if current else None)
+        asked = "@" in name or "@" in plain
+        return replace(found, asked=asked, current=current.id if current else None)
 
     # --------------------------------------------------------------------------------- comparing
 
@@ -289,9 +296,12 @@ class Asking:
         most: int,
     ) -> Compared | RunsDifference:
         from lineal.comparing import Comparer
+        from lineal.lineage.questions import spelled
 
-        words = [word for word in (first, second) if word is not None]
         with self._past() as history:
+            first = spelled(history, first)
+            second = None if second is None else spelled(history, second)
+            words = [word for word in (first, second) if word is not None]
             comparer = Comparer(history, Objects(self.store, self.disk), self._key_of)
             known = {step.asset for step in history.steps()}
             are_runs = [bool(_RUN.match(word)) and word not in known for word in words]
@@ -328,10 +338,11 @@ class Asking:
             return self._column_lineage(whole, one, partition, down=down, form=form)
         with self._meant(name) as (history, plain):
             found = _derivation(history, in_partition(plain, partition), down=down)
+            known = history.registries()
         if form == "json":
-            return json.dumps(tree.to_json(found), indent=2, ensure_ascii=False)
+            return json.dumps(tree.to_json(found, known), indent=2, ensure_ascii=False)
         if form == "tree":
-            return tree.to_tree(found, columns=columns)
+            return tree.to_tree(found, columns=columns, registries=known)
         return {"mermaid": drawing.to_mermaid, "dot": drawing.to_dot}[form](drawing.drawn(found))
 
     def _column_lineage(
@@ -349,6 +360,24 @@ class Asking:
         if form == "json":
             return json.dumps(column_tree.to_json(told), indent=2, ensure_ascii=False)
         return column_tree.to_text(told, shutil.get_terminal_size().columns)
+
+    def models(self) -> Models:
+        from lineal.models import models
+
+        with self._past() as history:
+            return models(history)
+
+    def model(self, name: str) -> ModelShown:
+        from lineal.models import model
+
+        with self._past() as history:
+            return model(history, name)
+
+    def compare_models(self, first: str, second: str) -> ModelsDifference:
+        from lineal.models import compare_models
+
+        with self._past() as history:
+            return compare_models(history, first, second)
 
     def runs(self) -> list[RunStory]:
         with self._past() as history:

@@ -16,7 +16,7 @@ from lineal.assets.graph import Graph
 from lineal.assets.keys import Keys
 from lineal.assets.names import Step
 from lineal.assets.plan import Plan, plan
-from lineal.assets.records import Acceptance, Recipe
+from lineal.assets.records import MODELS, Acceptance, Recipe
 from lineal.provenance import who
 from lineal.snapshot import Snapshot
 
@@ -46,7 +46,7 @@ def chosen(seen: Snapshot, words: Sequence[str]) -> set[str]:
 
 def _is_model(seen: Snapshot, output: str) -> bool:
     briefs = seen.history.partitions(output).values()
-    return any(brief.format in ("joblib", "pickle") for brief in briefs)
+    return any(brief.format in MODELS for brief in briefs)
 
 
 def planned(

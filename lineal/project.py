@@ -12,10 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import lineal
 from lineal import planning
-from lineal.answers import Answer, Explanation, Overview, RunStory, Shown, Standing, Status
+from lineal.answers import (
+    Answer,
+    Explanation,
+    Models,
+    ModelsDifference,
+    ModelShown,
+    Moved,
+    Overview,
+    RunStory,
+    Shown,
+    Standing,
+    Status,
+)
 from lineal.asking import Asking
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import (
+    LinealError,
     SettingsError,
     StoreError,
     UsageError,
@@ -25,8 +38,11 @@ from lineal.assets.names import Step
 from lineal.assets.plan import Plan
 from lineal.assets.records import (
     Acceptance,
+    Hold,
     Materialization,
+    Registered,
 )
+from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import Announcer, Run
 from lineal.assets.versions import When
 from lineal.definitions import Definitions, load
@@ -47,6 +63,7 @@ if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
+    from lineal.registering import Made, Registering
     from lineal.reproduced import Reproduction
 
 
@@ -349,6 +366,22 @@ class Project:
         """
         return self._asking.lineage(name, partition, down=down, columns=columns, form=form)
 
+    def report(self, name: str, partition: str | None = None) -> str:
+        """One HTML page about an asset, `name@prefix` or a partition; it needs nothing but itself.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a figure that belongs on it is gone or damaged.
+        """
+        from lineal.report_page import page
+        from lineal.reporting import gathered
+        from lineal.storage.objects import Objects
+
+        with closing(self.history()) as history:
+            read = Objects(self.store, self._disk).read
+            told = gathered(history, self.name, name, partition, read)
+        return page(told, lineal.__version__)
+
     def runs(self) -> list[RunStory]:
         """All runs, oldest first."""
         return self._asking.runs()
@@ -444,6 +477,124 @@ class Project:
             reproducer = Reproducer(self.root, objects, history, place, version)
             found = reproducer.reproduce(name, whole=whole)
         return replace(found, kept=folder)
+
+    # ----------------------------------------------------------------------------------- models
+
+    def models(self) -> Models:
+        """All registries, each with its versions, newest first."""
+        return self._asking.models()
+
+    def model(self, name: str) -> ModelShown:
+        """A registered version with all that is known of it: `delays@v3`, `delays@production`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        return self._asking.model(name)
+
+    def compare_models(self, first: str, second: str) -> ModelsDifference:
+        """How two registered versions differ: metrics, parameters, data, code, packages.
+
+        Raises:
+            UsageError: there is no such version.
+        """
+        return self._asking.compare_models(first, second)
+
+    def promote(
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        reason: str = "",
+        *,
+        asset: str | None = None,
+        echo: Echo | None = None,
+    ) -> Moved:
+        """Move an alias of a registry to a version (`delays@v3`), and run what follows promotions.
+
+        Args:
+            asset: a version of it (`delay_model`, `delay_model@9f3a2c`) is registered first, if it
+                has no number; `name` is then the registry alone.
+            echo: gets what actions print, as (step, text).
+
+        Raises:
+            UsageError: there is no such version, or the alias names it already.
+            IntegrityError: its bytes are gone or damaged.
+        """
+        return self._followed(self._registering.promote(name, alias, reason, asset), echo)
+
+    def rollback(
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        reason: str = "",
+        *,
+        echo: Echo | None = None,
+    ) -> Moved:
+        """Move an alias of a registry back to the version before; the one it leaves is withdrawn:
+        no gate promotes it again.
+
+        Args:
+            echo: gets what actions print, as (step, text).
+
+        Raises:
+            UsageError: there is none before.
+            IntegrityError: its bytes are gone or damaged.
+        """
+        return self._followed(self._registering.rollback(name, alias, reason), echo)
+
+    def _followed(self, made: Made, echo: Echo | None) -> Moved:
+        """What was moved, and the run of the actions after it: the move stands if that fails."""
+        try:
+            run = self.act(made.promotion.registry, made.promotion.alias, echo=echo)
+        except LinealError as error:
+            return Moved(*made, None, error)
+        return Moved(*made, run if run.steps else None)
+
+    def register(self, name: str, asset: str, tags: Sequence[str] = ()) -> Registered:
+        """Give a version of an asset the next number in a registry; no alias moves.
+
+        Raises:
+            UsageError: it has a number already, or is no model.
+        """
+        return self._registering.register(name, asset, tags)
+
+    def tag(self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Registered:
+        """Change the tags of a registered version; it is returned as it is then.
+
+        Raises:
+            UsageError: there is no such version, or its tags are so already.
+        """
+        return self._registering.tag(name, add, remove)
+
+    def hold(self, name: str, reason: str = "") -> Hold:
+        """Suspend promotion by gates in a registry: they score and record, and never open.
+
+        Raises:
+            UsageError: there is no such registry, or it is held.
+        """
+        return self._registering.hold(name, True, reason)
+
+    def release(self, name: str, reason: str = "") -> Hold:
+        """Let the gates of a registry promote again.
+
+        Raises:
+            UsageError: there is no such registry, or it is not held.
+        """
+        return self._registering.hold(name, False, reason)
+
+    @property
+    def _registering(self) -> Registering:
+        from lineal.registering import Registering
+
+        return Registering(
+            self.root,
+            self.journal,
+            self.history,
+            Objects(self.store, self._disk).intact,
+            lineal.__version__,
+            self.environment,
+            self.settings.environment.promotes,
+        )
 
     # ----------------------------------------------------------------------------------- upkeep
 

@@ -38,6 +38,7 @@ def shown(history: History, name: str, readable: Callable[[Content | None], Any]
         feeds=_readers(history, made.asset),
         value=readable(made.content),
         decided=_decided(history, made),
+        registered=tuple(_names(history, made)),
     )
 
 
@@ -47,6 +48,10 @@ def _decided(history: History, made: Materialization) -> Decided | None:
         return None
     found = (registry.decided_on(made) for registry in history.registries().values())
     return next((each for each in found if each is not None), None)
+
+
+def _names(history: History, made: Materialization) -> list[str]:
+    return history.registries().names(made.asset, made.content.digest) if made.content else []
 
 
 def overview(

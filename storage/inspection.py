@@ -16,7 +16,7 @@ from lineal.assets.errors import LinealError
 from lineal.assets.records import Column, Content
 from lineal.disk import SealState, digest_file, kept, seal_of, state_of_seal
 from lineal.logs import LogState, read_log
-from lineal.storage.formats import array, figure, files, joblib, json
+from lineal.storage.formats import array, figure, files, joblib, json, skops
 from lineal.storage.objects import Objects
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.([^/]+))?\Z")
@@ -26,7 +26,7 @@ _PASSING = re.compile(r"\.\d+-[0-9a-f]{8}\Z|\.seal\Z|\.sqlite-\w+\Z")
 _THREADS = 4
 _AT_ONCE = 256  # files in flight: a store may hold millions
 _IN_MEMORY = 1 << 26  # bytes of a table read at once, about, unless one column is larger
-_BY_BYTES = frozenset({json.NAME, figure.NAME, joblib.NAME, joblib.PICKLE})
+_BY_BYTES = frozenset({json.NAME, figure.NAME, joblib.NAME, joblib.PICKLE, skops.NAME})
 
 
 class Listing(NamedTuple):

@@ -139,6 +139,96 @@ from (
 ) p
 join lineage.registered_version r on r.registry = p.registry and r.version = p.version;
 
+-- What computed the bytes of each registered version: what was chosen among others, handed on or taken over
+-- leads to it, step by step.
+create view trained as
+with recursive handed(registry, version, id, steps) as (
+    select registry, version, materialization, 0 from lineage.registered_version
+    union all
+    select h.registry, h.version, if(m.origin <> m.id, m.origin, c.source_materialization), h.steps + 1
+    from handed h
+    join lineage.materialization m on m.id = h.id
+    left join ( -- the input that this very content is, of equal ones that which was chosen
+        select i.materialization, arg_min(i.source_materialization, row(
+            i.partition is distinct from json_extract_string(r.metadata, '$.partition'), i.position
+        )) as source_materialization
+        from lineage.materialization r
+        join lineage.input i on i.materialization = r.id
+        join lineage.version v on v.id = i.source_version and v.digest = r.content
+        where i.source_materialization <> ''
+        group by i.materialization
+    ) c on c.materialization = m.id
+    where m.origin <> m.id or c.source_materialization is not null
+)
+select registry, version, arg_max(id, steps) as materialization
+from handed
+group by registry, version;
+
+-- A registered version as it stands now, with what was recorded of it.
+create view model as
+with event as ( -- who moves an alias to a version wants it, who rolls back from it takes it back
+    select registry, version, null::timestamp as withdrawn_at, entry, position from lineage.promotion
+    union all
+    select registry, previous, promoted_at, entry, position from lineage.promotion
+    where how = 'rollback' and previous <> version
+),
+last_event as (
+    select registry, version, (arg_max({since: withdrawn_at}, row(entry, position))).since as withdrawn_at
+    from event
+    group by registry, version
+),
+last_tags as (
+    select registry, version, arg_max(tags, row(entry, position)) as tags
+    from lineage.tagging
+    group by registry, version
+),
+recorded as (
+    select registry, version, map_from_entries(list(row(name, value) order by name)) as metrics
+    from (
+        select distinct on (m.registry, m.version, x.name) m.registry, m.version, x.name, x.value
+        from (
+            select registry, version, materialization, 0 as way from lineage.registered_version
+            union all
+            select registry, version, materialization, 1 from lineage.trained
+        ) m
+        join lineage.metric x on x.materialization = m.materialization
+        order by m.way
+    )
+    group by registry, version
+),
+scored as (
+    select registry, content, map_from_entries(list_transform(
+        arg_max(scores, row(entry, position)), lambda s: row(s.metric, s.candidate)
+    )) as scores
+    from lineage.decision
+    group by registry, content
+),
+read as ( -- all partitions of an input are one table
+    select registry, version, max(rows) as rows
+    from (
+        select t.registry, t.version, i.parameter, sum(v.rows) as rows
+        from lineage.trained t
+        join lineage.input i on i.materialization = t.materialization
+        join lineage.version v on v.id = i.source_version
+        group by all
+    )
+    group by registry, version
+)
+select r.registry, r.version, r.asset, r.partition, r.content, r.materialization,
+    t.materialization as trained_as, coalesce(a.aliases, []) as aliases, e.withdrawn_at,
+    coalesce(g.tags, r.tags) as tags, d.metrics, s.scores, n.rows::bigint as rows, r.registered_at, r.who, r.run
+from lineage.registered_version r
+join lineage.trained t using (registry, version)
+left join (
+    select registry, version, list(alias order by alias) as aliases from lineage.alias
+    group by registry, version
+) a using (registry, version)
+left join last_event e using (registry, version)
+left join last_tags g using (registry, version)
+left join recorded d using (registry, version)
+left join scored s on s.registry = r.registry and s.content = r.content
+left join read n on n.registry = r.registry and n.version = r.version;
+
 create view table_lineage as
 select i.asset as source_asset, i.partition as source_partition, i.source_version,
     i.source_materialization, m.asset as target_asset, m.partition as target_partition,
@@ -214,7 +304,8 @@ select r.registry, r.version, s.asset, f.path, coalesce(f.digest, s.content) as 
     s.id as source_materialization, s.version as source_version, m.run
 from (
     select node, id, asset, partition, content, run from lineage.materialization
-    where format in ('joblib', 'pickle')
+    where format in ('joblib', 'pickle', 'skops')
+        or id in (select materialization from lineage.registered_version)
 ) m
 left join lineage.registered_version r on r.materialization = m.id,
 lateral (

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from lineal.assets.errors import ContentError, did_you_mean
-from lineal.storage.formats import array, figure, joblib, json
+from lineal.storage.formats import array, figure, joblib, json, skops
 from lineal.storage.formats.encoded import Encoded
 
 TABLE = "parquet"
@@ -42,6 +42,7 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType({
     figure.NAME: Format(figure.encode, figure.decode),
     joblib.NAME: Format(joblib.encode, joblib.decode),
     joblib.PICKLE: Format(joblib.encode_pickle, joblib.decode_pickle),
+    skops.NAME: Format(skops.encode, skops.decode),
 })  # fmt: skip
 
 

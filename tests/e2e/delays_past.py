@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-from lineal.assets.records import Promotion, Registered, Score
 from lineal.project import Project
 from tests.e2e.command_line import Workplace
 
@@ -107,7 +105,7 @@ AIRPORTS = "code,city,note\nJFK,New York,a\nLGA,New York,b\nEWR,Newark,c\n"
 
 
 def tell(root: Path) -> Workplace:
-    """Live through it: seven runs, two registered models, and an edit that nobody made real yet."""
+    """Live through it: nine runs, two registered models, and an edit that nobody made real yet."""
     place = Workplace(root)
     for month, text in MONTHS.items():
         place.write(f"data/flights-{month}.csv", text)
@@ -116,14 +114,14 @@ def tell(root: Path) -> Workplace:
     place.write("helpers.py", "LATE = 15\n")
     place.write("pipeline.py", PIPELINE)
     place.make()
-    first = _registered(root, 1, 0.62, None, "gate")
+    Project(root).promote("delays", reason="the first", asset="delay_model")
     # The bad file is replaced, a file goes away, a late one arrives, and the model grows.
     place.write("data/flights-2026-02.csv", GOOD)
     (root / "data" / "flights-2026-03.csv").unlink()
     place.write("data/flights-2025-12.csv", "id,origin,distance,delay\n0,LGA,500,60\n")
     place.edit("pipeline.py", "depth: int = 1", "depth: int = 2")
     place.make()
-    _registered(root, 2, math.nan, first, "person")
+    Project(root).promote("delays", reason="more months", asset="delay_model")
     # Code that gives the same marks: whoever reads them is spared.
     place.edit("helpers.py", "LATE = 15", "LATE = 16")
     place.make()
@@ -137,21 +135,3 @@ def tell(root: Path) -> Workplace:
     place.write("data/airports.csv", AIRPORTS.replace("Newark,c", "Newark NJ,d"))
     place.make("raw/airports")
     return place
-
-
-def _registered(root: Path, version: int, score: float, previous: int | None, how: str) -> int:
-    """Register the current model and let `production` point at it, as a gate or a person does."""
-    project = Project(root)
-    made = project.version("delay_model")
-    assert made.content is not None
-    project.journal.append([
-        Registered(
-            "delays", version, made.asset, None, made.id, made.content.digest, made.run,
-            made.started_at, "ada", ("daily",),
-        ),
-        Promotion(
-            f"p{version}", "delays", "production", version, previous, "default", made.run, "ada",
-            "better", (Score("r2", score),), made.started_at, how,
-        ),
-    ])  # fmt: skip
-    return version

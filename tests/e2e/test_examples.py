@@ -24,13 +24,13 @@ PATIENCE = 300.0  # seconds, on a busy machine
 ALL = {
     "raw/flights", "raw/weather", "raw/planes", "raw/airports", "raw/airlines", "flights",
     "weather", "departures", "destinations", "trips", "features", "train", "validation", "test",
-    "candidate", "delay_model", "baseline", "predictions", "scores", "roc",
+    "candidate", "delay_model", "baseline", "predictions", "scores", "roc", "calibration",
 }  # fmt: skip
 BY_MONTH = {"raw/flights", "flights", "departures", "trips", "features"}
 STEPS = len(ALL) + 11 * len(BY_MONTH) + 2  # twelve months, three candidates
 AFTER_FEATURES = {
     "features", "train", "validation", "test", "candidate", "delay_model", "baseline",
-    "predictions", "scores", "roc",
+    "predictions", "scores", "roc", "calibration",
 }  # fmt: skip
 
 
@@ -166,6 +166,7 @@ def test_a_corrected_december_leaves_eleven_months_and_the_models_fresh(
     remade = {name for name, key in made if key is None}
     assert remade == {
         "destinations", "train", "validation", "test", "predictions", "scores", "roc",
+        "calibration",
     }  # fmt: skip
 
 

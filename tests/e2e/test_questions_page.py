@@ -18,6 +18,7 @@ VARYING = {
     "What may hold anything of this file, and must go if it must?": {"digest"},
     "What was current then?": {"digest"},
     "What takes how much room, and does anybody read it?": {"bytes"},
+    "Who put what into production, and why?": {"promoted_at", "who"},
     "Who ran what, and when?": {"who", "command", "started_at"},
     "What does each asset cost?": {"seconds", "longest"},
     "Which were the slowest steps of the last run?": {"seconds"},

@@ -162,7 +162,7 @@ def test_moments_without_an_answer_are_refused_with_what_would_have_one(place: T
     assert "still to come" in place.refused("show", "priced@2999-01-01")
     assert "no date or time" in place.refused("sql", "--at", "yesterday", "from priced")
     assert "no date or time" in place.refused("sql", 'from "priced@2026-02-30"')
-    assert "no registered versions" in place.refused("show", "priced@v3")
+    assert "no registry `priced`" in place.refused("show", "priced@v3")
     assert "a date is written 2026-11-01" in place.refused("show", "priced@20261101")
     assert "did you mean `priced`" in place.refused("show", f"pricd@{place.then}")
     assert "has no partition `asia`" in place.refused("show", f"orders asia@{place.then}")

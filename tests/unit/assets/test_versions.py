@@ -37,7 +37,7 @@ def test_digits_without_dashes_are_a_digest_and_with_them_a_moment():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("delays@v3", "no registered versions"),
+        ("delays@v3", "no registry `delays`"),
         ("delays@production", "is no version"),
         ("flights@9f3a2", "is no version"),
         ("flights@9F3A2C", "is no version"),

@@ -610,7 +610,7 @@ def _judge(
 ) -> Decision:
     """A kept version is worth what its checks say of it."""
     failing: list[CheckResult] = []
-    unknown: list[PlannedCheck] = []
+    unknown: list[Reason] = []
     pending: list[str] = []
     for output, made in kept.items():
         if made.content is None:
@@ -621,7 +621,7 @@ def _judge(
             planned = planned_check(one, output, made.content)
             result = known_result(planned.fingerprint, facts)
             if result is None:
-                unknown.append(planned)
+                unknown.append(reasons.asked_anew(one.check, one.recipe, made, facts))
             elif not result.passed and one.check.severity == "error":
                 failing.append(result)
     found = Decision(Fresh(), "none", used, prints, kept)
@@ -632,8 +632,7 @@ def _judge(
         waits = Stale(why) if why else Pending(tuple(dict.fromkeys(pending)))
         return replace(found, verdict=waits, action="wait")
     if unknown:
-        told = (*why, *(reasons.check_changed(one.check) for one in unknown))
-        return replace(found, verdict=Stale(told), action="recheck")
+        return replace(found, verdict=Stale((*why, *unknown)), action="recheck")
     if _is_current(kept, current):
         return found
     return replace(

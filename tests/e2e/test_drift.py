@@ -87,6 +87,8 @@ def test_drift_as_a_project_lives(place: Workplace) -> None:
     past.write_text(past.read_text().replace(",0\n", ",9\n"))
     assert place.make().steps("made") == {"raw/past", "training_set", "month"}
     place.write("data/past-2026-02.csv", rides(25, 400))
+    place.make("training_set")
+    assert "no_drift reads `training_set`, which changed" in place.lineal("plan").out
     said = place.lineal("materialize", "--jobs", "2")
     assert "= features" in said.out
     assert "no_drift" in warnings(said)

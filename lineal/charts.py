@@ -75,11 +75,11 @@ def _labels(dots: Sequence[Dot], across: Sequence[float]) -> list[Html]:
 
 
 def number_text(value: float) -> str:
-    """`0.8124`, `244,737`, `1.2e-05`, `NaN`."""
+    """`0.8120`, `244,737`, `1.200e-05`, `NaN`."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e12:
         return f"{value:,.0f}"
-    return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:#.4g}"

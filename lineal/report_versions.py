@@ -23,7 +23,7 @@ _MARKS = {"current": "accent", "withdrawn": "bad", "blocked": "bad"}
 def metrics(report: Report) -> Html | None:
     """The curve of each metric, and the same numbers as a table."""
     points = report.points
-    if len(points) < 2 and not report.registries:
+    if report.made.kind == "action" or (len(points) < 2 and not report.registries):
         return None
     metrics = list(dict.fromkeys(metric for point in points for metric in point.metrics))
     charts = [_chart(points, metric) for metric in metrics]
@@ -35,7 +35,7 @@ def metrics(report: Report) -> Html | None:
         title, note, first = "Versions", f"{counted(len(points), 'version')}, newest first", ""
     heads = [(first or "version", ""), ("", ""), ("made (UTC)", ""), ("run", "")]
     heads += [("rows", "number")] if any(_rows(p.made) is not None for p in points) else []
-    heads += [(m.name + (f" · {m.by}" if m.by else ""), "number") for m in metrics]
+    heads += [(str(m), "number") for m in metrics]
     listed = table(heads, rows, f"All {len(rows):,} as a table")
     return section("versions", title, note, shown, listed)
 
@@ -114,10 +114,6 @@ def _held(registry: Registry) -> Html | None:
 def _decision(report: Report, registry: Registry, decided: Decided) -> Html:
     known = registry.numbered(decided.content)
     named = f"v{known.version}" if known is not None else None
-    unscored = decided.unscored
-    why = decided.reason
-    if unscored is not None:
-        why = f"{why} {unscored.type}: {unscored.message}".strip()
     content = report.made.content
     return row(
         (when(decided.at), "short"),
@@ -127,7 +123,7 @@ def _decision(report: Report, registry: Registry, decided: Decided) -> Html:
         (_scores(decided.scores), "short"),
         (f"v{decided.compared}" if decided.compared is not None else "", "short"),
         (_lines(f"{metric}: {rule}" for metric, rule in decided.rules), "short"),
-        (why, "long"),
+        (decided.reason, "long"),
         here=content is not None and decided.content == content.digest,
     )
 

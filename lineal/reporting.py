@@ -40,6 +40,9 @@ class Metric(NamedTuple):
     name: str
     by: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name} · {self.by}" if self.by else self.name
+
 
 class Point(NamedTuple):
     """A version or a partition on the way of the metrics.
@@ -228,7 +231,8 @@ def _value(made: Materialization, read: Callable[[StoredObject], bytes]) -> str:
     content = made.content
     if content is None or content.format != "json" or content.bytes > _READABLE:
         return ""
-    return "".join(read(each).decode("utf-8", "replace") for each in content.objects)
+    text = "".join(read(each).decode("utf-8", "replace") for each in content.objects)
+    return "" if text.strip() == "null" else text
 
 
 # ---------------------------------------------------------------------------- versions and metrics
@@ -237,12 +241,14 @@ def _value(made: Materialization, read: Callable[[StoredObject], bytes]) -> str:
 def _registries(
     history: History, asset: str, versions: Iterable[Materialization]
 ) -> tuple[Registry, ...]:
-    """Those that have a version of the asset, or that it is the gate of."""
+    """Those that have a version of the asset, that it is the gate of, or whose moves it follows."""
+    followed = {made.metadata.get("registry") for made in versions if made.kind == "action"}
     contents = {made.content.digest for made in versions if made.content is not None}
 
     def concerns(registry: Registry) -> bool:
         return (
-            any(v.asset == asset or v.content in contents for v in registry.versions.values())
+            registry.name in followed
+            or any(v.asset == asset or v.content in contents for v in registry.versions.values())
             or any(d.gate == asset or d.content in contents for d in registry.decisions.values())
             or any(move.gate == asset for move in registry.promotions)
         )
@@ -285,8 +291,13 @@ def _metrics(history: History, versions: Sequence[Materialization]) -> dict[Metr
     for reader in reversed(_readers(history, versions)):  # the newest counts
         form = reader.content.format if reader.content is not None else ""
         if form and form not in MODELS and reader.asset != versions[-1].asset:
-            found |= {Metric(name, reader.asset): value for name, value in reader.metrics}
+            found |= {_by(name, reader.asset): value for name, value in reader.metrics}
     return found
+
+
+def _by(name: str, asset: str) -> Metric:
+    """A metric that an asset measured: a gate's only one has its very name."""
+    return Metric(name, "" if name == asset else asset)
 
 
 # ----------------------------------------------------------------------------------------- figures

@@ -188,7 +188,7 @@ def test_a_model_is_told_with_all_that_became_of_it(project: Project) -> None:
 
 def test_metrics_over_versions_are_a_curve_and_the_same_as_a_table(project: Project) -> None:
     found = page(project, "model")
-    assert found.texts("figcaption", "versions") == ["loss0.3333", "auc by judged0.83"]
+    assert found.texts("figcaption", "versions") == ["loss0.3333", "auc by judged0.8300"]
     dots = [e.given["class"] for e in found.within("versions") if e.name == "circle"]
     assert dots == ["dot", "dot gone", "dot now"] * 2
     rows = found.rows("versions")
@@ -197,20 +197,32 @@ def test_metrics_over_versions_are_a_curve_and_the_same_as_a_table(project: Proj
         ["v2", "withdrawn"],
         ["v1", "production"],
     ]
-    assert [row[-2:] for row in rows] == [["0.3333", "0.83"], ["0.5", "0.82"], ["1", "0.81"]]
+    assert [row[-2:] for row in rows] == [
+        ["0.3333", "0.8300"],
+        ["0.5000", "0.8200"],
+        ["1", "0.8100"],
+    ]
 
 
 def test_gates_and_promotions_are_told_newest_first(project: Project) -> None:
     found = page(project, "model")
     decisions = [row[1:] for row in found.rows("gate")]
     rule = "auc: max, at least 0.002 better"
-    assert decisions[0] == ["closed", "gate", "v3", "auc 0.83 vs 0.82", "v2", rule, "by a margin"]
-    assert decisions[2] == ["opened", "gate", "v1", "auc 0.81", "", rule, "first of its kind"]
+    assert decisions[0] == [
+        "closed",
+        "gate",
+        "v3",
+        "auc 0.8300 vs 0.8200",
+        "v2",
+        rule,
+        "by a margin",
+    ]
+    assert decisions[2] == ["opened", "gate", "v1", "auc 0.8100", "", rule, "first of its kind"]
     assert "ada: until monday" in "".join(found.texts("p", "gate"))
     moves = [row[1:] for row in found.rows("promotions")]
     assert [row[1:3] for row in moves] == [["v2", "v1"], ["v1", "v2"], ["", "v1"]]
     assert moves[0][3:6] == ["rollback", "ada", f"bad {EVIL}"]
-    assert moves[2] == ["delays@production", "", "v1", "gate gate", "ada", "", "auc 0.82", "p1"]
+    assert moves[2] == ["delays@production", "", "v1", "gate gate", "ada", "", "auc 0.8200", "p1"]
 
 
 def test_the_lineage_is_drawn_and_ends_at_the_files(project: Project) -> None:

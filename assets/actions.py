@@ -42,11 +42,15 @@ def decide_action(asset: Asset, facts: Facts) -> Decision:
 
 
 def waiting(
-    graph: Graph, step: Step, decision: Decision, decisions: Mapping[Step, Decision]
+    graph: Graph,
+    step: Step,
+    decision: Decision,
+    decisions: Mapping[Step, Decision],
+    facts: Facts,
 ) -> Decision:
     """The verdict in a plan: gates that are decided before may move the alias of an action."""
     action = graph.assets[step.asset].action
-    if action is None or decision.action != "none":
+    if action is None or decision.action != "none" or not facts.promotes:
         return decision
     gates = graph.after.get(step.asset, ())
     open_ = (d.action not in ("none", "blocked") for s, d in decisions.items() if s.asset in gates)

@@ -309,6 +309,11 @@ def drift(
         limit: a PSI above it is drift (0.2 unless said), or a p-value below it (0.05).
         bins: into how many parts numbers are cut, by the quantiles of the reference.
     """
+    if isinstance(reference, Asset) and reference.name == PREVIOUS:
+        raise DefinitionError(
+            "`drift`: the reference is an asset called `previous`, which means the version before",
+            advice="give the asset another name",
+        )
     given: dict[str, Any] = {
         "reference": reference.name if isinstance(reference, Asset) else reference
     }

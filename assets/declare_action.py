@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from lineal.assets.asset import (
 )
 from lineal.assets.declare import own_name, placed, refuse_no_function, where_of
 from lineal.assets.errors import DefinitionError
-from lineal.assets.names import check_name
+from lineal.assets.names import check_alias, check_name
 from lineal.assets.options import read_options
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.signature import Signature, read_signature
@@ -30,8 +29,6 @@ Function = Callable[..., Any]
 
 _RUNNING = ("retry", "timeout", "pools", "exclusive")
 ACTION_OPTIONS = ("name", *_RUNNING, "tags", "owner", "description")
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
-_NUMBERED = re.compile(r"v[0-9]+\Z")
 
 
 def action(
@@ -127,17 +124,7 @@ def _target(alias: Any) -> tuple[str, str]:
             f"`{alias}`: `{registry}` can't be the name of a registry",
             advice='write "delays@production"',
         ) from error
-    if _NUMBERED.match(named):
-        raise DefinitionError(
-            f"`{alias}` is a version, which never moves",
-            advice=f'name an alias: "{registry}@{PRODUCTION}"',
-        )
-    if at and not _ALIAS.match(named):
-        raise DefinitionError(
-            f"`{alias}`: `{named}` can't be an alias",
-            advice="use letters, digits, - and _, a letter first, such as `production`",
-        )
-    return registry, named or PRODUCTION
+    return registry, check_alias(named) if at else PRODUCTION
 
 
 def _signature(function: Function, name: str, where: str) -> tuple[str, Signature]:

@@ -12,43 +12,28 @@ from typing import NamedTuple
 
 from lineal.assets.asset import Asset, Gate
 from lineal.assets.decide import arrival_of, fingerprints, inputs_used, one_used
-from lineal.assets.errors import LinealError, StepError
-from lineal.assets.gates import Case, Ruling, rule_on, rule_texts, scored
+from lineal.assets.deciding import Candidate, Deciding, Rival
+from lineal.assets.errors import LinealError
 from lineal.assets.ledger import Ledger
 from lineal.assets.names import Step
 from lineal.assets.perform import Outcome
 from lineal.assets.ports import Clock, Registrar, Vault
-from lineal.assets.recorder import error_facts, reasons_of
+from lineal.assets.recorder import reasons_of
 from lineal.assets.records import (
     Attempt,
     Decided,
     ErrorFacts,
     Fact,
     Materialization,
-    Promotion,
-    Registered,
     Used,
 )
 from lineal.assets.registries import Registries, Registry
 from lineal.assets.run import StepReport, is_told
 from lineal.assets.settled import known_of
-from lineal.assets.unsettled import decided, key_of
 from lineal.assets.verdicts import Decision, Known
 from lineal.assets.weighing import Weighing
 
 _TRIES = 4  # to score the version in production, while others move the alias
-
-
-class AliasMoved(StepError):
-    """The alias names another version than the one that was scored: that is to be scored."""
-
-
-class _Rival(NamedTuple):
-    """The version that the alias named when scoring began; its scores, as far as they are known."""
-
-    version: int
-    scores: Mapping[str, float] | None = None
-    gone: ErrorFacts | None = None
 
 
 class _Prepared(NamedTuple):
@@ -79,7 +64,7 @@ class GateSteps:
     open_registrar: Callable[[], Registrar]
     finish: Callable[[], None]
     _registrar: Registrar | None = None
-    _rivals: dict[Step, _Rival | None] = field(default_factory=dict)
+    _rivals: dict[Step, Rival | None] = field(default_factory=dict)
     _prepared: dict[Step, _Prepared] = field(default_factory=dict)
     _tries: dict[Step, int] = field(default_factory=dict)
 
@@ -113,7 +98,7 @@ class GateSteps:
 
     def _rival(
         self, asset: Asset, gate: Gate, decision: Decision
-    ) -> tuple[_Rival | None, Known | None]:
+    ) -> tuple[Rival | None, Known | None]:
         """The version in production, and itself if it has to be scored."""
         registry = self.ledger.facts.registries[gate.registry]
         move = registry.at(gate.alias)
@@ -121,17 +106,18 @@ class GateSteps:
             return None, None
         named = registry.versions[move.version]
         if named.content == self._candidate(asset, gate).digest or registry.hold is not None:
-            return _Rival(named.version), None
+            return Rival(named.version), None
         model = self.registrar.materialization(named.materialization)
         if model is None or model.content is None:
             gone = ErrorFacts("IntegrityError", "the journal has no record of it")
-            return _Rival(named.version, gone=gone), None
+            return Rival(named.version, gone=gone), None
         # Under a name of its own: by that of the asset a worker would find the candidate in memory.
         known = known_of(model, asset=f"{gate.registry}@v{named.version}")
         scores = self._known_scores(asset, gate, decision.used, known, registry)
-        return _Rival(named.version, scores), known if scores is None else None
+        return Rival(named.version, scores), known if scores is None else None
 
     def _candidate(self, asset: Asset, gate: Gate) -> Candidate:
+        """The model that a gate decides on, as it is known by now."""
         given = next(g for g in asset.inputs if g.parameter == gate.parameter)
         known = self.ledger.known[Step(given.asset or given.parameter)]
         digest = known.content.digest if known.content is not None else ""
@@ -193,7 +179,21 @@ class GateSteps:
         if prepared is None:
             prepared = self._prepare(step, decision, outcome, started, attempts)
             self._prepared[step] = prepared
-        deciding = _Deciding(self, step, prepared, self._rivals[step], outcome, self._last(step))
+        asset = self.ledger.graph.assets[step.asset]
+        if asset.gate is None:
+            raise RuntimeError(f"`{asset.name}` is no gate")
+        deciding = Deciding(
+            self.ledger,
+            self.clock,
+            self.who,
+            asset,
+            prepared.made,
+            prepared.facts,
+            self._candidate(asset, asset.gate),
+            self._rivals[step],
+            outcome,
+            self._last(step),
+        )
         registries, _ = self.registrar.record(deciding.facts)
         del self._prepared[step]
         self._learn(registries)
@@ -245,121 +245,6 @@ class GateSteps:
         published = (made, recorder.publication(made))
         written = (*recorder.named(facts, asset, ()), *published)
         return _Prepared(decision, made, written, True, outcome.seconds, tries)
-
-
-class Candidate(NamedTuple):
-    """The model that a gate decides on."""
-
-    asset: str
-    materialization: str
-    digest: str  # of its content
-
-
-@dataclass(slots=True)
-class _Deciding:
-    """One decision, made anew whenever somebody else wrote just before it could be written.
-
-    Attributes:
-        found: what was decided, now or before.
-    """
-
-    steps: GateSteps
-    step: Step
-    prepared: _Prepared
-    rival: _Rival | None
-    outcome: Outcome
-    last: bool
-    found: Decided | None = None
-
-    def facts(self, registries: Registries, entry: int) -> Sequence[Fact]:
-        """What is to be written after this state of the registries, as this entry."""
-        ledger, made = self.steps.ledger, self.prepared.made
-        asset = ledger.graph.assets[self.step.asset]
-        gate = asset.gate
-        if gate is None:
-            raise RuntimeError(f"`{asset.name}` is no gate")
-        registry, promotes = registries[gate.registry], ledger.facts.promotes
-        if self.step.partition not in ledger.facts.forced.get(asset.name, ()):
-            self.found = decided(gate, made, registry, promotes=promotes)
-            if self.found is not None:  # somebody else did so meanwhile, or it was made again
-                return self.prepared.facts
-        candidate = self.steps._candidate(asset, gate)
-        case = self._case(asset, gate, registry, candidate.digest, promotes)
-        ruling = rule_on(case)
-        now = self.steps.clock()
-        follows = self._follows(case, ruling, candidate, now, entry)
-        number = next((f.version for f in follows if isinstance(f, Registered)), None)
-        own = registry.numbered(candidate.digest)
-        self.found = Decided(
-            gate=asset.name,
-            materialization=made.id,
-            registry=gate.registry,
-            alias=gate.alias,
-            key=key_of(gate, made.fingerprint),
-            candidate=candidate.materialization,
-            content=candidate.digest,
-            version=number or (own.version if own is not None else None),
-            compared=case.against,
-            outcome=ruling.outcome,
-            reason=ruling.reason,
-            scores=scored(case),
-            rules=rule_texts(gate.rules),
-            environment=ledger.facts.environment,
-            run=ledger.numbering.run,
-            at=now,
-            unscored=ruling.unscored,
-        )
-        first = [f for f in follows if isinstance(f, Registered)]
-        return [*self.prepared.facts, *first, self.found, *follows[len(first) :]]
-
-    def _case(
-        self, asset: Asset, gate: Gate, registry: Registry, content: str, promotes: bool
-    ) -> Case:
-        """What is to be ruled on; what was scored must be what the alias names now."""
-        scores = dict(self.prepared.made.metrics)
-        case = Case(asset.name, gate, registry, content, scores, promotes=promotes)
-        if case.kept or case.against is None or registry.hold is not None:
-            return case
-        if self.rival is None or self.rival.version != case.against:
-            if not self.last:
-                raise AliasMoved(f"`{gate.registry}@{gate.alias}` was moved meanwhile")
-            told = f"others moved {gate.registry}@{gate.alias} again and again"
-            return replace(case, unscored=ErrorFacts("AliasMoved", told))
-        weighed = self.outcome.weighed
-        rival = self.rival.scores or (weighed.rival if weighed is not None else None) or {}
-        error = weighed.unscored if weighed is not None else None
-        why = error_facts(error) if error is not None else self.rival.gone
-        return replace(case, rival=rival, unscored=why)
-
-    def _follows(
-        self, case: Case, ruling: Ruling, candidate: Candidate, now: float, entry: int
-    ) -> list[Registered | Promotion]:
-        """A number for the candidate, unless it has one, and the move: if the gate opens."""
-        if ruling.outcome != "opened":
-            return []
-        gate, registry = case.gate, case.registry
-        run, who = self.steps.ledger.numbering.run, self.steps.who()
-        own = registry.numbered(candidate.digest)
-        registered = own or Registered(
-            gate.registry, registry.next_number, candidate.asset, None, candidate.materialization,
-            candidate.digest, run, now, who,
-        )  # fmt: skip
-        moved = Promotion(
-            id=f"p{entry}",
-            registry=gate.registry,
-            alias=gate.alias,
-            version=registered.version,
-            previous=case.against,
-            environment=self.steps.ledger.facts.environment,
-            run=run,
-            who=who,
-            reason=ruling.reason,
-            scores=scored(case),
-            at=now,
-            how="gate",
-            gate=case.name,
-        )
-        return [moved] if own is not None else [registered, moved]
 
 
 def unscored_by(outcome: Outcome) -> LinealError | None:

@@ -18,6 +18,7 @@ from lineal.assets.decide import (
     kind_of,
     steps_read,
 )
+from lineal.assets.deciding import AliasMoved
 from lineal.assets.errors import (
     InputsChanged,
     IntegrityError,
@@ -28,7 +29,7 @@ from lineal.assets.errors import (
 )
 from lineal.assets.executors import Executor
 from lineal.assets.facts import Facts, parameters_of
-from lineal.assets.gate_steps import AliasMoved, GateSteps, unscored_by
+from lineal.assets.gate_steps import GateSteps, unscored_by
 from lineal.assets.graph import Graph
 from lineal.assets.ledger import Ledger, failing
 from lineal.assets.names import Step
@@ -369,7 +370,7 @@ class _Loop:
     def _decided(self, step: Step) -> Decision:
         """Decide it now; for an action every move counts that was recorded by now."""
         if self.graph.assets[step.asset].action is not None:
-            self.ledger.facts = replace(self.facts, registries=self.around.registrar().now())
+            self.ledger.facts = replace(self.facts, registries=self.gates.registrar.now())
         return decide(self.graph, step, self.ledger.known, self.facts)
 
     def _act(self, step: Step, decision: Decision) -> None:
@@ -702,7 +703,7 @@ class _Loop:
             resources=facts.resources,
             sights=_sights(decision.used) if asset.query is not None else {},
             weighing=self.gates.weighing(step, decision),
-            promoted=promoted(asset, decision, facts, self.around.registrar().materialization),
+            promoted=promoted(asset, decision, facts, self.gates.registrar.materialization),
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:

@@ -135,7 +135,8 @@ def plan(
                 decisions[step] = PLAINLY_FRESH
                 steps.append(_plain(step, plain[key]))
                 continue
-            decision = waiting(graph, step, decide(graph, step, known, facts), decisions)
+            decision = decide(graph, step, known, facts)
+            decision = waiting(graph, step, decision, decisions, facts)
             decisions[step] = decision
             known.add(outcome_known(graph, step, decision, facts))
             steps.extend(_planned(graph, step, decision, facts))

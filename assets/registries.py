@@ -246,9 +246,12 @@ class Registries(Mapping[str, Registry]):
 def _no_alias(registry: Registry, alias: str, *, asked: bool) -> UsageError:
     known = registry.aliases()
     if not asked and not known:
+        last = max(registry.versions, default=0)
         return UsageError(
             f"`{registry.name}` has nothing in production yet",
-            advice=f"name a version: `{registry.name}@v{registry.next_number - 1}`",
+            advice=f"name a version: `{registry.name}@v{last}`"
+            if last
+            else "no version of it was registered yet",
         )
     return UsageError(
         f"`@{alias}`: `{registry.name}` has no alias `{alias}`{did_you_mean(alias, known)}",

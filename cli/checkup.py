@@ -200,6 +200,7 @@ def _held(held: Held) -> dict[str, Any]:
         "asset": held.version.asset,
         "partition": held.version.partition,
         "version": held.version.digest,
+        "registered": list(held.registered),
         "current": held.current,
         "materialization": held.making.materialization,
         "run": held.making.run,

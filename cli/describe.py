@@ -28,6 +28,7 @@ from lineal.cli.render import (
 )
 
 _COLUMNS = 6  # of the columns read, those that are named
+_METRICS = 12  # that are named
 
 # ------------------------------------------------------------------------------------------- why
 
@@ -305,7 +306,9 @@ def _facts_of(found: Shown) -> Iterator[tuple[str, str]]:
     if made.kind == "action":
         yield "for", told_of(made)
     if made.metrics:
-        yield "metrics", "   ".join(f"{n} {v:.4g}" for n, v in made.metrics)
+        shown = [f"{n} {v:.4g}" for n, v in made.metrics[:_METRICS]]
+        more = len(made.metrics) - len(shown)
+        yield "metrics", "   ".join([*shown, *([f"and {more:,} more"] if more else [])])
     if found.decided is not None:
         yield from behind(found.decided)
     if made.parameters:

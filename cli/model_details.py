@@ -101,8 +101,11 @@ def _moves(style: Style, moves: Sequence[Promotion], verbose: bool) -> list[str]
         by = f"by {move.gate}" if move.gate else f"by {move.who}"
         how = "rolled back " if move.how == "rollback" else ""
         told = [f"{move.alias}: {before}v{move.version}", f"{how}{by}"]
-        told += [f'"{move.reason}"'] if move.reason else []
-        told += [_scores(move.scores)] if move.scores else []
+        if move.gate:
+            told += [move.reason or _scores(move.scores)]
+        else:
+            told += [f'"{move.reason}"'] if move.reason else []
+            told += [_scores(move.scores)] if move.scores else []
         rows += style.folded("   ".join(told), f"  {padded(moment(move.at), 12)}  ")
     if len(moves) > len(shown):
         rows.append(f"  … {len(moves) - len(shown):,} more (-v)")
@@ -113,7 +116,7 @@ def _decision(style: Style, decided: Decided) -> list[str]:
     opened = decided.outcome in ("opened", "kept", "would open")
     shape, twin, _ = GLYPHS["opened" if opened else "closed"]
     glyph = f"{twin:<2}" if style.ascii else shape
-    told = [f"{decided.gate}: {decided.outcome}", _scores(decided.scores), decided.reason]
+    told = [f"{decided.gate}: {decided.outcome}", decided.reason or _scores(decided.scores)]
     head = f"  {padded(moment(decided.at), 12)}  {glyph} "
     return style.folded("   ".join(filter(None, told)), head)
 

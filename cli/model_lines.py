@@ -11,7 +11,7 @@ from lineal.assets.records import Hold, Promotion, Score
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import StepReport
 from lineal.cli.documents import instant, run_document
-from lineal.cli.render import Style, duration, error_lines, moment, padded, span
+from lineal.cli.render import Style, duration, error_lines, moment, padded, plural, span
 
 _VERSIONS = 20  # of a registry
 
@@ -30,62 +30,55 @@ def models_lines(style: Style, found: Models) -> list[str]:
 
 def _registry(style: Style, found: RegistryShown) -> list[str]:
     versions = found.versions if style.piped else found.versions[:_VERSIONS]
-    cells = [_cells(version, found.metric) for version in versions]
-    head = ("", found.metric or "metric", "trained on", "", "code", "when", "")
-    widths = [max(span(row[i]) for row in cells) for i in range(len(head))]
-    trained = widths[2] + 2 + widths[3]  # two columns with one heading
-    widths = [max(width, span(title)) for width, title in zip(widths, head, strict=True)]
-    widths[3] = max(trained, span(head[2])) - 2 - widths[2] if widths[3] else 0
-    name = max(span(found.name), 2 + widths[0] + 3)
-    titles = [padded(found.name, name), padded(head[1], widths[1])]
-    between = widths[2] + (2 + widths[3] if widths[3] else 0)
-    titles += [padded(head[2], between), padded(head[4], widths[4]), head[5]]
-    rows = ["  ".join(titles)]
-    rows += [_row(style, v, c, name, widths) for v, c in zip(versions, cells, strict=True)]
+    if not versions:  # a gate scored, and let nothing through
+        return [f"{found.name}   no version yet", *_below(style, found)]
+    head = (found.name, found.metric or "metric", "trained on", "code", "when")
+    table = [head, *_cells(versions, found.metric)]
+    filled = [i for i in range(len(head)) if any(row[i] for row in table[1:])]
+    widths = {i: max(span(row[i]) for row in table) for i in filled}
+    lines = ["  ".join(padded(row[i], widths[i]) for i in filled).rstrip() for row in table]
+    rows = lines[:1]
+    for version, line in zip(versions, lines[1:], strict=True):
+        rows += _with_notes(style, line, "   ".join(_notes(version)), widths[0] + 2)
     if len(found.versions) > len(versions):
         rows.append(f"  … and {len(found.versions) - len(versions):,} more (--json has all)")
     return [*rows, *_below(style, found)]
 
 
-def _row(
-    style: Style, version: ModelVersion, cells: Sequence[str], name: int, widths: Sequence[int]
-) -> str:
-    mark = "●" if PRODUCTION in version.aliases else " "
-    parts = [padded(f"  {padded(cells[0], widths[0])} {mark}", name)]
-    parts += [padded(cells[1], widths[1]), cells[2].rjust(widths[2])]
-    parts += [padded(cells[3], widths[3])] if widths[3] else []
-    parts += [padded(cells[4], widths[4]), padded(cells[5], widths[5])]
-    row = "  ".join(parts).rstrip()
-    if not cells[6]:
-        return row
-    whole = f"{row}   {cells[6]}"
+def _cells(versions: Sequence[ModelVersion], metric: str) -> list[tuple[str, ...]]:
+    """Of each version: its number, metric, what it was trained on, commit, when it was made."""
+    numbers = max((span(str(v.registered.version)) for v in versions), default=1)
+    rows = [plural(v.rows, "row") if v.rows is not None else "" for v in versions]
+    widest = max(map(span, rows), default=0)
+    found: list[tuple[str, ...]] = []
+    for version, count in zip(versions, rows, strict=True):
+        value, run = version.metrics.get(metric), version.run
+        mark = "●" if PRODUCTION in version.aliases else " "
+        found.append((
+            f"  v{version.registered.version:<{numbers}}  {mark} ",
+            number(value) if value is not None else "",
+            f"{count:>{widest}}  {span_of(version.partitions)}".rstrip(),
+            f"{run.git_commit[:7]}{'+' if run.git_dirty else ''}" if run and run.git_commit else "",
+            moment(version.registered.at),
+        ))  # fmt: skip
+    return found
+
+
+def _with_notes(style: Style, line: str, notes: str, indent: int) -> list[str]:
+    whole = f"{line}   {notes}".rstrip()
     if style.piped or span(whole) <= style.width:
-        return whole
-    return f"{row}\n{' ' * (name + 2)}{cells[6]}"
+        return [whole]
+    return [line, " " * indent + notes]
 
 
-def _cells(version: ModelVersion, metric: str) -> tuple[str, ...]:
-    """Version, metric, rows, partitions, code, when, and what else is to be known."""
-    registered = version.registered
-    value = version.metrics.get(metric)
-    run = version.run
-    commit = run.git_commit[:7] + ("+" if run.git_dirty else "") if run is not None else ""
+def _notes(version: ModelVersion) -> list[str]:
+    """Aliases, tags, and what else is to be known."""
     told = [*version.aliases, *(f"#{tag}" for tag in version.tags)]
     if version.withdrawn is not None:
-        told.append(f"withdrawn {_later(registered.at, version.withdrawn.at)}")
+        told.append(f"withdrawn {_later(version.registered.at, version.withdrawn.at)}")
     if version.made is None:
         told.append("nothing is recorded of it any more")
-    return (
-        f"v{registered.version}",
-        number(value) if value is not None else "",
-        f"{version.rows:,} {'row' if version.rows == 1 else 'rows'}"
-        if version.rows is not None
-        else "",
-        span_of(version.partitions),
-        commit or "-",
-        moment(registered.at),
-        "   ".join(told),
-    )
+    return told
 
 
 def _later(first: float, then: float) -> str:
@@ -148,7 +141,8 @@ def moved_lines(style: Style, moved: Moved, source: str | None = None) -> list[s
     if moved.error is not None:
         rows += error_lines(style, moved.error)
     if not moved.ok:
-        rows += style.folded(f"The move stands: {name} is {to}. What follows it, again:", "")
+        then = "What follows it, again:" if failed else "What follows it, once that is mended:"
+        rows += style.folded(f"The move stands: {name} is {to}. {then}", "")
         rows += [
             f"  lineal materialize {failed[0].step.asset}" if failed else "  lineal materialize"
         ]

@@ -66,7 +66,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
         click.echo(row)
 
 
-@models.command()
+@models.command(short_help="Describe a registered version.")
 @click.argument("name", nargs=-1, required=True)
 @click.option("-v", "--verbose", is_flag=True, help="All files, columns, code and packages.")
 @JSON
@@ -88,7 +88,7 @@ def show(name: tuple[str, ...], verbose: bool, as_json: bool) -> None:
         click.echo(row)
 
 
-@models.command()
+@models.command(short_help="Say what differs between two versions.")
 @click.argument("names", nargs=-1, required=True)
 @click.option("-v", "--verbose", is_flag=True, help="All that differs.")
 @JSON
@@ -155,7 +155,7 @@ def _only_registry() -> str:
     return found[0]
 
 
-@models.command()
+@models.command(short_help="Move an alias to a version.")
 @click.argument("name", nargs=-1, required=True)
 @click.option("--from", "asset", metavar="ASSET", help="Register this version of an asset first.")
 @ALIAS
@@ -178,9 +178,12 @@ def promote(
       lineal models promote delays --from delay_model@9f3a2c
     """
     from lineal.cli.model_lines import moved_document, moved_lines
+    from lineal.cli.progress import Teller
 
     words = _one(name) if asset is None else " ".join(name)
-    moved = opened().promote(words, alias, reason, asset=asset)
+    with Teller(as_json) as teller:
+        echo = None if as_json else teller.echo
+        moved = opened().promote(words, alias, reason, asset=asset, echo=echo)
     if as_json:
         click.echo(dumps(moved_document(moved)))
     else:
@@ -188,7 +191,7 @@ def promote(
     return 0 if moved.ok else 1
 
 
-@models.command()
+@models.command(short_help="Move an alias back to the version before.")
 @click.argument("registry")
 @ALIAS
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
@@ -204,8 +207,11 @@ def rollback(registry: str, alias: str, reason: str, as_json: bool) -> int:
     Example:  lineal models rollback delays --reason "bad on weekends"
     """
     from lineal.cli.model_lines import moved_document, moved_lines
+    from lineal.cli.progress import Teller
 
-    moved = opened().rollback(registry, alias, reason)
+    with Teller(as_json) as teller:
+        echo = None if as_json else teller.echo
+        moved = opened().rollback(registry, alias, reason, echo=echo)
     if as_json:
         click.echo(dumps(moved_document(moved)))
     else:
@@ -213,7 +219,7 @@ def rollback(registry: str, alias: str, reason: str, as_json: bool) -> int:
     return 0 if moved.ok else 1
 
 
-@models.command()
+@models.command(short_help="Number a version; no alias moves.")
 @click.argument("registry")
 @click.argument("asset")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag (may be repeated).")
@@ -230,7 +236,7 @@ def register(registry: str, asset: str, tags: tuple[str, ...]) -> None:
     click.echo(f"  lineal models promote {registry} v{told.version}")
 
 
-@models.command()
+@models.command(short_help="Change the tags of a version.")
 @click.argument("name", nargs=-1, required=True)
 @click.option("--add", multiple=True, metavar="TAG", help="A tag to add (may be repeated).")
 @click.option("--remove", multiple=True, metavar="TAG", help="One to take away.")
@@ -245,7 +251,7 @@ def tag(name: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...]) ->
     click.echo(f"{told.registry} v{told.version}: {tags}.")
 
 
-@models.command()
+@models.command(short_help="Suspend promotion by gates.")
 @click.argument("registry")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
 def hold(registry: str, reason: str) -> None:
@@ -260,7 +266,7 @@ def hold(registry: str, reason: str) -> None:
     click.echo(f"{registry} is held: no gate promotes. Go on: lineal models release {registry}")
 
 
-@models.command()
+@models.command(short_help="Let gates promote again.")
 @click.argument("registry")
 @REASON
 def release(registry: str, reason: str) -> None:

@@ -14,6 +14,8 @@ from lineal.cli.environment import opened
 from lineal.cli.make import JSON
 from lineal.reproduced import Remade, Reproduction
 
+_MOST = 40  # lines of steps
+
 
 @click.command()
 @click.argument("version")
@@ -56,13 +58,19 @@ def reproduction_lines(style: render.Style, found: Reproduction) -> list[str]:
 
 
 def _steps(style: render.Style, steps: Sequence[Remade]) -> list[str]:
+    """One line each; of very many, those that are otherwise, and the last."""
+    shown = list(steps)
+    if len(steps) > _MOST:
+        shown = [step for step in steps if step is steps[-1] or step.notes or not step.ok]
     rows = []
-    width = render.name_column(step.name for step in steps)
-    for step in steps:
+    width = render.name_column(step.name for step in shown)
+    for step in shown:
         glyph = style.glyph("made" if step.ok else "failed")
         right = render.duration(step.seconds)
         rows += render.item(style, glyph, step.name, width, step.told(), right)
         rows += _notes(style, step)
+    if len(shown) < len(steps):
+        rows.append(f"  and {len(steps) - len(shown):,} more came out as they were")
     return rows
 
 

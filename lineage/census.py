@@ -12,6 +12,7 @@ from lineal.lineage.entries import Entry, json_object
 _Place = tuple[int, int, int]  # number of its run, number of its entry, position
 _MATERIALIZATION = b'"materialization"'  # what is published or retired names one, too
 _RUN = b'"run_'  # started, ended
+_PROMOTION = b'"fact":"promotion"'
 
 
 class Version(NamedTuple):
@@ -49,6 +50,9 @@ class Census:
         self.holders: dict[StoredObject, list[Version]] = {}  # objects without their `path`
         self.versions: dict[Version, Making] = {}
         self.code: dict[StoredObject, list[str]] = {}  # the runs that ran the code kept in it
+        self.registered: dict[Version, list[str]] = {}  # as which versions: `delays v3`
+        self._numbers: dict[tuple[str, int], Version] = {}
+        self._aliases: dict[tuple[str, str], int] = {}
         self._shown: dict[tuple[str, str, str | None], _Shown] = {}
         self._retired: dict[tuple[str, str, str | None], _Place] = {}
         self._open_runs: list[str] = []  # those that began after the newest one that ended
@@ -57,7 +61,7 @@ class Census:
         """Take in the next entry."""
         made: dict[str, frozenset[StoredObject]] = {}
         for position, line in enumerate(entry.lines):
-            if _MATERIALIZATION in line or _RUN in line:  # a cheap look at the others
+            if _MATERIALIZATION in line or _RUN in line or _PROMOTION in line:  # a cheap look
                 self._take(json.loads(line), (entry.number, position), made)
         if not entry.lines and json_object(entry.data.partition(b"\n")[0]).get("lost"):
             self.lost.append(entry.number)
@@ -74,6 +78,13 @@ class Census:
                 self._published(raw, (_run(raw), *where), made)
             case "retirement":
                 self._retire(raw, (_run(raw), *where))
+            case "registered":
+                version = Version(raw["asset"], raw.get("partition"), raw["content"])
+                self._numbers[raw["registry"], raw["version"]] = version
+                named = f"{raw['registry']} v{raw['version']}"
+                self.registered.setdefault(version, []).append(named)
+            case "promotion":
+                self._aliases[raw["registry"], raw["alias"]] = raw["version"]
             case "run_started":
                 self._open_runs.append(raw["run"])
                 if raw.get("sources") is not None:
@@ -84,6 +95,11 @@ class Census:
     def current(self) -> frozenset[Version]:
         """What the environments show."""
         return frozenset(shown.version for shown in self._shown.values())
+
+    def live(self) -> frozenset[Version]:
+        """What an alias of a registry names: it is served, whatever is current."""
+        places = ((registry, number) for (registry, _), number in self._aliases.items())
+        return frozenset(self._numbers[place] for place in places if place in self._numbers)
 
     def showing(self) -> Iterator[tuple[str, Version]]:
         """Each environment with each version that it shows."""
@@ -102,11 +118,11 @@ class Census:
         return (*self.holders, *(stored for stored in self.code if stored not in self.holders))
 
     def needed(self) -> frozenset[StoredObject]:
-        """The objects of what the environments show, without their `path`.
+        """The objects of what the environments show or aliases name, without their `path`.
 
         A version may have been made twice, in other bytes: then only the newer ones are needed.
         """
-        shown = {s.version for s in self._shown.values() if s.objects is None}
+        shown = {s.version for s in self._shown.values() if s.objects is None} | self.live()
         rest = {o for o, held in self.holders.items() if shown and not shown.isdisjoint(held)}
         return frozenset(rest.union(*(s.objects or () for s in self._shown.values())))
 

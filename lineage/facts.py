@@ -326,6 +326,11 @@ class History:
                 ended[fact.run] = fact
         return [(start, ended.get(run)) for run, start in started.items()]
 
+    def started(self, run: str) -> RunStarted | None:
+        """Who started a run, where, in which environment."""
+        facts = map(self._decode, self._lines("run", run))
+        return next((fact for fact in facts if isinstance(fact, RunStarted)), None)
+
     def run_materializations(self, run: str) -> Sequence[Materialization]:
         """What a run attempted, oldest first."""
         return self._materializations("of_run", run)[::-1]

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from lineal.lineage.catalog import Catalog
     from lineal.lineage.catalog_file import PlanRow
 
-# `"flights@e41c77"`, `"flights 2013-12@e41c77"` or `"flights@2026-11-01"` in a query.
-_MENTIONED = re.compile(r'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@(?:[0-9a-f]{6,64}|\d{4}-[^"]*))"')
+# `"flights@e41c77"`, `"flights 2013-12@e41c77"`, `"flights@r12.7"` or `"flights@2026-11-01"` in a
+# query.
+_AT = r"(?:[0-9a-f]{6,64}|r\d+\.\d+|\d{4}-[^\"]*)"
+_MENTIONED = re.compile(rf'"([A-Za-z][A-Za-z0-9_/]*(?: [^"@]+)?@{_AT})"')
 _LIKE_A_DAY = re.compile(r"[12][0-9]{3}[01][0-9][0-3][0-9]\Z")  # all hex digits: a digest
 _SHORT = 6  # digits of a digest shown to people, at least
 

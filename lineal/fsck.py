@@ -215,11 +215,15 @@ class _Look:
     def _held(self, name: tuple[str, str]) -> list[Held]:
         """Who rests on an object, what is current first."""
         found = [
-            Held(v, v in self._current and stored in self._needed, self._census.versions[v])
+            self._holding(v, v in self._current and stored in self._needed)
             for stored in self._by_name.get(name, ())
             for v in self._census.holders.get(stored, ())
         ]
         return sorted(found, key=lambda held: not held.current)
+
+    def _holding(self, version: Version, current: bool) -> Held:
+        names = self._census.registered.get(version, ())
+        return Held(version, current, self._census.versions[version], tuple(names))
 
     def _find_object(self, level: str, name: tuple[str, str], what: str) -> None:
         runs = [
@@ -300,7 +304,7 @@ class _Look:
         found: dict[Path, Finding] = {}
         old: dict[str, Path] = {}
         for version, lie in lies.items():
-            held = Held(version, lie.current, self._census.versions[version])
+            held = self._holding(version, lie.current)
             path, what = self._journal.folder, f"says of {held.text()}: {lie.fault}"
             for stored in lie.content.objects[:1]:  # none in a folder without files
                 path, what = place_of(self._root, stored.digest, stored.suffix), lie.fault

@@ -18,12 +18,16 @@ class Held(NamedTuple):
     version: Version
     current: bool
     making: Making
+    registered: tuple[str, ...] = ()  # as `delays v3`
 
     def text(self, digits: int = 6) -> str:
-        """`features@9f3a2c (current)`."""
+        """`features@9f3a2c (current)`, `delay_model@51c2ee (delays v3, current)`."""
+        told = [*self.registered, *(["current"] if self.current else [])]
+        return f"{self.name(digits)} ({', '.join(told)})" if told else self.name(digits)
+
+    def name(self, digits: int = 6) -> str:
         step = Step(self.version.asset, self.version.partition)
-        name = f"{step}@{self.version.digest[:digits]}"
-        return f"{name} (current)" if self.current else name
+        return f"{step}@{self.version.digest[:digits]}"
 
 
 class Finding(NamedTuple):

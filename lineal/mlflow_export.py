@@ -147,13 +147,12 @@ def _model(history: History, name: str, absolute: Callable[[str], str], objects:
     made = history.materialization(registered.materialization)
     if made is None or made.content is None:
         raise IntegrityError(f"nothing is recorded of `{name}`", advice="lineal fsck")
-    runs = {started.run: started for started, _ in history.runs()}
     origin = history.materialization(made.origin) or made
     return _Model(
         registries[registered.registry],
         registered,
         made,
-        runs.get(origin.run),
+        history.started(origin.run),
         _told_apart(_datasets(history, made, absolute, objects)),
     )
 

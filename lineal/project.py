@@ -28,6 +28,7 @@ from lineal.answers import (
 from lineal.asking import Asking
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import (
+    LinealError,
     SettingsError,
     StoreError,
     UsageError,
@@ -500,32 +501,54 @@ class Project:
         return self._asking.compare_models(first, second)
 
     def promote(
-        self, name: str, alias: str = PRODUCTION, reason: str = "", *, asset: str | None = None
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        reason: str = "",
+        *,
+        asset: str | None = None,
+        echo: Echo | None = None,
     ) -> Moved:
         """Move an alias of a registry to a version (`delays@v3`), and run what follows promotions.
 
         Args:
             asset: a version of it (`delay_model`, `delay_model@9f3a2c`) is registered first, if it
                 has no number; `name` is then the registry alone.
+            echo: gets what actions print, as (step, text).
 
         Raises:
             UsageError: there is no such version, or the alias names it already.
             IntegrityError: its bytes are gone or damaged.
         """
-        return self._followed(self._registering.promote(name, alias, reason, asset))
+        return self._followed(self._registering.promote(name, alias, reason, asset), echo)
 
-    def rollback(self, name: str, alias: str = PRODUCTION, reason: str = "") -> Moved:
+    def rollback(
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        reason: str = "",
+        *,
+        echo: Echo | None = None,
+    ) -> Moved:
         """Move an alias of a registry back to the version before; the one it leaves is withdrawn:
         no gate promotes it again.
+
+        Args:
+            echo: gets what actions print, as (step, text).
 
         Raises:
             UsageError: there is none before.
             IntegrityError: its bytes are gone or damaged.
         """
-        return self._followed(self._registering.rollback(name, alias, reason))
+        return self._followed(self._registering.rollback(name, alias, reason), echo)
 
-    def _followed(self, made: Made) -> Moved:
-        return Moved(made.promotion, made.registered, made.is_new)
+    def _followed(self, made: Made, echo: Echo | None) -> Moved:
+        """What was moved, and the run of the actions after it: the move stands if that fails."""
+        try:
+            run = self.act(made.promotion.registry, made.promotion.alias, echo=echo)
+        except LinealError as error:
+            return Moved(*made, None, error)
+        return Moved(*made, run if run.steps else None)
 
     def register(self, name: str, asset: str, tags: Sequence[str] = ()) -> Registered:
         """Give a version of an asset the next number in a registry; no alias moves.

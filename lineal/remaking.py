@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import pickle
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from lineal.assets.records import (
     Used,
 )
 from lineal.assets.verdicts import Handed, Known
+from lineal.assets.weighing import Weighing
 from lineal.definitions import load
 from lineal.likeness import Likening, Trial
 from lineal.lineage.journal import Journal
@@ -96,7 +98,7 @@ def _remade(assignment: Assignment) -> Iterator[Remade]:
                 yield from _Remaking(seen, bench, order).remade()
             resources.close()
     except LinealError as error:
-        told = f"its code can't be loaded: {_said(error)}"
+        told = f"its code can't be loaded: {_said(error, root)}"
         for order in assignment.orders:
             yield from refused(order.wanted, told)
 
@@ -112,8 +114,10 @@ def _of(made: Materialization, alike: Alike, seconds: float, notes: tuple[str, .
     return Remade(made.step, made.id, made.run, digest, alike, seconds, notes)
 
 
-def _said(error: LinealError) -> str:
-    return f"{error.where}: {error.message}" if error.where else error.message
+def _said(error: LinealError, root: Path) -> str:
+    """With its place in the project: where that lies just now tells nothing."""
+    said = f"{error.where}: {error.message}" if error.where else error.message
+    return said.replace(f"{root}{os.sep}", "")
 
 
 class _Remaking(NamedTuple):
@@ -138,7 +142,7 @@ class _Remaking(NamedTuple):
             recipe = self.seen.recipe(asset)
             task = self._task(asset, recipe)
         except LinealError as error:
-            yield from refused(self.order.wanted, _said(error))
+            yield from refused(self.order.wanted, _said(error, self.seen.root))
             return
         notes = (*self.order.notes, *self._code(recipe), *self._environment(asset, recipe))
         done = work(task, self.bench)
@@ -150,7 +154,7 @@ class _Remaking(NamedTuple):
             if (path, digest) not in known
         )
         if done.error is not None:
-            told = Alike("failed", f"it failed: {_said(done.error)}")
+            told = Alike("failed", f"it failed: {_said(done.error, self.seen.root)}")
             yield from (_of(made, told, seconds, notes) for made in self.order.wanted)
             return
         for made in self.order.wanted:
@@ -228,6 +232,7 @@ class _Remaking(NamedTuple):
                 resource.name: seen.parameters_of(resource) for _, resource in asset.resources
             },
             sights=_sights(made.inputs) if asset.query is not None else {},
+            weighing=None if asset.gate is None else Weighing(candidate=True),
         )
 
     def _used(self, given: Input) -> list[Used]:

@@ -240,7 +240,7 @@ def _lies_still(after: FsckReport, actions: Sequence[Action]) -> Iterator[Action
 def _fate(held: Held, now: Version | None, *, back: bool, needed: bool) -> Action:
     """What became of a version. `now`: what its step shows; `needed`: by an object that is lost."""
     step = Step(held.version.asset, held.version.partition)
-    name = f"{step}@{held.version.digest[:6]}"
+    name = held._replace(current=False).text()
     if back:
         return Action("made_again", f"{name} is back, byte for byte")
     if held.current and needed and now == held.version:

@@ -41,7 +41,9 @@ def find_log(
     step = last.step if last is not None else Step(name, partition)
     folder = store / "logs"
     names = _names(folder, history, step, last)
-    wanted = run or _newer_run(folder, names, last) or (last.run if last is not None else None)
+    wanted = (
+        run or _newer_run(folder, names, last, history) or (last.run if last is not None else None)
+    )
     if wanted is None:
         known = {s.asset for s in history.steps()}
         if partition is not None and name in known:
@@ -151,13 +153,21 @@ def _names(
     )
 
 
-def _newer_run(folder: Path, names: Iterable[str], last: Materialization | None) -> str | None:
-    """The newest run that has a log of the step while nothing is recorded of it yet."""
+def _newer_run(
+    folder: Path, names: Iterable[str], last: Materialization | None, history: History
+) -> str | None:
+    """The newest run here that has a log of the step while nothing is recorded of it yet."""
     after = _number(last.run) if last is not None else 0
     runs = (p.name for p in folder.glob("r*") if _number(p.name) > after)
     files = [f"{name}.log" for name in names]
     newer = (r for r in runs if any((folder / r / file).is_file() for file in files))
-    return max(newer, key=_number, default=None)
+    return next((r for r in sorted(newer, key=_number, reverse=True) if _is_here(history, r)), None)
+
+
+def _is_here(history: History, run: str) -> bool:
+    """Is a run of this environment, or so new that nothing is known of it?"""
+    started = history.started(run)
+    return started is None or started.environment == history.environment
 
 
 def _made_in(

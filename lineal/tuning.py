@@ -75,9 +75,13 @@ def _optuna() -> Any:
 
 @contextlib.contextmanager
 def _quiet(optuna: Any) -> Iterator[None]:
-    """Without a line for each trial: they are recorded. Of failed ones it still warns."""
+    """Without a line for each trial: they are recorded.
+
+    Its handler keeps the stream that it found when it was imported: in a process that runs several
+    steps its lines would go to the log of another.
+    """
     before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
     try:
         yield
     finally:

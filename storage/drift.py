@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lineal.assets.errors import did_you_mean
 from lineal.storage.finding import Finding, RuleError
 
-CATEGORIES = 100  # the most frequent of the reference; all other values are one bin
+CATEGORIES = 100  # the most frequent of both tables; all other values are one bin
 SHOWN_COLUMNS = 200  # of a very wide table, those that drift most are recorded
 _TOLD = 3  # drifting columns in a message
 
@@ -212,12 +212,17 @@ class Drift:
         )
 
     def _categories(self, column: Column) -> tuple[dict[Any, int], dict[Any, int]]:
-        """Counts by value: of the most frequent of the reference, of all others together."""
+        """Counts by value: of the most frequent of both tables, of all others together.
+
+        Chosen by one table alone, they would be those that happen to be frequent in it, and the χ²
+        test would take that for a difference. A value that occurs once is none to count.
+        """
         theirs, ours = self._both(column)
         counted = "(select v, count(*) as n from {} group by v)"
         most = self._ask(
-            f"select v from {counted.format(theirs)} where v is not null "
-            f"order by n desc, v limit {CATEGORIES}"
+            f"select v from (from {counted.format(theirs)} union all from {counted.format(ours)}) "
+            f"where v is not null group by v having sum(n) > 1 order by sum(n) desc, v "
+            f"limit {CATEGORIES}"
         )
         text = (
             "select v is null, case when list_contains($known::varchar[], v) then v end, "

@@ -1,4 +1,4 @@
-# The flights example, from nothing to a question about its lineage: make demo
+# The flights example, from nothing to production and back: make demo
 set -eu
 cd "$(dirname "$0")"
 
@@ -19,27 +19,45 @@ show() { # print a command as it would be typed, then run it
 tell "The flights of 2013 as files. No network: a package brings them."
 show python get_data.py
 
-tell "Make what pipeline.py declares: tables by month, checks, a grid of models, their scores."
+tell "Make what pipeline.py declares: tables by month, checks, a grid of models, their scores.
+# As if it were May: the models learn from four months. Nothing is in production yet, so the gate
+# opens for the first model that is good enough, and the action deploys it."
+show lineal materialize -p split.choose_from=2013-05-01
+
+tell "Now with eight months. What it learns from is new, all else is kept. The model is held against
+# the one in production, on flights that neither has seen: it is better, so the gate opens."
 show lineal materialize
 
-tell "Again: everything is known by its content, so there is nothing to do."
+tell "Again: everything is known by its content, and what is decided is not decided again."
 show lineal materialize
 
-tell "How good are the models, on three months that they have not seen?"
-show lineal sql "select model, round(auc, 3) as auc, round(brier, 3) as brier from scores"
+tell "A worse one, from a learning rate too great, is stopped. That is no failure: exit code 0."
+show lineal materialize -p candidate.learning_rate=1.0
 
-tell "Which of the grid was chosen?"
-show lineal sql "select partition, round(value, 4) as auc from lineage.metric
-    join lineage.materialization on id = materialization where name = 'auc' order by auc desc"
+tell "Without that setting all is as it was, and nothing is computed for it."
+show lineal materialize
 
-tell "What would another learning rate cost? A plan runs nothing and says why."
-show lineal plan -p candidate.learning_rate=0.1
+tell "What was registered, what is in production?"
+show lineal models
 
-tell "What was the model made from, down to the columns?"
-show lineal lineage delay_model
+tell "People take it back. The action deploys the version before; the one it left is withdrawn."
+show lineal models rollback delays --reason "bad on weekends"
 
-tell "Which files trained this model? The lineage is tables: ask in SQL."
-show lineal sql "select asset, path, digest from lineage.model_training_data
-    semi join lineage.current using (materialization) where model = 'delay_model'"
+tell "A rollback holds: nothing promotes that version again but a person."
+show lineal materialize
+
+tell "From production to the files it was trained on. The lineage is tables: ask in SQL."
+show lineal sql "select t.asset, path, digest
+    from lineage.alias join lineage.model_training_data t using (registry, version)
+    where registry = 'delays' and alias = 'production' and path not like '%flights-%'"
+
+tell "What was the version before made from, down to the columns?"
+show lineal lineage delays@v2
+
+tell "Is it what its record says? Compute it again, from what is recorded alone."
+show lineal reproduce delays@v2
+
+tell "All of it on one page, with its figures: open service/delay_model.html"
+show lineal report delay_model -o service/delay_model.html
 
 tell "Your turn: edit RUSH in examples/flights/features.py, and type  lineal plan  there."

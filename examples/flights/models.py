@@ -46,7 +46,8 @@ def chance(model, examples: pd.DataFrame) -> np.ndarray:
         return model.predict_proba(examples[FEATURES])[:, 1]
 
 
-def auc(model, examples: pd.DataFrame) -> float:
+def ranking(model, examples: pd.DataFrame) -> float:
+    """The area under the ROC curve."""
     return roc_auc_score(examples["late"], chance(model, examples))
 
 

@@ -1,16 +1,31 @@
-"""Will this flight come late? From the files of 2013 to two models and their scores."""
+"""Will this flight come late? From the files of 2013 to the model that answers in production."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 from features import CATEGORIES, NEW_YORK, add_age, add_calendar, add_label, minutes
 from matplotlib.figure import Figure
-from models import FEATURES, auc, boosted, chance, fit, logistic, score
+from models import FEATURES, boosted, chance, fit, logistic, ranking, score
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import roc_curve
 
-from lineal import Result, asset, best_of, check, checks, columns, grid, source, sql_assets
+from lineal import (
+    Promotion,
+    Result,
+    action,
+    asset,
+    best_of,
+    check,
+    checks,
+    columns,
+    gate,
+    grid,
+    source,
+    sql_assets,
+)
 
 # Ingest. Sources are watched by content; a CSV is a table, unless its readers take a Path.
 source("raw/flights", "data/flights-{month}.csv")  # a partition a month
@@ -87,7 +102,7 @@ Examples = Annotated[pd.DataFrame, columns(*FEATURES, "late")]
 def candidate(train: Examples, validation: Examples, *, leaves: int, learning_rate: float = 0.2):
     """Boosted trees."""
     model = fit(boosted(learning_rate, leaves), train)
-    return Result(model, metrics={"auc": auc(model, validation), "train_rows": len(train)})
+    return Result(model, metrics={"auc": ranking(model, validation), "train_rows": len(train)})
 
 
 best_of(candidate, metric="auc", name="delay_model")
@@ -147,3 +162,22 @@ def calibration(predictions: pd.DataFrame) -> Figure:
             late, chances, n_bins=10, strategy="quantile", name=model, ax=axes
         )
     return figure
+
+
+# Promote: the model goes into production only if it is better there, on the same flights.
+@gate("delays", candidate="delay_model", margin=0.002, minimum=0.65)
+def auc(model, test: Examples) -> float:
+    """How often a late flight gets a greater chance of being late than a punctual one."""
+    return ranking(model, test)
+
+
+# Deploy: once for each move of delays@production, a rollback too.
+@action("delays@production", retry=3)
+def deploy(promotion: Promotion, folder: str = "service") -> None:
+    """Put the model where the service looks for it."""
+    service = Path(folder)
+    service.mkdir(exist_ok=True)
+    shutil.copy(promotion.path, service / "model.joblib")
+    told = {"version": promotion.version, "promotion": promotion.id, "reason": promotion.reason}
+    with (service / "deployed.jsonl").open("a") as log:
+        log.write(json.dumps(told) + "\n")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import lineal
+from lineal.assets.names import Step
+from lineal.planning import planned_steps
 from tests.e2e.command_line import Workplace
 from tests.moves import move, register
 
@@ -18,7 +20,7 @@ import os
 from pathlib import Path
 
 import lineal
-from lineal import action, asset, resource, secret
+from lineal import action, asset, gate, resource, secret
 
 
 class Model:
@@ -31,6 +33,11 @@ class Model:
 @asset(format="pickle")
 def model(size: int = 1):
     return Model(size)
+
+
+@gate("delays", candidate="model")
+def better(model):
+    return model.size
 
 
 @resource
@@ -117,6 +124,15 @@ def test_promote_promote_roll_back_and_nothing_more(served: Served) -> None:
     assert SECRET.encode() not in served.everything()
 
 
+def test_what_a_gate_promotes_is_deployed_in_the_same_run_by_workers_too(served: Served) -> None:
+    plan = served.lineal("plan").out
+    assert "? deploy   if delays@production moves" in plan
+    assert served.make("--jobs", "2").steps("made") == {"model", "better", "deploy"}
+    (told,) = served.deployed()
+    assert (told["version"], told["how"], told["scores"]) == ("v1", "gate", {"better": 1.0})
+    assert "Nothing to do: 3 fresh" in served.lineal("materialize").out
+
+
 def _is_told_all(served: Served, third: str) -> None:
     """What the action was handed, and what is said of it."""
     _, told, last = served.deployed()
@@ -190,6 +206,8 @@ def test_what_it_returned_is_lost_and_nothing_is_deployed_again(served: Served) 
     kept.unlink()
     served.lineal("fsck", "--repair")
     served.lineal("materialize", "deploy")
+    with lineal.open(served.root).look() as seen:
+        assert not planned_steps(seen, [Step("deploy")], force=True)[0].selected
     assert len(served.deployed()) == 1
 
 

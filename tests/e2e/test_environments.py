@@ -36,6 +36,7 @@ def orders(raw_orders: pd.DataFrame) -> pd.DataFrame:
 
 @asset
 def priced(orders: pd.DataFrame, shop, rate: float = 1.0) -> pd.DataFrame:
+    print("rate", rate)
     return orders.assign(gross=orders["amount"] * rate, shop=shop)
 
 
@@ -131,6 +132,10 @@ def test_runs_tell_their_environment(made: tuple[Workplace, dict[str, Said]]) ->
         "dev",
         "prod",
         "default",
+    ]
+    assert [place.lineal("logs", "priced", "--env", e).out for e in ("dev", "prod")] == [
+        "rate 0.5\n",
+        "rate 2.0\n",
     ]
     first = runs[1].started.run
     refused = place.lineal("diff", first)

@@ -143,6 +143,27 @@ def test_a_better_model_goes_live_and_a_worse_one_does_not(life: Life) -> None:
     assert life.place.files() == before
 
 
+def test_what_was_decided_is_told_when_asked(life: Life) -> None:
+    worse = columns("a")
+    pending = life.place.lineal("plan", *columns("b")).out
+    assert "? auc" in pending
+    assert "if delay_model changes" in pending
+    for words in (("why", "auc"), ("show", "auc")):
+        said = life.place.lineal(*words)
+        assert told(said, "stays closed: # vs # of delays v2 (needs ≥ #)"), said.out
+        assert "auc: max, margin 0.002" in said.out
+        gate = life.place.lineal(*words, "--json").json["gate"]
+        assert (gate["outcome"], gate["compared"]) == ("closed", 2)
+    last = max(life.registry.decisions.values(), key=lambda each: each.at)
+    story = life.place.lineal("runs", last.run)
+    assert told(story, "stays closed: # vs # of delays v2 (needs ≥ #)")
+    life.place.edit("pipeline.py", "margin=0.002", "margin=-0.5")
+    plan = life.place.lineal("plan", *worse).out
+    assert "parameter changed   margin of auc  0.002 → -0.5   (its scores are kept)" in plan
+    assert "it has to decide on them" in life.place.lineal("why", "auc").out
+    life.place.edit("pipeline.py", "margin=-0.5", "margin=0.002")
+
+
 def test_workers_score_and_a_retry_is_told(life: Life) -> None:
     (life.place.root.parent / "busy").touch()
     found = life.gate(*columns("a", "c"), "--jobs", "2")

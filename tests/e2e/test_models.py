@@ -1,6 +1,10 @@
 """Registered models at the command line: promoted by hand, taken back, held, tagged."""
 
+import subprocess
+import sys
+
 import pytest
+from blake3 import blake3
 
 from lineal.assets.errors import UsageError
 from lineal.project import Project
@@ -213,6 +217,63 @@ def test_a_registered_name_stands_wherever_a_version_does(place):
             assert told in place.lineal(verb, name).err
     made = nodes[0]["materialization"]
     assert place.lineal("path", f"delay_model@{made}").out == place.lineal("path", "delays@v1").out
+    train = next(node for node in nodes if node["asset"] == "train")["materialization"]
+    count = place.lineal("sql", f'select count(*) as n from "train@{train}"', "--json").json
+    assert count == [{"n": 5}]
+
+
+FROM_THE_ALIAS = """
+    select d.digest from lineage.alias a
+    join lineage.model_training_data d using (registry, version)
+    where (a.registry, a.alias) = ('{}', 'production') order by d.digest
+"""
+FROM_A_FILE = """
+    select distinct r.registry, r.version
+    from lineage.source_file f, lineage.derived_into(f.materialization) d
+    join lineage.registered_version r on r.materialization = d.id
+    where f.path = 'data/flights-2026-02.csv' and f.digest = '{}' order by all
+"""
+
+
+def test_sql_goes_from_the_alias_to_the_files_and_back_through_choice_and_reuse(place):
+    def asked(query):
+        return [tuple(row.values()) for row in place.lineal("sql", query, "--format", "json").json]
+
+    def file(month):
+        data = (place.root / f"data/flights-2026-{month}.csv").read_bytes()
+        return blake3(data).hexdigest(), data
+
+    said(place, "promote", "delays", "--from", "delay_model")
+    first = {digest for digest, _ in (file("01"), file("02"))}
+    bad, text = file("02")
+    flown(place, "2026-02", 10, 31)
+    place.make()
+    said(place, "promote", "delays", "--from", "delay_model")
+    second = {digest for digest, _ in (file("01"), file("02"))}
+    (place.root / "data/flights-2026-02.csv").write_bytes(text)
+    place.make()  # all of it is taken over from the first run
+    said(place, "promote", "again", "--from", "delay_model")
+    assert {digest for (digest,) in asked(FROM_THE_ALIAS.format("delays"))} == second
+    assert {digest for (digest,) in asked(FROM_THE_ALIAS.format("again"))} == first
+    assert asked(FROM_A_FILE.format(bad)) == [("again", 1), ("delays", 1)]
+    models = asked(
+        "select m.registry, m.version, m.metrics['auc'], m.rows, o.asset, o.partition, o.outcome "
+        "from lineage.model m join lineage.materialization o on o.id = m.trained_as order by all"
+    )
+    assert models == [
+        (registry, version, 0.7, 5, "candidate", "depth=2", "made")
+        for registry, version in (("again", 1), ("delays", 1), ("delays", 2))
+    ]
+    said(place, "rollback", "delays", "--reason", "bad")
+    taken_back = "select version from lineage.model where withdrawn_at is not null"
+    assert asked(taken_back) == [(2,)]
+    said(place, "promote", "delays", "v2")
+    assert asked(taken_back) == []
+    said(place, "tag", "delays", "v2", "--add", "weekly")
+    assert asked("select tags from lineage.model where registry = 'delays'") == [
+        ([],),
+        (["weekly"],),
+    ]
 
 
 def test_a_move_needs_the_code_of_the_project_for_nothing_but_its_actions(place):
@@ -228,3 +289,163 @@ def test_the_same_training_gives_the_same_version(place):
     place.make("--force", "candidate", "delay_model")
     with pytest.raises(UsageError, match="is `delays@v1` already"):
         project.register("delays", "delay_model")
+
+
+def test_a_registered_version_whose_object_is_gone_is_named_and_not_promoted(place):
+    said(place, "promote", "delays", "--from", "delay_model")
+    flown(place, "2026-02", 10, 31)
+    place.make()
+    said(place, "promote", "delays", "--from", "delay_model")
+    (first,) = Project(place.root).path("delays@v1")
+    first.unlink()
+    told = place.lineal("fsck")
+    assert told.code == 3
+    assert "(delays v1)" in told.out
+    back = place.lineal("models", "rollback", "delays", "--reason", "bad")
+    assert back.code == 3
+    assert "is gone" in back.err or "missing" in back.err
+    assert len(moves(place)) == 2
+    repaired = place.lineal("fsck", "--repair").out
+    assert "(delays v1) is lost: run r1 made it" in repaired
+    assert place.lineal("fsck").code == 0  # known to be lost, and nothing names it
+    (second,) = Project(place.root).path("delays@production")
+    second.write_bytes(b"tampered" * 10)
+    assert "(delays v2" in place.lineal("fsck").out
+
+
+def test_what_an_alias_names_is_missed_though_it_is_current_no_more(place):
+    said(place, "promote", "delays", "--from", "delay_model")
+    (live,) = Project(place.root).path("delays")
+    flown(place, "2026-02", 10, 31)
+    place.make()
+    live.unlink()
+    for _ in range(2):
+        assert place.lineal("fsck", "--repair").code == 3
+        assert "(delays v1)" in place.lineal("fsck").out
+
+
+GATED = """
+from pathlib import Path
+
+import lineal
+from lineal import action, asset, gate, source
+
+source("raw/n", "n.csv")
+
+
+@asset
+def model(raw_n) -> dict:
+    return {"score": float(raw_n["x"].sum())}
+
+
+@gate("delays", candidate="model")
+def auc(model, raw_n) -> float:
+    return model["score"]
+
+
+@action("delays@production")
+def deploy(promotion: lineal.Promotion):
+    with open("deployed", "a") as log:
+        print(promotion.version, file=log)
+    if Path("down").exists():
+        raise ConnectionError("the server is down")
+"""
+
+
+def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path):
+    place = Workplace(tmp_path)
+    place.write("pipeline.py", GATED)
+
+    def deployed():
+        return (tmp_path / "deployed").read_text().split()
+
+    for score in (1, 2, 3):
+        place.write("n.csv", f"x\n{score}\n")
+        place.make()
+    told = said(place, "rollback", "delays", "--reason", "bad on weekends")
+    assert "delays@production: v3 → v2.  deploy ran with v2 in " in told
+    assert deployed() == ["v1", "v2", "v3", "v2"]
+    before = place.files()
+    for _ in range(3):
+        assert place.make().json["run"] is None
+    assert place.files() == before
+    place.write("down", "")
+    failed = place.lineal("models", "promote", "delays", "v3")
+    assert failed.code == 1
+    assert "deploy with v3: ConnectionError: the server is down" in failed.out
+    assert "The move stands: delays@production is v3." in failed.out
+    (tmp_path / "down").unlink()
+    assert "made" in place.lineal("materialize").out
+    assert deployed() == ["v1", "v2", "v3", "v2", "v3", "v3"]
+    document = place.lineal("models", "rollback", "delays", "--reason", "again", "--json").json
+    assert document["promotion"]["version"] == "v2"
+    assert document["actions"]["counts"]["made"] == 1
+    place.edit("pipeline.py", "@action", "@@action")
+    broken = place.lineal("models", "promote", "delays", "v1")
+    assert broken.code == 1
+    assert "SyntaxError" in broken.out
+    assert "delays@production is v1" in broken.out
+    shown = said(place, "show", "delays", "v3")
+    assert "auc: opened" in shown and "rolled back by" in shown
+    assert [how for how, _, _ in moves(place)] == [
+        "gate", "gate", "gate", "rollback", "person", "rollback", "person",
+    ]  # fmt: skip
+
+
+def test_an_environment_that_does_not_promote_moves_nothing_by_hand(place):
+    place.write("lineal.toml", "[environments.dev]\n\n[environments.prod]\npromote = true\n")
+    place.make("--env", "dev")
+    told = refused(place, "promote", "delays", "--from", "delay_model", "--env", "dev")
+    assert "the environment dev does not promote" in told
+    said(place, "register", "delays", "delay_model", "--env", "dev")
+    never = refused(place, "register", "delays", "delay_model", "--env", "prod")
+    assert "delay_model" in never
+    said(place, "promote", "delays", "v1", "--env", "prod")
+    assert "does not promote" in refused(
+        place, "rollback", "delays", "--reason", "x", "--env", "dev"
+    )
+    rows = place.lineal("sql", "select environment from lineage.promotion", "--format", "json").json
+    assert rows == [{"environment": "prod"}]
+    assert "production" in said(place, "--env", "dev")
+
+
+def test_two_processes_that_register_at_once_get_two_numbers(place):
+    moving = """
+import sys
+from pathlib import Path
+from lineal.assets.errors import UsageError
+from lineal.project import Project
+
+project, key = Project(Path.cwd()), sys.argv[1]
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(4):
+    print(project.register("delays", f"candidate depth={key}@{sys.argv[2 + n]}").version)
+project.promote(f"delays@v{key}", alias=f"of{key}")
+"""
+    digests = {1: [], 2: []}
+    for n in range(4):
+        flown(place, "2026-02", 10, 30 + n)
+        place.make()
+        for depth in digests:
+            made = Project(place.root).version(f"candidate depth={depth}")
+            digests[depth].append(made.content.digest)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", moving, str(depth), *digests[depth]],
+            cwd=place.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for depth in digests
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    numbers = [[int(n) for n in process.communicate()[0].split()] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(numbers[0] + numbers[1]) == list(range(1, 9))
+    assert all(found == sorted(found) for found in numbers)
+    (registry,) = Project(place.root).models()
+    assert {a: p.version for a, p in registry.aliases.items()} == {"of1": 1, "of2": 2}
+    assert place.lineal("fsck").code == 0

@@ -17,8 +17,8 @@ from lineal.assets.errors import StepError
 from tests.e2e.command_line import Workplace
 
 PIPELINE = """
+import lineal
 import optuna
-
 from lineal import Result, asset, study
 
 EXPONENT = 2
@@ -42,6 +42,11 @@ def tuned(train, trials: int = 12, seed: int = 0) -> Result:
         return float("nan") if trial.number == 4 else loss(x, sum(train) / len(train))
 
     return study(objective, trials=trials, seed=seed, direction="min")
+
+
+@asset
+def quick() -> Result:
+    return lineal.study(lambda trial: 1.0, trials=1)
 
 
 @asset
@@ -91,12 +96,16 @@ def test_trials_are_told_and_only_the_best_counts(place: Workplace) -> None:
     assert {t["value"] for t in first if t["x"] == 3 and t["state"] == "complete"} == {0}
 
     # The version of the library that searched is a part of what the step rests on.
-    used = ask(
-        place,
-        "select o.value from lineage.current c, lineage.made_of(c.materialization) o "
-        "where c.asset = 'tuned' and (o.asset, o.kind, o.name) = ('tuned', 'package', 'optuna')",
-    )
-    assert used == [{"value": optuna.__version__}]
+    for asset in ("tuned", "quick"):
+        used = ask(
+            place,
+            "select o.value from lineage.current c, lineage.made_of(c.materialization) o where "
+            f"c.asset = '{asset}' and (o.asset, o.kind, o.name) = (c.asset, 'package', 'optuna')",
+        )
+        assert used == [{"value": optuna.__version__}]
+
+    # Optuna writes into nobody's log.
+    assert "[W" not in place.lineal("logs", "tuned").out
 
     # Another process, other hashes: the same trials, and nothing after them is remade.
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path.cwd())}
@@ -114,6 +123,7 @@ def test_trials_are_told_and_only_the_best_counts(place: Workplace) -> None:
     assert said.steps("made") == {"tuned"}
     assert "delay_model" in said.steps("fresh")
     assert len(trials(place)) == 20
+    assert "and 7 more" in place.lineal("show", "tuned").out
 
     # What the objective reaches is its code.
     place.edit("pipeline.py", "EXPONENT = 2", "EXPONENT = 4")

@@ -198,6 +198,8 @@ PAST_THE_SEAM = {
     "lineage/index.py": {"sqlite3.connect"},
     "lineal/kept_code.py": {"Path.mkdir", "Path.write_bytes"},
     "lineal/logs.py": {"Path.mkdir", "Path.unlink", "open"},
+    "lineal/remaking.py": {"Path.write_bytes"},
+    "lineal/reproduction.py": {"Path.mkdir", "Path.write_bytes", "tempfile.TemporaryDirectory"},
     "lineal/worker.py": {"os.open"},
     "lineal/mlflow_export.py": {  # what another program is handed
         "Path.mkdir", "shutil.copyfile", "tempfile.TemporaryDirectory",

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from lineal.assets.asset import Action, Asset, Gate, Resource, Retry, gathering
+from lineal.assets.asset import Action, Asset, Resource, Retry, gathering
 from lineal.assets.declare import asset
 from lineal.assets.declare_action import action
+from lineal.assets.declare_gate import gate
 from lineal.assets.errors import DefinitionError, DefinitionErrors
-from lineal.assets.facts import Facts
+from lineal.assets.executors import Inline
 from lineal.assets.graph import Graph
 from lineal.assets.names import Step
-from lineal.assets.plan import Plan, plan
+from lineal.assets.plan import plan
 from lineal.assets.promoted import Promotion
 from lineal.assets.records import (
     REPLACED,
@@ -30,8 +31,8 @@ from lineal.assets.records import Promotion as Move
 from lineal.assets.registries import Registries
 from lineal.assets.run import Run
 from lineal.assets.verdicts import Pending
-from tests.fakes import MemoryRegistrar
-from tests.workbench import HERE, Workbench, made
+from tests.fakes import MemoryRegistrar, NoLocks
+from tests.workbench import HERE, Workbench, judged, made
 
 
 class Stage:
@@ -54,10 +55,14 @@ class Stage:
             raise ValueError("the cluster said no")
         return {"deployed": promotion.version}
 
-    def version(self) -> int:
-        """Train and register another version."""
+    def train(self) -> None:
+        """Other code: what is trained is another model."""
         self.value += 1
         self.bench.recipes["model"] = Recipe(f"model {self.value}")
+
+    def version(self) -> int:
+        """Train and register another version."""
+        self.train()
         self.bench.run(["model"])
         last = self.bench.journal.past().current("model", None)
         assert last is not None
@@ -337,42 +342,124 @@ def test_who_comes_late_never_deploys_an_older_version_over_a_newer_one(stage: S
     assert stage.ran == ["v2"]
 
 
+class _Busy(NoLocks):
+    """Another process is quicker: it does something whenever a step is about to be held."""
+
+    def __init__(self, *others: Callable[[], object]) -> None:
+        self.others = list(others)
+
+    def take(self, step: str) -> Callable[[], None]:
+        if step == "deploy" and self.others:
+            self.others.pop(0)()
+        return super().take(step)
+
+
+def test_between_the_plan_and_the_step_another_process_may_promote_and_deploy(stage: Stage) -> None:
+    for _ in (1, 2):
+        stage.version()
+    stage.move(1)
+    others, past = stage.bench.planned(["deploy"]), stage.bench.opened
+
+    def other() -> None:
+        stage.move(2)
+        ours, stage.bench.opened = stage.bench.opened, past
+        stage.bench.carry_out(*others)
+        stage.bench.opened = ours
+
+    stage.bench.locks = _Busy(other)
+    assert stage.run("deploy").outcome == "done"
+    assert stage.ran == ["v2"]
+
+
+def test_between_two_moves_another_process_may_do_the_second(stage: Stage) -> None:
+    stage.version()
+    stage.move(1)
+    stage.run()
+    stage.move(stage.version())
+    stage.move(1)
+
+    def other() -> None:
+        stage.run("deploy")
+
+    stage.bench.locks = _Busy(lambda: None, other)
+    run = stage.run("deploy")
+    assert stage.ran == ["v1", "v2", "v1"]
+    assert [m.outcome for m in stage.records] == ["made"] * 3
+    assert [step.outcome for step in run.steps] == ["made"]
+
+
 # ------------------------------------------------------------------------------------------ gates
 
 
-def _gate(stage: Stage, *, passes: bool = True) -> Asset:
-    """A gate that moves the alias itself, as if by hand."""
-
-    def score(model: Any) -> float:
-        stage.move(1)
+def _gate(*, passes: bool = True) -> Asset:
+    def better(model: Any) -> float:
         if not passes:
             raise ValueError("no score")
-        return 0.5
+        return 0.5 + model["x"][0] / 10
 
-    gate = Gate("delays", "production", "model", ())
-    return replace(made("gate", score, {"model": "model"}), kind="gate", gate=gate)
-
-
-def _planned(stage: Stage, *names: str) -> tuple[Graph, Plan, Facts]:
-    return stage.bench.planned(names or None)
+    return gate("delays", candidate="model")(better)
 
 
-@pytest.mark.parametrize("passes", [True, False])
-def test_it_waits_for_the_gates_of_its_alias_and_for_nothing_else(passes: bool) -> None:
+def test_what_a_gate_promotes_is_deployed_in_the_same_run() -> None:
     stage = Stage()
-    stage.version()
-    stage.bench.declared.append(_gate(stage, passes=passes))
-    graph, planned, _ = _planned(stage)
-    assert graph.order.index("gate") < graph.order.index("deploy")
+    stage.bench.declared.append(_gate())
+    graph, planned, _ = stage.bench.planned()
+    assert graph.order.index("better") < graph.order.index("deploy")
     assert planned.decisions[Step("deploy")].verdict == Pending(("delays@production",))
     assert "if delays@production moves" in repr(planned)
-    run = stage.run()
-    outcomes = {s.step.asset: s.outcome for s in run.steps}
-    # A gate that failed does not keep back what was moved by others.
-    assert (outcomes["gate"], outcomes["deploy"]) == ("made" if passes else "failed", "made")
-    assert stage.ran == ["v1"]
-    alone = _planned(stage, "deploy")[1]
-    assert set(alone.decisions) == {Step("deploy")}
+    models: list[Any] = []
+    stage.meanwhile = lambda: models.append(stage.seen[-1].model)
+    assert stage.run().counts["made"] == 3
+    assert (stage.ran, models) == (["v1"], [{"x": (0,)}])  # the model was made in this very run
+    assert (stage.seen[0].how, stage.seen[0].scores) == ("gate", {"better": 0.5})
+    assert stage.run().id is None
+    stage.train()
+    stage.run()
+    stage.value = -1
+    stage.train()  # and this one is worse: the gate closes
+    assert {s.step.asset: s.outcome for s in stage.run().steps} == {
+        "model": "made", "better": "reused", "deploy": "fresh",
+    }  # fmt: skip
+    assert stage.ran == ["v1", "v2"]
+    assert set(stage.bench.planned(["deploy"])[1].decisions) == {Step("deploy")}
+
+
+class _Two(Inline):
+    slots = 2
+
+
+def test_with_several_jobs_it_waits_for_the_gate_too() -> None:
+    stage = Stage()
+    stage.bench.declared.append(_gate())
+    stage.bench.executor = _Two
+    assert stage.run().counts["made"] == 3
+
+
+def test_a_gate_that_fails_does_not_keep_back_what_a_person_promoted() -> None:
+    stage = Stage()
+    stage.version()
+    stage.move(1)
+    stage.bench.declared.append(_gate(passes=False))
+    outcomes = {s.step.asset: s.outcome for s in stage.run().steps}
+    assert outcomes == {"model": "fresh", "better": "failed", "deploy": "made"}
+
+
+def test_a_gate_that_can_not_be_reached_makes_no_work_for_its_actions() -> None:
+    stage = Stage()
+    refused = judged("model", lambda value: False)
+    stage.bench.declared += [_gate(), refused]
+    assert stage.run().outcome == "failed"
+    again = stage.run()
+    assert again.id is None
+    assert {s.step.asset: s.outcome for s in again.steps}["deploy"] == "fresh"
+
+
+def test_where_nothing_is_promoted_it_waits_for_no_gate() -> None:
+    stage = Stage()
+    stage.bench.declared.append(_gate())
+    graph, _, facts = stage.bench.planned()
+    planned = plan(graph, replace(facts, promotes=False), graph.assets)
+    assert planned.decisions[Step("deploy")].verdict.name == "fresh"
 
 
 # ----------------------------------------------------------------------------------- declarations
@@ -422,7 +509,7 @@ def features() -> dict[str, int]:
 @pytest.mark.parametrize(
     ("text", "function", "told"),
     [
-        ("delays@v3", plain, "a version, which never moves"),
+        ("delays@v3", plain, "can't be an alias"),
         ("delays@", plain, "can't be an alias"),
         ("delays@two words", plain, "can't be an alias"),
         ("4delays", plain, "can't be the name of a registry"),

@@ -123,6 +123,7 @@ def test_severity_name_and_place_are_kept() -> None:
         (lambda: checks.rows(True), "needs a number of rows"),
         (lambda: checks.not_shrunk(1), "`fraction` is 1"),
         (lambda: checks.drift("train", statistic="pis"), "no statistic 'pis'; did you mean `psi`"),
+        (lambda: checks.drift(source("previous", "a.csv")), "an asset called `previous`"),
         (lambda: checks.drift("train", limit=0), "`limit` is 0"),
         (lambda: checks.drift("train", statistic="ks", limit=1), "`limit` is 1"),
         (lambda: checks.drift("train", bins=1), "`bins` is 1"),

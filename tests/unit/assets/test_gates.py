@@ -345,6 +345,23 @@ def test_an_alias_that_was_moved_while_scoring_is_scored_again():
     assert (bench.scored, bench.now, bench.at_rest()) == ([0.5, 0.8, 0.6, 0.8, 0.5], 3, True)
 
 
+def test_a_registry_that_is_released_while_scoring_is_scored_against():
+    bench = Bench()
+    bench.decide()
+    bench.hold()
+    bench.test(2)
+
+    def score(model, test):
+        if bench.delays.hold is not None:
+            bench.hold(held=False)
+        return model
+
+    bench.gate(score)
+    assert bench.train(0.9).decide() == ("made", "opened")
+    assert bench.reason == "0.9000 vs 0.8000 of delays v1 (+0.1000, needs +0)"
+    assert bench.scored == [0.8, 0.9, 0.8]
+
+
 def test_an_alias_that_never_rests_closes_the_gate():
     bench = Bench()
     bench.opens(0.5)

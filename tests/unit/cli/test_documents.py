@@ -74,7 +74,7 @@ def test_a_run_has_counts_for_every_outcome_and_seconds_a_step() -> None:
         "cancelled": 0,
     }
     (step,) = document["steps"]
-    assert list(step) == ["asset", "partition", "outcome", "reasons", "version", "seconds"]
+    assert list(step) == ["asset", "partition", "outcome", "reasons", "version", "seconds", "gate"]
     assert step["version"] == DIGEST
     assert step["seconds"] == 0.123457
 

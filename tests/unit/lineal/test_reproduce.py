@@ -17,7 +17,6 @@ import pytest
 import lineal
 from lineal.assets.errors import UsageError
 from lineal.assets.records import (
-    Decided,
     EnvironmentFacts,
     Fact,
     Materialization,
@@ -28,7 +27,6 @@ from lineal.assets.records import (
     StoredObject,
 )
 from lineal.cli.main import lineal as command_line
-from lineal.lineage.registry import Registrar
 from lineal.project import Project
 from lineal.reproduced import Remade, Reproduction
 from lineal.storage.objects import Objects
@@ -38,7 +36,7 @@ import os
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from lineal import Result, asset, best_of, grid, secret, source, sql_assets
+from lineal import Result, asset, best_of, gate, grid, secret, source, sql_assets
 from helpers import RATE, Mean, scaled
 
 source("raw", "data.csv")
@@ -65,9 +63,13 @@ def nonced(train):
     model.nonce = os.urandom(8)
     return model
 
-@asset
+@gate("delays", candidate=best)
+def worth(best, test):
+    return best.value
+
+@gate("nonces", candidate=nonced, direction="min")
 def score(nonced, test):
-    return {"far": float(np.abs(nonced.predict(test) - test["x"]).mean())}
+    return float(np.abs(nonced.predict(test) - test["x"]).mean())
 
 @asset
 def wobbly(train):
@@ -86,8 +88,8 @@ def halves(clean):
     return {"low": clean[clean.x < 5], "high": clean[clean.x >= 5]}
 
 @asset
-def report(score, wobbly, peeks, counted, low, high):
-    return {"all": [score, len(wobbly), peeks, counted, len(low), len(high)]}
+def report(nonced, wobbly, peeks, counted, low, high):
+    return {"all": [nonced.value, len(wobbly), peeks, counted, len(low), len(high)]}
 """
 HELPERS = """
 RATE = 3
@@ -142,28 +144,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     project = Project(root)
     with closing(project.history()) as history:
         before = {str(step): found for step, found in history.currents().items()}
-        told = Registrar(project.journal, history)
-    _register(told, before)
     (root / "helpers.py").write_text("RATE = 1000\n")
     (root / "pipeline.py").write_text("raise ValueError('another project')\n")
     (root / "lineal.toml").write_text("[run]\njobs = 2\n")
     (root / "sql" / "clean.sql").unlink()
     return Story(Project(root), before, everything(project.store))
-
-
-def _register(registrar: Registrar, before: dict[str, Materialization]) -> None:
-    best, nonced, score = (before[name] for name in ("best", "nonced", "score"))
-    assert best.content is not None
-    assert nonced.content is not None
-    first = Registered("delays", 1, "best", None, best.id, best.content.digest, "r1", 1.0, "ada")
-    second = first._replace(
-        version=2, asset="nonced", materialization=nonced.id, content=nonced.content.digest
-    )
-    decided = Decided(
-        "score", score.id, "delays", "production", "key", nonced.id, nonced.content.digest, 2,
-        None, "opened", "first", (), (), "default", "r1", 1.0,
-    )  # fmt: skip
-    registrar.record(lambda registries, number: [first, second, decided])
 
 
 def forged(
@@ -220,8 +205,8 @@ def test_what_can_come_out_otherwise_is_told_by_step(
     (digest,) = story.names("report")
     found = story.project.reproduce(f"report@{digest}", whole=True)
     assert outcomes(found) == {
-        "clean": "bytes", "train": "bytes", "test": "bytes", "nonced": "predictions",
-        "score": "bytes", "wobbly": "other", "peeks": "bytes", "counted": "bytes",
+        "clean": "bytes", "train": "bytes", "nonced": "predictions",
+        "wobbly": "other", "peeks": "bytes", "counted": "bytes",
         "low": "bytes", "high": "bytes", "report": "bytes",
     }  # fmt: skip
     assert not found.ok
@@ -240,7 +225,7 @@ def test_packages_python_and_code_that_are_not_as_recorded_are_told(story: Story
     then = EnvironmentFacts("e" * 64, "2.7", (("pandas", "0.1"), ("gone", "1.0")), (("TZ", "x"),))
     code = Recipe("c" * 64, (RecipePart("helpers.RATE", "constant", "0" * 64),))
     kept = story.project.run("r1").started.sources
-    made = forged(story, "test", kept, code, then)
+    made = forged(story, "score", kept, code, then)  # of a gate: what it scored
     found = story.project.reproduce(f"forged@v{made.run[1:]}")
     assert found.ok
     (told,) = found.steps

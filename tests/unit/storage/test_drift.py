@@ -188,6 +188,13 @@ def test_odd_columns_have_an_answer(
     assert told.sample[0] == HEADER
 
 
+def test_many_categories_of_one_population_do_not_drift(compare: Any) -> None:
+    rng = np.random.default_rng(3)
+    x, y = (rng.integers(0, 500, size=20_000).astype(str) for _ in range(2))
+    for statistic in ("psi", "chi2"):
+        assert compare({"v": x}, {"v": y}, statistic=statistic, limit=0.01).passed
+
+
 def test_rare_categories_are_one_bin(compare: Any) -> None:
     common = [str(n) for n in range(CATEGORIES)] * 3
     rare = [f"rare {n}" for n in range(40)]

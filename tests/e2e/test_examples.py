@@ -398,3 +398,45 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
         "sql", "select failing_rows from lineage.check_result where severity = 'warn'", "--json"
     ).json
     assert warned == {"failing_rows": 1}
+
+
+def labelled(document: Path) -> dict[str, str]:
+    """The Python blocks of a document that begin with the name of their file, by that name."""
+    text = document.read_text(encoding="utf-8")
+    return dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.DOTALL))
+
+
+def test_the_pipeline_of_the_page_on_other_tools_runs_as_written(empty: Workplace) -> None:
+    page = ROOT / "docs" / "coming-from.md"
+    files = labelled(page)
+    for name in ("steps.py", "make_data.py", "pipeline.py"):
+        empty.write(name, files[name])
+    said = ""
+    for words in map(shlex.split, typed(page)):
+        if words[0] == "lineal":  # in this process: fast
+            answer = empty.lineal(*words[1:])
+            assert answer.code == 0, answer.out + answer.err
+            said += answer.out
+        else:
+            program = [sys.executable, *words[1:]] if words[0] == "python" else words
+            subprocess.run(program, cwd=empty.root, check=True)
+    assert "Nothing to do: 7 steps" in said  # after the comment
+    assert "['distance'] → ['hour', 'distance']" in said
+    assert re.search(r"opens: 0\.6\d+ vs 0\.4\d+ of delays v1 .* → delays v2, production", said)
+    assert re.search(r"stays closed: 0\.4\d+ vs 0\.6\d+ of delays v2", said)
+    assert "delays@production: v2 → v1." in said
+    assert "data/flights.csv" in said
+    moves = empty.lineal(
+        "sql", "--json", "select version from lineage.promotion order by promoted_at, id"
+    ).json
+    deployed = empty.lineal(
+        "sql",
+        "--json",
+        """select (metadata->>'version')::int as version from lineage.materialization
+        where asset = 'deploy' and outcome = 'made' order by entry""",
+    ).json
+    assert [row["version"] for row in moves] == [row["version"] for row in deployed] == [1, 2, 1]
+    empty.write("pipeline.py", files["notebook.py"])
+    assert empty.make().json["counts"]["made"] == 2
+    for name, text in files.items():  # those of other tools are Python at least
+        compile(text, name, "exec")

@@ -26,7 +26,7 @@ def metrics(report: Report) -> Html | None:
     if report.made.kind == "action" or (len(points) < 2 and not report.registries):
         return None
     metrics = list(dict.fromkeys(metric for point in points for metric in point.metrics))
-    charts = [_chart(points, metric) for metric in metrics]
+    charts = [_chart(points, metric, report.point) for metric in metrics]
     shown = tag("div", *charts, class_="charts") if any(charts) else None
     rows = [_version_row(report, point, metrics) for point in reversed(points)]
     if report.partitions:
@@ -46,12 +46,13 @@ def _told_parts(report: Report) -> str:
     return told if count == all_keys else f"{told}; the first and the last of them"
 
 
-def _chart(points: Sequence[Point], metric: Metric) -> Html | None:
+def _chart(points: Sequence[Point], metric: Metric, told: Point | None) -> Html | None:
+    """The values of a metric; that of the version told of stands beside its name."""
     known = [point for point in points if metric in point.metrics]
     if len({point.metrics[metric] for point in known}) < 2:  # a line that says nothing
         return None
-    dots = [Dot(p.label, p.metrics[metric], _dot(p)) for p in known]
-    last = next((d for d in reversed(dots) if d.kind == "now"), dots[-1])
+    dots = [Dot(p.label, p.metrics[metric], "now" if p is told else _dot(p)) for p in known]
+    last = next((dot for dot in dots if dot.kind == "now"), dots[-1])
     name = tag("span", tag("b", metric.name), f" by {metric.by}" if metric.by else None)
     value = tag("span", number_text(last.value), class_="value", title=last.label)
     drawing = line(dots, f"{metric.name} over {len(dots)} versions")
@@ -59,8 +60,7 @@ def _chart(points: Sequence[Point], metric: Metric) -> Html | None:
 
 
 def _dot(point: Point) -> str:
-    if "current" in point.marks:
-        return "now"
+    """Hollow is what counts no more."""
     return "gone" if {"withdrawn", "blocked"} & set(point.marks) else ""
 
 

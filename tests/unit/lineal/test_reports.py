@@ -247,6 +247,9 @@ def test_a_figure_of_what_reads_a_version_is_in_the_page_itself(project: Project
     told = page(project, f"model@{first.digest[:12]}")
     assert "not current" in told.texts("header")[0]
     assert told.rows("versions") == page(project, "model").rows("versions")
+    assert told.texts("figcaption", "versions") == ["loss1", "auc by judged0.8100"]
+    dots = [e.given["class"] for e in told.within("versions") if e.name == "circle"]
+    assert dots == ["dot now", "dot gone", "dot"] * 2
 
 
 def test_nothing_in_a_page_can_run_and_nothing_is_fetched(project: Project) -> None:

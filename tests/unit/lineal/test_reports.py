@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import NamedTuple
 
@@ -11,6 +13,8 @@ import pytest
 from lineal.assets.records import Decided, Hold, Promotion, Registered, Score
 from lineal.lineage.registry import Registrar
 from lineal.project import Project
+from lineal.reporting import told_versions
+from lineal.shown import shown
 from tests.e2e.command_line import Workplace
 
 EVIL = '<script>alert("x")</script>'
@@ -202,6 +206,24 @@ def test_metrics_over_versions_are_a_curve_and_the_same_as_a_table(project: Proj
         ["0.5000", "0.8200"],
         ["1", "0.8100"],
     ]
+
+
+def test_of_very_many_versions_the_newest_are_told_and_that_which_is_asked_for(
+    project: Project,
+) -> None:
+    with closing(project.history()) as history:
+        found = shown(history, "model", lambda content: None)
+        assert found.made.content is not None
+        many = tuple(
+            replace(
+                found.made, id=f"r{n}.1", content=replace(found.made.content, digest=f"{n:064}")
+            )
+            for n in range(300, 0, -1)
+        )
+        one = replace(found, made=many[-1], versions=many, current="r2.1")
+        told = list(told_versions(history, one, ()))
+    ids = [point.made.id for point in told]
+    assert (ids[:3], ids[-1], len(ids)) == (["r1.1", "r2.1", "r101.1"], "r300.1", 202)
 
 
 def test_gates_and_promotions_are_told_newest_first(project: Project) -> None:

@@ -56,7 +56,7 @@ def judged(model, flights: pd.DataFrame):
 
 @asset
 def curve(judged: float) -> Figure:
-    """What it finds & misses."""
+    """What it "finds" & misses."""
     return Figure(figsize=(1, 1))
 
 
@@ -263,7 +263,7 @@ def test_a_figure_of_what_reads_a_version_is_in_the_page_itself(project: Project
     head, _, data = str(image.given["src"]).partition(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(data) == project.load("curve")
-    assert image.given["alt"] == "curve: What it finds & misses."
+    assert image.given["alt"] == 'curve: What it "finds" & misses.'
     first = project.history().versions("model")[-1].content
     assert first is not None
     told = page(project, f"model@{first.digest[:12]}")
@@ -334,10 +334,11 @@ def test_the_command_writes_a_whole_page_and_keeps_what_is_no_report(place: Work
     assert place.lineal("report", "raw/flights", "-o", "raw-flights.html").code == 0
     assert place.lineal("report", "raw/flights").code == 0
     assert place.lineal("report", "raw/flights", "-o", "-").out == file.read_text(encoding="utf-8")
-    nowhere = place.lineal("report", "raw/flights", "-o", "no/such/folder.html")
-    assert nowhere.code == 2
-    assert "can't be written" in nowhere.err
-    assert [p.name for p in place.root.glob(".raw*")] == []
+    for nowhere in ("no/such/folder.html", "data"):
+        refused = place.lineal("report", "raw/flights", "-o", nowhere)
+        assert refused.code == 2
+        assert f"`{nowhere}` can't be written" in refused.err
+    assert [p.name for p in place.root.glob(".data*")] == []
     assert place.lineal("report", "flight").err.count("did you mean") == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from lineal.assets import reasons
 from lineal.assets.actions import decide_action
@@ -532,7 +533,8 @@ def _bind(
 
 def _before(check: Check, recipe: str, output: Step, facts: Facts) -> Before | None:
     """What is current, for a check that compares a new version with it."""
-    if check.rule is None or dict(check.rule[1]).get("reference") != PREVIOUS:
+    kind, rule = check.rule or ("", ())
+    if kind != "not_shrunk" and dict(rule).get("reference") != PREVIOUS:
         return None
     current = facts.past.current(*output)
     if current is None or current.content is None:
@@ -542,12 +544,14 @@ def _before(check: Check, recipe: str, output: Step, facts: Facts) -> Before | N
     return Before(current.content, next(judged, ""))
 
 
-def _compared(before: Before, columns: Sequence[str] | None) -> str:
-    """What a check reads of the version before; nothing where there is none."""
+def _compared(before: Before, rule: Mapping[str, Any]) -> str:
+    """What a check reads of the version before: its columns, or how many rows it has."""
     if before.content is None:
         return ""
+    if "reference" not in rule:
+        return str(before.content.rows)
     known = Known("", None, before.content, "", None)
-    used = one_used(Input("before", "", columns=tuple(columns) if columns else None), known, "auto")
+    used = one_used(Input("before", "", columns=rule.get("columns")), known, "auto")
     return "" if used is None else used.digest
 
 
@@ -571,8 +575,8 @@ def planned_check(bound: BoundCheck, output: str, content: Content) -> PlannedCh
         current = before.content is not None and before.content.digest == content.digest
         if current and before.judged:  # when it became current, against the one before it
             return PlannedCheck(bound.check, before.judged, bound.recipe)
-        columns = dict(bound.check.rule[1]).get("columns") if bound.check.rule else None
-        reads.append(("", "before", "", "" if current else _compared(before, columns)))
+        rule = dict(bound.check.rule[1]) if bound.check.rule else {}
+        reads.append(("", "before", "", "" if current else _compared(before, rule)))
     parts = (
         SCHEME,
         "check",
@@ -606,7 +610,7 @@ def _judge(
 ) -> Decision:
     """A kept version is worth what its checks say of it."""
     failing: list[CheckResult] = []
-    unknown: list[PlannedCheck] = []
+    unknown: list[Reason] = []
     pending: list[str] = []
     for output, made in kept.items():
         if made.content is None:
@@ -617,7 +621,7 @@ def _judge(
             planned = planned_check(one, output, made.content)
             result = known_result(planned.fingerprint, facts)
             if result is None:
-                unknown.append(planned)
+                unknown.append(reasons.asked_anew(one.check, one.recipe, made, facts))
             elif not result.passed and one.check.severity == "error":
                 failing.append(result)
     found = Decision(Fresh(), "none", used, prints, kept)
@@ -628,8 +632,7 @@ def _judge(
         waits = Stale(why) if why else Pending(tuple(dict.fromkeys(pending)))
         return replace(found, verdict=waits, action="wait")
     if unknown:
-        told = (*why, *(reasons.check_changed(one.check) for one in unknown))
-        return replace(found, verdict=Stale(told), action="recheck")
+        return replace(found, verdict=Stale((*why, *unknown)), action="recheck")
     if _is_current(kept, current):
         return found
     return replace(

@@ -104,13 +104,14 @@ class GateSteps:
         move = registry.at(gate.alias)
         if move is None:
             return None, None
-        named = registry.versions[move.version]
-        if named.content == self._candidate(asset, gate).digest or registry.hold is not None:
-            return Rival(named.version), None
-        model = self.registrar.materialization(named.materialization)
-        if model is None or model.content is None:
+        named = registry.versions.get(move.version)  # a damaged journal may have lost it
+        same = named is not None and named.content == self._candidate(asset, gate).digest
+        if same or registry.hold is not None:
+            return Rival(move.version), None
+        model = self.registrar.materialization(named.materialization) if named else None
+        if named is None or model is None or model.content is None:
             gone = ErrorFacts("IntegrityError", "the journal has no record of it")
-            return Rival(named.version, gone=gone), None
+            return Rival(move.version, gone=gone), None
         # Under a name of its own: by that of the asset a worker would find the candidate in memory.
         known = known_of(model, asset=f"{gate.registry}@v{named.version}")
         scores = self._known_scores(asset, gate, decision.used, known, registry)
@@ -201,7 +202,13 @@ class GateSteps:
         self.ledger.known[made.step] = known_of(made)
         if prepared.new:
             self.ledger.published.add(made.step)
-        self.ledger.tell([_report(made, decision, prepared, deciding.found)])
+        report = _report(made, decision, prepared, deciding.found)
+        self.ledger.tell([report._replace(scored_on=self._scored_on(asset, asset.gate))])
+
+    def _scored_on(self, asset: Asset, gate: Gate) -> tuple[Known, ...]:
+        """What both models saw: a few inputs that have no partitions."""
+        steps = [Step(g.asset or "") for g in asset.inputs if g.parameter != gate.parameter]
+        return tuple(self.ledger.known[step] for step in steps if step in self.ledger.known)
 
     def _ready(self, step: Step, decision: Decision) -> _Prepared | None:
         """The scores of the candidate, if the alias was moved since: by this very decision."""

@@ -394,9 +394,18 @@ def check_failed(result: CheckResult) -> Reason:
     return Reason("check_failed", told)
 
 
-def check_changed(check: Check) -> Reason:
+def asked_anew(check: Check, recipe: Recipe, made: Materialization, facts: Facts) -> Reason:
+    """Why a version is checked that is there already: the check is new or changed, or what it reads
+    beside the version is.
+    """
+    results = (facts.past.check(fingerprint) for fingerprint in made.checks)
+    same = any(r and (r.name, r.recipe) == (check.name, recipe.digest) for r in results)
+    others = [f"`{g.asset}`" for g in check.inputs if g.asset and g.asset != check.asset]
+    culprit = check.name
+    if same and others:
+        culprit = f"{check.name} reads {', '.join(others)}, which changed"
     file = check.where.file.rpartition("/")[2]
-    return Reason("check_changed", check.name, f"{file}:{check.where.line}")
+    return Reason("check_changed", culprit, f"{file}:{check.where.line}")
 
 
 def _short(digest: str | None) -> str:

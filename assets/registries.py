@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from lineal.assets.errors import UsageError, did_you_mean
+from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
 from lineal.assets.records import (
     Decided,
     Fact,
@@ -25,24 +25,9 @@ PASSING = (*WOULD, "held")  # outcomes that settle nothing for good
 
 _NUMBERED = re.compile(r"v([0-9]+)\Z")
 
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 _TAG = re.compile(r"[^\s,@]+\Z")
 
 RegistryFact = Registered | Tagged | Hold | Decided | Promotion
-
-
-def check_alias(name: str) -> str:
-    """The name itself if an alias can have it.
-
-    Raises:
-        UsageError: it can't.
-    """
-    if _ALIAS.match(name) and not _NUMBERED.match(name):
-        return name
-    raise UsageError(
-        f"`{name}` is no name of an alias",
-        advice="use letters, digits, - and _, first a letter, and nothing like `v3`",
-    )
 
 
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
@@ -98,7 +83,10 @@ class Registry:
 
     @property
     def next_number(self) -> int:
-        return max(self.versions, default=0) + 1
+        """One that nothing ever had, though a damaged journal may have lost who had it."""
+        moved = (p.version for p in self.promotions)
+        decided = (d.version for d in self.decisions.values() if d.version is not None)
+        return max((*self.versions, *moved, *decided), default=0) + 1
 
     def before(self, alias: str) -> int | None:
         """The version to which the alias goes back: that before, left out what is withdrawn."""
@@ -219,6 +207,7 @@ class Registries(Mapping[str, Registry]):
 
         Raises:
             UsageError: there is no such registry, version or alias.
+            IntegrityError: the journal has lost what the alias names.
         """
         name, _, at = text.partition("@")
         if name not in self:
@@ -240,7 +229,13 @@ class Registries(Mapping[str, Registry]):
         move = registry.at(alias)
         if move is None:
             raise _no_alias(registry, alias, asked=bool(at))
-        return Named(registry.versions[move.version], move)
+        registered = registry.versions.get(move.version)
+        if registered is None:
+            raise IntegrityError(
+                f"`{name}@{alias}` is v{move.version}, and nothing is recorded of that",
+                advice="lineal fsck",
+            )
+        return Named(registered, move)
 
 
 def _no_alias(registry: Registry, alias: str, *, asked: bool) -> UsageError:

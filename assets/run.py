@@ -12,7 +12,7 @@ from lineal.assets.errors import LinealError
 from lineal.assets.names import Step
 from lineal.assets.notebook import as_html, as_text
 from lineal.assets.records import CheckResult, Decided, Reason, Retirement, StepOutcome
-from lineal.assets.verdicts import Decision
+from lineal.assets.verdicts import Decision, Known
 
 
 class StepReport(NamedTuple):
@@ -33,6 +33,7 @@ class StepReport(NamedTuple):
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
     gate: Decided | None = None  # what a gate decided, or had decided of these scores
+    scored_on: tuple[Known, ...] = ()  # the versions that both models of a gate were scored on
     promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran
 
 

@@ -95,7 +95,7 @@ def _headline(found: Sequence[Reason], explanation: Explanation) -> str:
         "environment_changed": "its environment changed",
         "input_changed": "an input changed",
         "contract_changed": "its contract changed",
-        "check_changed": "a check is new or changed",
+        "check_changed": "a check, or what it reads, is new or changed",
         "check_failed": "an error check refuses this version",
         "object_missing": "its object is missing from the store",
         "unproved": "it read a file that no source declares, and that file changed",

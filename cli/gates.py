@@ -7,13 +7,27 @@ from typing import Any
 
 from lineal.assets.records import Decided
 from lineal.assets.run import StepReport
-from lineal.cli.render import Style, duration, item, moment
+from lineal.assets.verdicts import Known
+from lineal.cli.render import Style, duration, item, moment, plural
 
 
 def gate_lines(style: Style, report: StepReport, found: Decided, width: int) -> list[str]:
     """`◆ auc   opens: 0.8189 vs 0.8124 of delays v3 (+0.0065, needs +0.002) → delays v4, …`."""
     tries = f"   {report.attempts} attempts" if report.attempts > 1 else ""
-    return decided_line(style, found, width, tries, duration(report.seconds))
+    rows = decided_line(style, found, width, tries, duration(report.seconds))
+    if found.outcome == "closed" and found.scores[0].production is not None and report.scored_on:
+        on = ", ".join(map(_version, report.scored_on))
+        rows += style.folded(f"both scored on {on}", style.pad(width))
+    return rows
+
+
+def _version(known: Known) -> str:
+    """`test@51ab09, 82,609 rows`."""
+    content = known.content
+    if content is None:
+        return known.asset
+    rows = "" if content.rows is None else f", {plural(content.rows, 'row')}"
+    return f"{known.asset}@{content.digest[:6]}{rows}"
 
 
 def decided_line(

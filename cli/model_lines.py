@@ -133,11 +133,11 @@ def moved_lines(style: Style, moved: Moved, source: str | None = None) -> list[s
     if moved.is_new and source is not None:
         told.insert(0, f"{source} is {move.registry} {to}.")
     reports = moved.actions.steps if moved.actions is not None else ()
-    told += [_acted(report, to) for report in reports if report.outcome in ("made", "reused")]
+    told += [_acted(report) for report in reports if report.outcome in ("made", "reused")]
     rows = style.folded("  ".join(told), "", "  ")
     failed = [report for report in reports if report.outcome not in ("made", "reused", "fresh")]
     for report in failed:
-        rows += style.folded(_failed(report, to), f"  {style.glyph(report.outcome)} ", "    ")
+        rows += style.folded(_failed(report), f"  {style.glyph(report.outcome)} ", "    ")
     if moved.error is not None:
         rows += error_lines(style, moved.error)
     if not moved.ok:
@@ -155,15 +155,21 @@ def moved_lines(style: Style, moved: Moved, source: str | None = None) -> list[s
     return [style.text(row) for row in rows]
 
 
-def _acted(report: StepReport, version: str) -> str:
-    return f"{report.step} ran with {version} in {duration(report.seconds)}."
+def _acted(report: StepReport) -> str:
+    return f"{_action(report)} in {duration(report.seconds)}."
 
 
-def _failed(report: StepReport, version: str) -> str:
+def _action(report: StepReport) -> str:
+    """`deploy ran with v3`: one that was pending ran for the version before as well."""
+    known = report.promotion
+    return f"{report.step} ran with v{known['version']}" if known else f"{report.step} ran"
+
+
+def _failed(report: StepReport) -> str:
     if report.error is None:
-        return f"{report.step} with {version}: {report.outcome}"
+        return f"{report.step}: {report.outcome}"
     where = f"   {report.error.where}" if report.error.where else ""
-    return f"{report.step} with {version}: {report.error.message}{where}"
+    return f"{_action(report)}: {report.error.message}{where}"
 
 
 # -------------------------------------------------------------------------------------------- JSON

@@ -12,6 +12,7 @@ from lineal.cli import render
 from lineal.cli.documents import dumps
 from lineal.cli.environment import OPTION, opened
 from lineal.cli.make import JSON
+from lineal.cli.model_export import export
 
 _NUMBERED = re.compile(r"v[0-9]+\Z")
 ALIAS = click.option("--alias", default="production", metavar="ALIAS", help="Default: production.")
@@ -279,4 +280,5 @@ def release(registry: str, reason: str) -> None:
     click.echo(f"{registry} is released: its gates promote again.")
 
 
+models.add_command(export)
 models.params.append(OPTION)  # of the list: each verb gets its own

@@ -149,7 +149,11 @@ def sample_table(check: CheckResult) -> list[str]:
 
 def _warnings(style: Style, report: StepReport, width: int) -> list[str]:
     glyph, name = style.glyph("warning"), str(report.step)
-    return [
+    given_up = (r.culprit for r in report.reasons if r.kind == "given_up")
+    rows = [
+        row for told in given_up for row in item(style, glyph, name, width, f"given up: {told}")
+    ]
+    return rows + [
         row
         for check in report.checks
         if not check.passed and check.severity == "warn"

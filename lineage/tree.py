@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lineal.assets.actions import told_of
 from lineal.assets.keys import in_order
 from lineal.assets.names import Step
 from lineal.assets.records import Materialization, Used
@@ -169,7 +170,7 @@ def _group_label(derivation: Derivation, group: Sequence[str]) -> str:
     if len(nodes) > 1:
         return many_label(nodes)
     content = nodes[0].content
-    summary = content.summary if content else nodes[0].outcome
+    summary = told_of(nodes[0]) or (content.summary if content else nodes[0].outcome)
     return "  ".join(t for t in (version_name(nodes[0]), summary) if t)
 
 

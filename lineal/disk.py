@@ -16,6 +16,7 @@ it is believed or not read at all, and may be lost at any time:
   the journal; copies of the catalog and lists of rows for it lie in the system's temporary folder
   (`lineage/catalog.py`, `catalog_file.py`), and so does what a comparison spills
   (`storage/compare.py`);
+- a model handed out into a folder that somebody names (`lineal/model_export.py`);
 - the code of a run, laid out in a folder that somebody names (`lineal/kept_code.py`), and what
   `reproduce` works with, in a folder of its own (`lineal/reproduction.py`, `remaking.py`);
 - a copy of a model for MLflow, in the system's temporary folder (`lineal/mlflow_export.py`);

@@ -46,8 +46,8 @@ def _standing(history: History, registry: Registry) -> ModelStanding:
     move = registry.at(PRODUCTION)
     if move is None:
         return ModelStanding(registry.name, None, None, None, registry.hold, _closed(registry))
-    registered = registry.versions[move.version]
-    made = history.materialization(registered.materialization)
+    registered = registry.versions.get(move.version)  # a damaged journal may have lost it
+    made = history.materialization(registered.materialization) if registered else None
     scores = [(s.metric, s.candidate) for s in move.scores]
     recorded = made.metrics if made is not None else ()
     score = next(iter([*scores, *recorded]), None)
@@ -153,7 +153,7 @@ def _version(
         withdrawn=registry.withdrawn.get(registered.version),
         run=runs.get(trained.run) if trained is not None else None,
         metrics={**metrics, **scores},
-        rows=max((i.rows for i in _inputs(history, trained) if i.rows is not None), default=None),
+        rows=next((i.rows for i in _inputs(history, trained) if i.rows is not None), None),
         partitions=tuple(in_order(_nearest_keys(history, trained))),
     )
 

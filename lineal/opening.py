@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lineal.assets.action_edges import misnamed
 from lineal.assets.asset import CustomFormat
-from lineal.assets.errors import DefinitionErrors
+from lineal.assets.errors import DefinitionError, DefinitionErrors
 from lineal.assets.graph import Graph
 from lineal.binding import bind
 from lineal.definitions import Definitions
@@ -45,6 +45,7 @@ def opened(
         history = History.open(journal, cache, settings.environment.name)
         try:
             _check_actions(graph, history)
+            _check_names(graph, history)
             yield Snapshot(
                 root=root,
                 settings=settings,
@@ -63,6 +64,25 @@ def opened(
             queries.save()  # what the plan found out of its columns
     finally:
         definitions.close()
+
+
+def _check_names(graph: Graph, history: History) -> None:
+    """No asset has the name of a registry: `delays@…` would be a version of either.
+
+    Raises:
+        DefinitionErrors: those that have.
+    """
+    gates = {asset.gate.registry for asset in graph.assets.values() if asset.gate is not None}
+    errors = [
+        DefinitionError(
+            f"`{name}` is an asset and a registry of models: `{name}@…` could be of either",
+            where=str(graph.assets[graph.maker[name]].where),
+            advice="give the asset another name",
+        )
+        for name in sorted({*history.registries(), *gates} & set(graph.maker))
+    ]
+    if errors:
+        raise DefinitionErrors(errors)
 
 
 def _check_actions(graph: Graph, history: History) -> None:

@@ -92,6 +92,11 @@ class Packages:
             found = self._answers[question] = self._facts(imports, variables, rules)
         return found
 
+    def behind(self, modules: Iterable[str], *, required: bool = True) -> set[str]:
+        """The distributions that hold these top-level modules, and all that those require."""
+        found = {name for module in modules for name in self._providers(module)}
+        return self._closure(found) if required else found
+
     def _facts(
         self, imports: Sequence[str], variables: Sequence[str], rules: Mapping[str, str]
     ) -> EnvironmentFacts:

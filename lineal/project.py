@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
+    from lineal.model_export import Exported
     from lineal.registering import Made, Registering
     from lineal.reproduced import Reproduction
 
@@ -581,6 +582,23 @@ class Project:
             UsageError: there is no such registry, or it is not held.
         """
         return self._registering.hold(name, False, reason)
+
+    def export_model(
+        self, name: str, folder: str | os.PathLike[str], *, force: bool = False
+    ) -> Exported:
+        """Write a registered version into a folder: its file, a model card, requirements.
+
+        Args:
+            force: write although other files are there, in place of those of the same names.
+
+        Raises:
+            UsageError: there is no such version, or other files are in the folder.
+            IntegrityError: its bytes are gone or damaged.
+        """
+        from lineal.model_export import export
+
+        version = lineal.__version__
+        return export(self.root, self.journal, name, Path(folder), version, force=force)
 
     @property
     def _registering(self) -> Registering:

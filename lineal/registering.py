@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lineal.assets.errors import UsageError, did_you_mean
-from lineal.assets.names import check_name
+from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
+from lineal.assets.names import check_alias, check_name
 from lineal.assets.records import (
     SLICES,
     Fact,
@@ -23,7 +23,7 @@ from lineal.assets.records import (
     StoredObject,
     Tagged,
 )
-from lineal.assets.registries import Registries, Registry, check_alias, check_tags
+from lineal.assets.registries import Registries, Registry, check_tags
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.registry import Registrar
@@ -322,8 +322,13 @@ def _which(registries: Registries, name: str) -> UsageError:
 
 def _before(registry: Registry, alias: str) -> int:
     back = registry.before(alias)
-    if back is not None:
+    if back is not None and back in registry.versions:
         return back
+    if back is not None:
+        raise IntegrityError(
+            f"`{registry.name}@{alias}` was v{back}, and nothing is recorded of that",
+            advice=f"lineal fsck    or name another: `lineal models promote {registry.name}@vN`",
+        )
     at = registry.at(alias)
     if at is None:
         raise UsageError(

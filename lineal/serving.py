@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from lineal.assets.records import Content, Materialization, Registered
 from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
-from lineal.settings import find_root, load_settings
+from lineal.settings import find_root, store_of
 from lineal.storage.objects import Objects
 from lineal.storage.vault import Vault
 
@@ -85,10 +86,10 @@ def load(
         ContentError: it can't be read back here: a package or a class that it needs is not there.
     """
     root = find_root(Path() if project is None else Path(project)).resolve()
-    store = root / load_settings(root).store
+    store = store_of(root)
     journal = Journal(store, Disk(), within=root)
     found = find(journal, name, root if project is not None else None)
-    model = _Loading(root, Objects(store, journal.disk), found, allow_changed_code).model()
+    model = Loading(root, Objects(store, journal.disk), found, allow_changed_code).model()
     return Served(model, features_of(model), found.materialization, found.registered, found.alias)
 
 
@@ -119,7 +120,7 @@ def find(journal: Journal, name: str, project: Path | None = None) -> Found:
 
 
 def features_of(model: Any) -> tuple[str, ...] | None:
-    """The columns that an estimator was fitted on; of a pipeline its first step's that has them."""
+    """The columns that an estimator was fitted on; of a pipeline those of its first step."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         steps = getattr(model, "steps", ())
@@ -128,7 +129,17 @@ def features_of(model: Any) -> tuple[str, ...] | None:
     return tuple(str(name) for name in names)
 
 
-class _Loading(NamedTuple):
+class Needs(NamedTuple):
+    """What a model names, and so needs to be loaded.
+
+    `modules`: all, but those that are Python's own; `project`: files of the project among them.
+    """
+
+    modules: frozenset[str]
+    project: tuple[str, ...]
+
+
+class Loading(NamedTuple):
     """One model on its way out of the store."""
 
     root: Path
@@ -137,6 +148,11 @@ class _Loading(NamedTuple):
     allow_changed_code: bool
 
     def model(self) -> Any:
+        """The model, its bytes and its code checked; `lineal.load` says what is raised."""
+        return self.with_needs(needs=False)[0]
+
+    def with_needs(self, *, needs: bool = True) -> tuple[Any, Needs]:
+        """The model, and what it needs if that is asked for: it is told by writing it again."""
         content = self.found.content
         if content.format.startswith("custom:"):
             raise UsageError(
@@ -146,9 +162,10 @@ class _Loading(NamedTuple):
             )
         if Vault.is_of_project(content):
             return self._with_code(content)
-        return self._value(Vault(self.objects), content)
+        model = self._value(Vault(self.objects), content)
+        return model, _needs(Vault.names(content, model) if needs else (), ())
 
-    def _with_code(self, content: Content) -> Any:
+    def _with_code(self, content: Content) -> tuple[Any, Needs]:
         """Its classes are the project's: found through its own finder, digested as they are."""
         with (
             definitions.Definitions.turn,
@@ -157,16 +174,19 @@ class _Loading(NamedTuple):
             vault = Vault(self.objects, identify=code.walker.identify)
             with code.importing(str(self.found)):
                 model = self._value(vault, content)
-            if not self.allow_changed_code and not vault.is_by_this_code(content, model):
+                names = Vault.names(content, model)
+                unchanged = vault.is_by_this_code(content, names)
+            if not unchanged and not self.allow_changed_code:
                 raise self._changed(code)
-            return model
+            return model, _needs(names, sorted(each.path for each in code.sources.values()))
 
     def _changed(self, code: definitions.Definitions) -> UsageError:
         files = ", ".join(sorted(f"`{source.path}`" for source in code.sources.values()))
         return UsageError(
             f"the code of {self.found} is not what it was made with: {files}",
             where=str(self.root),
-            advice="put that code back, train the model again, or say `allow_changed_code=True`",
+            advice="put back that code, and what other modules set in it, train the model again, "
+            "or say `allow_changed_code=True`",
         )
 
     def _value(self, vault: Vault, content: Content) -> Any:
@@ -189,3 +209,8 @@ class _Loading(NamedTuple):
             f"objects/{o.digest[:2]}/{o.digest}{f'.{o.suffix}' if o.suffix else ''}"
             for o in self.found.content.objects
         )
+
+
+def _needs(names: Iterable[tuple[str, str]], project: Iterable[str]) -> Needs:
+    tops = {module.partition(".")[0] for module, _ in names}
+    return Needs(frozenset(tops - sys.stdlib_module_names), tuple(project))

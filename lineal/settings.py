@@ -107,6 +107,19 @@ def load_settings(
     return _Reading(root, file, content, _parsed(file, content, cache)).settings(environment)
 
 
+def store_of(root: Path) -> Path:
+    """The folder of the store, whatever else the settings say.
+
+    Raises:
+        SettingsError: they can't be read, or name no folder.
+    """
+    file = _file_of(root)
+    if file is None:
+        return root / _Reading(root, None, b"", {}).store()
+    content = _content(file)
+    return root / _Reading(root, file, content, _parse(file, content)).store()
+
+
 def _file_of(folder: Path) -> Path | None:
     """The file with settings in a folder."""
     file = folder / "lineal.toml"
@@ -211,7 +224,7 @@ class _Reading:
             root=self.root,
             name=self._value("project", "name", self.root.name),
             definitions=self._definitions(definitions),
-            store=self.root / self._value("project", "store", ".lineal"),
+            store=self.root / self.store(),
             strict=self._value("project", "strict", False),
             jobs=self._value("run", "jobs", 1),
             memory=_bytes(self._value("run", "memory", None)),
@@ -224,6 +237,9 @@ class _Reading:
             environments=defined,
             content=self.content,
         )
+
+    def store(self) -> Path:
+        return Path(self._value("project", "store", ".lineal"))
 
     def _known(self, given: Mapping[str, Any], known: tuple[str, ...], section: str) -> None:
         for key in given:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineal.assets.asset import Check
-from lineal.assets.errors import did_you_mean
+from lineal.assets.errors import StepError, did_you_mean
 from lineal.storage.drift import Drift, Side
 from lineal.storage.finding import SAMPLE_COLUMNS, SAMPLE_ROWS, Finding, RuleError, judge_value
 from lineal.storage.sandbox import Rows, hide, show
@@ -289,6 +289,8 @@ class _Audit:
         )
 
     def drift(self, rule: Mapping[str, Any]) -> Finding:
+        import duckdb
+
         name = str(rule.get("asset") or BEFORE)
         other = self._others.get(name)
         if other is None:
@@ -301,7 +303,13 @@ class _Audit:
         ours = Side("this version", "lineal audited", self._table.num_rows, self._types)
         types = self._types_of(f"lineal other {name}", other)
         theirs = Side(shown, f"lineal other {name}", other.num_rows, types)
-        return Drift(self._connection, ours, theirs, rule).finding()
+        try:
+            return Drift(self._connection, ours, theirs, rule).finding()
+        except duckdb.Error as error:  # no finding: with more memory it may be counted
+            raise StepError(
+                f"drift from {shown} can't be counted: {_first_line(error)}",
+                advice='give the run more: `[run] memory = "8GB"`',
+            ) from error
 
     def schema(self, rule: Mapping[str, Any]) -> Finding:
         wanted = dict(rule["columns"])

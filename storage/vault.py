@@ -221,14 +221,15 @@ class Vault:
             return False
         return _pickled(content, []) != content.digest
 
-    def is_by_this_code(self, content: Content, value: Any) -> bool:
-        """Is the code of all that a pickle names what it was as the value was stored?
+    @staticmethod
+    def names(content: Content, value: Any) -> tuple[tuple[str, str], ...]:
+        """The (module, class or function) that a version names, as it was loaded: what it needs."""
+        form = FORMATS.get(content.format)
+        return () if form is None else form.encode(value, content.summary).names
 
-        Args:
-            value: as it was loaded.
-        """
-        made = FORMATS[content.format].encode(value, content.summary)
-        return _pickled(content, self._identities(made.names)) == content.digest
+    def is_by_this_code(self, content: Content, names: Iterable[tuple[str, str]]) -> bool:
+        """Is the code of all that a pickle names what it was as the value was stored?"""
+        return _pickled(content, self._identities(names)) == content.digest
 
     # ------------------------------------------------------------------- the project's formats
 

@@ -51,21 +51,22 @@ def encode(value: Any, name: str) -> Encoded:
     skops = _skops()
     try:
         data = _canonical(skops.dumps(value))
-        refused = _refused(skops.get_untrusted_types(data=data))
+        refused = _refused(untrusted(data))
     except _FAILURES as error:
         raise _unfit(value, name, f"{type(error).__name__}: {error}") from error
     if refused:
         raise _unfit(value, name, f"it holds {_listed(refused)}, which loading would run")
     if _canonical(skops.dumps(decode(data))) != data:
         raise _unfit(value, name, "what is read back is not what was stored")
-    return Encoded(data, NAME, digest_bytes(data), type(value).__qualname__)
+    summary = type(value).__qualname__
+    return Encoded(data, NAME, digest_bytes(data), summary, tuple(sorted(_types(data))))
 
 
 def decode(data: bytes) -> Any:
     """A fresh object. Raises ContentError when it names a type that is not allowed, or is gone."""
     skops = _skops()
     try:
-        named = skops.get_untrusted_types(data=data)
+        named = untrusted(data)
         refused = _refused(named)
         if not refused:
             return skops.loads(data, trusted=named)
@@ -78,6 +79,16 @@ def decode(data: bytes) -> Any:
         f"a stored skops file names {_listed(refused)}: nothing of it was loaded",
         advice="only types that skops trusts and classes of scikit-learn and scipy are loaded",
     )
+
+
+def untrusted(data: bytes) -> list[str]:
+    """What a file names beside the types that skops trusts anyway. Nothing of it is made."""
+    return list(_skops().get_untrusted_types(data=data))
+
+
+def written_by(data: bytes) -> str:
+    """The version of skops that wrote a file."""
+    return str(_schema(data).get("_skops_version", ""))
 
 
 def _skops() -> Any:
@@ -147,6 +158,17 @@ def _canonical(data: bytes) -> bytes:
     files = {_SCHEMA: json.dumps(schema, separators=(",", ":")).encode()}
     files.update(sorted((names[name], body) for name, body in members.items()))
     return _zipped(files)
+
+
+def _schema(data: bytes) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return dict(json.loads(archive.read(_SCHEMA)))
+
+
+def _types(data: bytes) -> set[tuple[str, str]]:
+    """The (module, name) of all that a file names."""
+    found = {(node["__module__"], node["__class__"]) for node in _nodes(_schema(data))}
+    return {(module, name) for module, name in found if module != "builtins"}
 
 
 def _nodes(part: Any) -> Iterator[dict[str, Any]]:

@@ -156,7 +156,8 @@ def _is_told_all(served: Served, third: str) -> None:
         "previous": 2,
     }  # fmt: skip
     assert served.lineal("logs", "deploy").out == "token is ***\n"
-    assert "└─ model@" in served.lineal("lineage", "deploy").out
+    tree = served.lineal("lineage", "deploy").out
+    assert f"promotion {third} of delays v1\n└─ model@" in tree
     runs = served.lineal("runs", "--json").json
     assert f"ran for promotion {third} of delays v1" in served.lineal("runs", runs[-1]["run"]).out
     assert lineal.open(served.root).load("deploy") == {"sent": "v1"}
@@ -196,6 +197,24 @@ def test_what_it_can_not_read_or_do_fails_and_is_tried_again_until_it_can(served
     run = lineal.open(served.root).act("delays", "production")
     assert [step.summary for step in run.steps] == [f"promotion {again} of delays v1"]
     assert lineal.open(served.root).act("delays", "staging").steps == ()
+
+
+def test_one_that_is_given_up_is_told_by_the_run(served: Served) -> None:
+    served.trained(1)
+    first = move(served.root, 1)
+    served.edit("pipeline.py", "retry=3", "retry=0")
+    served.edit(
+        "pipeline.py",
+        "    told = {",
+        "    if promotion.number == 1:\n        raise OSError\n    told = {",
+    )
+    assert served.lineal("materialize", "deploy").code == 1
+    served.trained(2)
+    second = move(served.root, 2)
+    said = served.lineal("materialize", "deploy")
+    assert said.code == 0
+    assert f"deploy   promotion {second} of delays v2" in said.out
+    assert f"given up: promotion {first} of delays v1: it failed" in said.out
 
 
 def test_what_it_returned_is_lost_and_nothing_is_deployed_again(served: Served) -> None:

@@ -87,6 +87,8 @@ def test_drift_as_a_project_lives(place: Workplace) -> None:
     past.write_text(past.read_text().replace(",0\n", ",9\n"))
     assert place.make().steps("made") == {"raw/past", "training_set", "month"}
     place.write("data/past-2026-02.csv", rides(25, 400))
+    place.make("training_set")
+    assert "no_drift reads `training_set`, which changed" in place.lineal("plan").out
     said = place.lineal("materialize", "--jobs", "2")
     assert "= features" in said.out
     assert "no_drift" in warnings(said)
@@ -128,6 +130,28 @@ def test_a_blocker_lets_nothing_become_current(tmp_path: Path) -> None:
     place.edit("pipeline.py", "limit=9", "limit=5")
     assert "features" in place.make().steps("reused")
     assert ask(place, "select max(temp) > 40 from features") == [[True]]
+
+
+def test_a_table_that_was_small_before_is_not_let_through_for_that(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "project")
+    place.write(
+        "pipeline.py",
+        """
+        from lineal import checks, source
+
+        source("rides", "data/rides.csv", checks=[checks.not_shrunk(0.1)])
+        """,
+    )
+    for rows in (100, 200):
+        place.write("data/rides.csv", rides(15, rows))
+        place.make()
+    assert place.plan().steps("fresh") == {"rides"}
+    place.write("data/rides.csv", rides(15, 100))  # it passed when it was the first
+    assert place.lineal("materialize", "--json").steps("blocked") == {"rides"}
+    place.write("data/rides.csv", rides(15, 190))
+    place.make()
+    place.edit("pipeline.py", "0.1", "0.2")
+    assert place.make().steps("failed") == set()
 
 
 def test_a_table_is_not_compared_with_itself_nor_with_what_is_not_there(tmp_path: Path) -> None:

@@ -61,6 +61,30 @@ shop = {city = "Oslo"}
 """
 
 
+GATED = """
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
+from lineal import asset, gate
+
+
+@asset
+def train() -> pd.DataFrame:
+    return pd.DataFrame({"id": [1, 2, 3], "amount": [1.0, 2.0, 3.5]})
+
+
+@asset
+def model(train: pd.DataFrame):
+    return LinearRegression().fit(train[["id"]], train["amount"])
+
+
+@gate("prices", candidate="model", margin=0.0)
+def fit(model, train: pd.DataFrame) -> float:
+    print("scoring")
+    return float(model.score(train[["id"]], train["amount"]))
+"""
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, dict[str, Said]]:
     """Made in dev, in prod, in default, then again in each."""
@@ -194,6 +218,30 @@ def test_a_repair_makes_again_in_the_environment_that_shows_it(
     assert repaired.code == 0, repaired.out
     assert repaired.out.count("is back, byte for byte") == 2
     assert [at(place, name).load("total")["gross"] for name in ("dev", "prod")] == [30.0, 120.0]
+
+
+def test_only_an_environment_that_promotes_opens_a_gate_and_scores_nothing_again(
+    tmp_path: Path,
+) -> None:
+    place = Workplace(tmp_path / "shop")
+    place.write("pipeline.py", GATED)
+    place.write("lineal.toml", "[environments.prod]\npromote = true\n")
+    tried = place.lineal("materialize")
+    assert (tried.code, tried.err.count("scoring")) == (0, 1)
+    assert "would open" in tried.out
+    registry = Project(place.root).history().registries()["prices"]
+    assert (dict(registry.versions), registry.promotions) == ({}, ())
+    assert place.lineal("models").out == "prices   no version yet\n"
+    promoted = place.lineal("materialize", "--env", "prod")
+    assert (promoted.code, promoted.err.count("scoring")) == (0, 0)
+    assert "opens" in promoted.out
+    registry = Project(place.root).history().registries()["prices"]
+    (move,) = registry.promotions
+    assert (move.version, move.environment, move.how) == (1, "prod", "gate")
+    head = Project(place.root).journal.head()
+    for words in ([], ["--env", "prod"], []):
+        assert "Nothing to do" in place.lineal("materialize", *words).out
+    assert Project(place.root).journal.head() == head
 
 
 def commands(group: click.Group) -> list[click.Command]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -25,12 +26,13 @@ ALL = {
     "raw/flights", "raw/weather", "raw/planes", "raw/airports", "raw/airlines", "flights",
     "weather", "departures", "destinations", "trips", "features", "train", "validation", "test",
     "candidate", "delay_model", "baseline", "predictions", "scores", "roc", "calibration",
+    "auc", "deploy",
 }  # fmt: skip
 BY_MONTH = {"raw/flights", "flights", "departures", "trips", "features"}
 STEPS = len(ALL) + 11 * len(BY_MONTH) + 2  # twelve months, three candidates
 AFTER_FEATURES = {
     "features", "train", "validation", "test", "candidate", "delay_model", "baseline",
-    "predictions", "scores", "roc", "calibration",
+    "predictions", "scores", "roc", "calibration", "auc",
 }  # fmt: skip
 
 
@@ -116,14 +118,43 @@ def flights(demo: Path, tmp_path: Path) -> Workplace:
 # ------------------------------------------------------------------------------------ flights
 
 
-def test_the_demo_goes_from_nothing_to_the_files_that_trained_the_model(demo: Path) -> None:
+def test_the_demo_goes_from_nothing_to_production_and_back(demo: Path) -> None:
     said = (demo / "said.txt").read_text(encoding="utf-8")
     assert f"{STEPS} made in" in said
-    assert f"Nothing to do: {STEPS} fresh" in said
-    assert re.search(r"candidate +3 part.*parameter changed +learning_rate +0.2 → 0.1", said)
+    assert said.count(f"Nothing to do: {STEPS} fresh") == 2  # as it is, and after the rollback
+    gate = re.findall(r"^  . auc +(.*?)  +[\d.]+ s$", said, re.MULTILINE)
+    assert [re.sub(r"0\.\d+", "#", line) for line in gate] == [
+        "opens: #, the first of delays → delays v1, production",
+        "opens: # vs # of delays v1 (+#, needs +#) → delays v2, production",
+        "stays closed: # vs # of delays v2 (needs ≥ #)",
+    ]
+    assert "delays@production is still v2." in said
+    assert "delays@production: v2 → v1.  deploy ran with v1 in" in said
+    assert "delays v2 is reproduced: the same bytes" in said
     assert re.search(r"raw/weather@\w+ +26,115 rows × 15 +6 of 15 columns", said)
-    for file in ("data/flights-2013-01.csv", "data/weather.csv", "data/planes.csv"):
+    for file in ("data/weather.csv", "data/planes.csv"):
         assert re.search(rf"^raw/\w+,{re.escape(file)},[0-9a-f]{{64}}$", said, re.MULTILINE)
+    deployed = (demo / "service" / "deployed.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["version"] for line in deployed] == ["v1", "v2", "v1"]
+    page = (demo / "service" / "delay_model.html").read_text(encoding="utf-8")
+    assert "bad on weekends" in page
+
+
+def test_what_is_deployed_is_what_production_names_byte_for_byte(flights: Workplace) -> None:
+    (path,) = flights.lineal("path", "delays@production").out.splitlines()
+    assert (flights.root / "service" / "model.joblib").read_bytes() == Path(path).read_bytes()
+    files = flights.lineal(
+        "sql", "--json",
+        """select count(distinct path) as files, count(distinct a.version) as versions
+        from lineage.alias a join lineage.model_training_data using (registry, version)""",
+    )  # fmt: skip
+    assert files.json == [{"files": 14, "versions": 1}]
+    models = flights.lineal(
+        "sql", "--json",
+        """select distinct version from lineage.model_training_data
+        where registry = 'delays' and path = 'data/flights-2013-02.csv' order by all""",
+    )  # fmt: skip
+    assert models.json == [{"version": 1}, {"version": 2}]
 
 
 def test_the_models_beat_chance_on_flights_they_have_not_seen(flights: Workplace) -> None:
@@ -143,6 +174,7 @@ def test_the_best_candidate_is_the_model_byte_for_byte(flights: Workplace) -> No
         "sql", "--json",
         """select partition, m.value as auc, content, v.metadata->>'partition' as chosen
         from lineage.materialization v join lineage.metric m on v.id = m.materialization
+        semi join lineage.current c on v.id = c.materialization
         where asset in ('candidate', 'delay_model') and m.name = 'auc' order by auc desc""",
     ).json  # fmt: skip
     assert [row["partition"] is None for row in found].count(True) == 1
@@ -168,6 +200,7 @@ def test_a_corrected_december_leaves_eleven_months_and_the_models_fresh(
         "destinations", "train", "validation", "test", "predictions", "scores", "roc",
         "calibration",
     }  # fmt: skip
+    assert [s["asset"] for s in steps if s["outcome"] == "closed"] == ["auc"]  # it was rolled back
 
 
 def test_no_feature_is_known_only_after_departure(flights: Workplace) -> None:
@@ -194,7 +227,7 @@ def test_a_constant_of_a_helper_makes_stale_what_reaches_it_and_nothing_else(
     flights.edit("features.py", "RUSH = (16, 21)", "RUSH = (15, 22)  # wider")
     plan = flights.plan()
     assert plan.steps("stale") == {"features"}
-    assert plan.steps("pending") == AFTER_FEATURES - {"features"}
+    assert plan.steps("pending") == AFTER_FEATURES - {"features"} | {"deploy"}
     told = flights.lineal("why", "features", "--partition", "2013-12").out
     assert "features.RUSH" in told
     assert "(16, 21)" in told

@@ -119,7 +119,7 @@ def test_what_would_change_nothing_is_refused_and_writes_nothing(place):
     assert "these tags already" in refused(place, "tag", "delays", "v1", "--remove", "weekly")
     said(place, "hold", "delays", "--reason", "holidays")
     assert "is held already" in refused(place, "hold", "delays", "--reason", "again")
-    assert "no name of an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
+    assert "`v1` can't be an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
 
 
 def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_is_a_run(place):
@@ -372,7 +372,7 @@ def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path)
     place.write("down", "")
     failed = place.lineal("models", "promote", "delays", "v3")
     assert failed.code == 1
-    assert "deploy with v3: ConnectionError: the server is down" in failed.out
+    assert "deploy ran with v3: ConnectionError: the server is down" in failed.out
     assert "The move stands: delays@production is v3." in failed.out
     (tmp_path / "down").unlink()
     assert "made" in place.lineal("materialize").out
@@ -390,6 +390,15 @@ def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path)
     assert [how for how, _, _ in moves(place)] == [
         "gate", "gate", "gate", "rollback", "person", "rollback", "person",
     ]  # fmt: skip
+
+
+def test_no_asset_has_the_name_of_a_registry(place):
+    said(place, "register", "delays", "delay_model")
+    place.edit("pipeline.py", "def busiest", "def delays")
+    told = place.lineal("plan")
+    assert told.code == 2
+    assert "`delays` is an asset and a registry of models" in told.err
+    assert "pipeline.py:" in told.err
 
 
 def test_an_environment_that_does_not_promote_moves_nothing_by_hand(place):

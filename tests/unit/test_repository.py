@@ -197,6 +197,7 @@ PAST_THE_SEAM = {
     "lineage/catalog_file.py": {"Path.write_text", "tempfile.TemporaryDirectory"},
     "lineage/index.py": {"sqlite3.connect"},
     "lineal/kept_code.py": {"Path.mkdir", "Path.write_bytes"},
+    "lineal/model_export.py": {"Path.mkdir", "Path.unlink", "Path.write_bytes"},
     "lineal/logs.py": {"Path.mkdir", "Path.unlink", "open"},
     "lineal/remaking.py": {"Path.write_bytes"},
     "lineal/reproduction.py": {"Path.mkdir", "Path.write_bytes", "tempfile.TemporaryDirectory"},

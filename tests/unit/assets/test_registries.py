@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineal.assets.errors import UsageError
+from lineal.assets.errors import IntegrityError, UsageError
 from lineal.assets.records import Decided, Hold, Promotion, Registered, Score, Tagged
 from lineal.assets.registries import Registries
 
@@ -91,6 +91,14 @@ def test_a_version_is_named_by_its_number_by_an_alias_or_as_what_is_in_productio
     assert known.named("delays@v2").alias is None
     assert known.named("delays@production").registered.version == 1
     assert known.named("delays").alias.id == "p1"
+
+
+def test_what_a_damaged_journal_lost_is_told_and_its_number_is_not_given_again():
+    known = Registries([registered(1), moved(1, 1, None), moved(2, 3, 1)])
+    with pytest.raises(IntegrityError, match="is v3, and nothing is recorded of that"):
+        known.named("delays@production")
+    assert known.named("delays@v1").registered.version == 1
+    assert known["delays"].next_number == 4
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from lineal.assets.names import Step
-from lineal.assets.records import Decided, Score
+from lineal.assets.records import Content, Decided, Score
 from lineal.assets.run import Run, StepReport
+from lineal.assets.verdicts import Known
 from lineal.cli import documents
 from lineal.cli.gates import behind, gate_lines, still
 from lineal.cli.outcomes import run_summary, settled
@@ -58,6 +59,14 @@ def test_what_stays_is_told_of_each_alias_unless_another_gate_moved_it() -> None
         "delays@production is still v3.", "delays@canary names nothing yet.",
     ]  # fmt: skip
     assert still([report(), report(outcome="opened", version=4)]) == []
+
+
+def test_what_both_were_scored_on_is_told_of_a_closed_gate() -> None:
+    test = Known("test", None, Content("51ab09" * 10, "parquet", rows=82_609), "r1.1")
+    on = report()._replace(scored_on=(test,))
+    assert gate_lines(WIDE, on, CLOSED, 4)[1].strip() == "both scored on test@51ab09, 82,609 rows"
+    alone = CLOSED._replace(scores=(Score("auc", 0.1),))
+    assert len(gate_lines(WIDE, on, alone, 4)) == 1
 
 
 def test_attempts_are_told() -> None:

@@ -3,7 +3,14 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 
-from lineal.assets.records import Decided, ErrorFacts, Promotion, Registered, Score
+from lineal.assets.records import (
+    Decided,
+    ErrorFacts,
+    Materialization,
+    Promotion,
+    Registered,
+    Score,
+)
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.registry import Registrar
@@ -67,3 +74,12 @@ def test_what_is_recorded_comes_back_from_the_checkpoint_as_it_was(tmp_path):
         found = History.open(Journal(tmp_path), tmp_path / "cache").registries()["delays"]
         assert found.decisions["key"] == facts[0]
         assert found.promotions == (facts[1],)
+
+
+def test_a_model_that_another_process_made_just_now_is_found(tmp_path):
+    early = registrar(tmp_path)
+    made = Materialization("r1.1", "r1", "model", None, "made", "python", "f", "r", "e", "c")
+    Journal(tmp_path).append([made])
+    assert early.materialization("r1.1") == made
+    assert early.materialization("r9.9") is None
+    assert registrar(tmp_path, "other").materialization("r1.1") == made

@@ -13,10 +13,11 @@ import lineal
 
 ROOT = Path(__file__).parents[3]
 NAMES = {
-    "Folder", "Partition", "Result", "Retry", "__version__", "asset", "best_of", "by_column",
-    "by_file", "check", "checks", "columns", "csv", "daily", "every", "grid", "hourly", "json",
-    "last", "load", "monthly", "only", "opaque", "open", "parquet", "previous", "register",
-    "resource", "secret", "source", "sql_asset", "sql_assets", "static", "study", "weekly",
+    "Folder", "Partition", "Promotion", "Result", "Retry", "Rule", "__version__", "action", "asset",
+    "best_of", "by_column", "by_file", "check", "checks", "columns", "csv", "daily", "every",
+    "gate", "grid", "hourly", "json", "last", "load", "monthly", "only", "opaque", "open",
+    "parquet", "previous", "register", "resource", "secret", "source", "sql_asset", "sql_assets",
+    "static", "study", "weekly",
 }  # fmt: skip
 HEAVY = "click rich pandas pyarrow duckdb numpy sklearn sqlglot tomllib importlib.metadata"
 

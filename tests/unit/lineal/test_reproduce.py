@@ -29,6 +29,7 @@ from lineal.assets.records import (
 from lineal.cli.main import lineal as command_line
 from lineal.project import Project
 from lineal.reproduced import Remade, Reproduction
+from lineal.reproduction import computed, named
 from lineal.storage.objects import Objects
 
 PIPELINE = """
@@ -91,11 +92,18 @@ def halves(clean):
 def report(nonced, wobbly, peeks, counted, low, high):
     return {"all": [nonced.value, len(wobbly), peeks, counted, len(low), len(high)]}
 """
+ROWS = "x,y,other\n" + "".join(f"{n},{n % 3},no\n" for n in range(1, 13))
 HELPERS = """
+import beside
+
+try:
+    import later
+except ImportError:  # as it was when all this was made
+    later = None
 RATE = 3
 
 def scaled(table):
-    return table.assign(x=table.x * RATE)
+    return table.assign(x=table.x * RATE + beside.SHIFT + (later is not None))
 
 class Mean:
     def __init__(self, value):
@@ -111,6 +119,7 @@ class Story:
     """A project that was made, whose working folder then became another altogether."""
 
     project: Project
+    lib: Path  # on `sys.path` in all runs
     before: dict[str, Materialization]
     files: frozenset[str]  # in the store, when it was left alone
 
@@ -129,26 +138,34 @@ def everything(folder: Path) -> frozenset[str]:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     root = tmp_path_factory.mktemp("project")
-    (root / "sql").mkdir()
-    rows = "".join(f"{n},{n % 3},no\n" for n in range(1, 13))
-    (root / "data.csv").write_text("x,y,other\n" + rows)
-    (root / "extra.txt").write_text("some words")
-    (root / "pipeline.py").write_text(PIPELINE)
-    (root / "helpers.py").write_text(HELPERS)
-    (root / "sql" / "clean.sql").write_text("select x, y from raw where x > 1")
-    (root / "lineal.toml").write_text("[parameters.forest]\ntrees = 7\n")
+    lib, data = root / ".." / "lib", root / "data.csv"
+    files = {
+        "sql/clean.sql": "select x, y from raw where x > 1", "extra.txt": "some words",
+        "pipeline.py": PIPELINE, "helpers.py": HELPERS, "../lib/beside.py": "SHIFT = 5",
+        "lineal.toml": "[parameters.forest]\ntrees = 7\n", "data.csv": ROWS,
+    }  # fmt: skip
+    for name, text in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPRODUCE_KEY", "open sesame")
-        made = Project(root).materialize(parameters=["forest.trees=9", "peeks.rest=1,2"])
-    assert made.outcome == "done", made
-    project = Project(root)
-    with closing(project.history()) as history:
-        before = {str(step): found for step, found in history.currents().items()}
+        patch.syspath_prepend(lib.resolve())
+        said = ["forest.trees=9", "peeks.rest=1,2"]
+        assert Project(root).materialize(parameters=said).outcome == "done"
+        project = Project(root)
+        with closing(project.history()) as history:
+            before = {str(step): found for step, found in history.currents().items()}
+        (root / "helpers.py").write_text(HELPERS.replace("RATE = 3", "RATE = 4"))
+        data.write_text(ROWS + "90,1,no\n")
+        assert project.materialize(parameters=said).outcome == "done"  # all is current otherwise
+    data.write_text(ROWS)
     (root / "helpers.py").write_text("RATE = 1000\n")
     (root / "pipeline.py").write_text("raise ValueError('another project')\n")
     (root / "lineal.toml").write_text("[run]\njobs = 2\n")
     (root / "sql" / "clean.sql").unlink()
-    return Story(Project(root), before, everything(project.store))
+    (lib / "beside.py").write_text("SHIFT = 6")
+    (lib / "later.py").write_text("")
+    return Story(Project(root), lib.resolve(), before, everything(project.store))
 
 
 def forged(
@@ -184,7 +201,10 @@ def step(found: Reproduction, name: str) -> Remade:
     return next(each for each in found.steps if str(each.step) == name)
 
 
-def test_a_registered_model_comes_out_in_the_same_bytes(story: Story, tmp_path: Path) -> None:
+def test_a_registered_model_comes_out_in_the_same_bytes(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(story.lib)  # a module there is another now
     found = story.project.reproduce("delays@v1", whole=True, keep=tmp_path / "again")
     assert found.sentence() == "delays v1 is reproduced: the same bytes"
     order = list(outcomes(found))
@@ -194,8 +214,19 @@ def test_a_registered_model_comes_out_in_the_same_bytes(story: Story, tmp_path: 
     assert set(outcomes(found).values()) == {"bytes"}
     assert [each.notes for each in found.steps] == [()] * 5
     assert found.kept == tmp_path / "again"
-    assert "RATE = 3" in (tmp_path / "again" / "code-r1" / "helpers.py").read_text()
+    assert "RATE = 3" in (tmp_path / "again" / "code-r1" / "project" / "helpers.py").read_text()
     assert everything(story.project.store) == story.files  # nothing was written
+
+
+def test_what_was_reused_or_chosen_is_computed_as_it_first_was(story: Story) -> None:
+    with closing(story.project.history()) as history:
+        chosen = computed(history, story.before["best"])
+        again = replace(story.before["train"], id="r9.1", origin=story.before["train"].id)
+        assert (chosen.asset, chosen.partition) == ("forest", "depth=2")
+        assert computed(history, again) == story.before["train"]
+        assert named(history, "delays@v1") == ("delays v1", story.before["best"])
+        called, now = named(history, "delays@production")
+        assert (called, now.asset) == ("delays v2", "best")
 
 
 def test_what_can_come_out_otherwise_is_told_by_step(
@@ -298,7 +329,11 @@ def test_what_is_gone_is_told_by_name(story: Story, tmp_path: Path) -> None:
     assert "is missing" in said(f"train@{digest}")
     clean = story.before["clean"].content
     assert clean is not None
-    place(project, clean.objects[0].digest, "parquet").unlink()
+    lies = place(project, clean.objects[0].digest, "parquet")
+    lies.chmod(0o644)
+    lies.write_bytes(lies.read_bytes()[:-1] + b"?")
+    assert said(f"train@{digest}") == "`clean`, which it read, is damaged in the store: lineal fsck"
+    lies.unlink()
     assert said(f"train@{digest}") == "`clean`, which it read, is no longer in the store"
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, ks_2samp
 
 from lineal.assets.asset import Check, Input, Where
+from lineal.assets.errors import StepError
 from lineal.storage.audit import BEFORE, audit
 from lineal.storage.drift import CATEGORIES, HEADER, psi
 from lineal.storage.finding import Finding
@@ -244,3 +245,16 @@ def test_dates_count_where_they_are_named_and_the_worst_is_told_first(compare: A
     assert compare(old, new, columns=("day",)).message.startswith("day PSI ")
     told = compare({"v": [0] * 100 + [1] * 100}, {"v": [0] * 61 + [1] * 139}, limit=0.16)
     assert told.message == "v PSI 0.1606 > 0.16"
+
+
+def test_without_the_memory_to_count_the_step_fails_and_nothing_is_found() -> None:
+    short = {"memory_limit": "4MB", "threads": 1, "max_temp_directory_size": "0MB"}
+    rule = (("reference", "t"), ("statistic", "psi"), ("limit", 0.2), ("bins", 10))
+    check = Check("d", Where("p.py", 3), rule=("drift", rule), inputs=(Input("reference", "t"),))
+    table = pa.table({"v": np.arange(300_000.0)})
+    with (
+        duckdb.connect(config=short) as connection,
+        pytest.raises(StepError, match="drift from t can't be counted: Out of Memory") as caught,
+    ):
+        audit(connection, [check], table, {"t": table})
+    assert "memory" in str(caught.value.advice)

@@ -274,6 +274,20 @@ def test_scores_that_were_recorded_are_not_computed_again():
     assert bench.report.gate.scores[0].production == 0.8
 
 
+def test_a_gate_whose_model_has_another_parameter_now_scores_both_anew():
+    bench = Bench()
+    bench.opens(0.8)
+    assert bench.train(0.7).decide() == ("closed", "closed")
+    before = bench.graph.assets["auc"]
+    inputs = tuple(
+        replace(i, parameter="judged") if i.parameter == "model" else i for i in before.inputs
+    )
+    ruled = replace(before.gate, parameter="judged")
+    bench.replace(replace(before, inputs=inputs, gate=ruled, function=lambda judged, test: judged))
+    assert bench.train(0.9).decide() == ("made", "opened")
+    assert bench.at_rest()
+
+
 def test_other_rules_are_another_question_and_the_scores_stay():
     bench = Bench(rules=[("auc", Rule(margin=0.2))])
     bench.decide()

@@ -70,13 +70,17 @@ def behind(found: Decided) -> list[tuple[str, str]]:
 
 
 def still(reports: Iterable[StepReport]) -> list[str]:
-    """`delays@production is still v3.`, of each alias that a gate did not move."""
+    """`delays@production is still v3.`, of each alias that a gate did not move, or came not to."""
     found: dict[str, str] = {}
     for report in reports:
-        if report.gate is None:
+        gate = report.gate
+        if report.stays is not None:
+            name, version = report.stays
+        elif gate is not None:
+            name, version = f"{gate.registry}@{gate.alias}", gate.compared
+        else:
             continue
-        name, version = f"{report.gate.registry}@{report.gate.alias}", report.gate.compared
-        if report.outcome == "closed":
+        if report.stays is not None or report.outcome == "closed":
             there = f"is still v{version}" if version else "names nothing yet"
             found[name] = f"{name} {there}."
         else:

@@ -424,7 +424,8 @@ def test_the_pipeline_of_the_page_on_other_tools_runs_as_written(empty: Workplac
     assert "['distance'] → ['hour', 'distance']" in said
     assert re.search(r"opens: 0\.6\d+ vs 0\.4\d+ of delays v1 .* → delays v2, production", said)
     assert re.search(r"stays closed: 0\.4\d+ vs 0\.6\d+ of delays v2", said)
-    assert "delays@production: v2 → v1." in said
+    assert "delays@production: v2 → v1.  deploy ran with v1 in" in said
+    assert "Nothing to do: 7 fresh" in said  # after the rollback
     assert "data/flights.csv" in said
     moves = empty.lineal(
         "sql", "--json", "select version from lineage.promotion order by promoted_at, id"

@@ -126,6 +126,8 @@ def test_what_would_change_nothing_is_refused_and_writes_nothing(place):
     assert "these tags already" in refused(place, "tag", "delays", "v1", "--remove", "weekly")
     said(place, "hold", "delays", "--reason", "holidays")
     assert "is held already" in refused(place, "hold", "delays", "--reason", "again")
+    assert "`--reason` says nothing" in refused(place, "rollback", "delays", "--reason", " ")
+    assert "v3 --add weekly" in refused(place, "tag", "delays", "v1", "weekly")
     assert "`v1` can't be an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
 
 
@@ -134,7 +136,7 @@ def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_i
     assert moves(place) == []
     said(place, "tag", "delays@v1", "--add", "trial", "--remove", "weekly")
     said(place, "promote", "v1", "--alias", "staging")
-    said(place, "hold", "delays", "--reason", "bad on weekends")
+    said(place, "hold", "delays", "--reason", "bad\non\x1bweekends ")
     told = said(place)
     assert "staging   #trial" in told
     assert "held since" in told and '"bad on weekends"' in told

@@ -116,7 +116,7 @@ def test_what_a_gate_returns_is_a_number_or_numbers_by_name():
     for wrong, said in [
         (None, "None"), (True, "a bool"), ("0.5", "a str"), ({}, "an empty dict"),
         ({"auc": "high"}, "a dict with 'auc': a str"), ({1: 0.5}, "names that are no texts"),
-        (np.array([0.5, 0.6]), "a ndarray"), (1j, "a complex"),
+        (np.array([0.5, 0.6]), "a ndarray"), (1j, "a complex"), (10**400, "can't be stored"),
     ]:  # fmt: skip
         with pytest.raises(ContentError, match=said):
             scores_of(gate, wrong)

@@ -205,7 +205,8 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
 def _weigh(task: Task, workshop: Workshop, started: float) -> Outcome:
     """The scores of a gate: those of the candidate are what it makes."""
     asset = task.asset
-    weighed, traces = weigh(task, lambda each: _call(each, workshop))
+    vault = workshop.vault
+    weighed, traces = weigh(task, lambda each: _call(each, workshop), vault.runs_as_stored)
     made = {}
     if weighed.scores is not None:
         scores = Result(dict(weighed.scores), weighed.scores)

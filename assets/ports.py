@@ -74,6 +74,10 @@ class Vault(Protocol):
         """
         ...
 
+    def runs_as_stored(self, content: Content) -> bool:
+        """Is the project's code that a value brings along what it was when that was stored?"""
+        ...
+
     def present(self, contents: Iterable[Content]) -> frozenset[str]:
         """The byte digests among these contents' objects that exist now, with the right size."""
         ...

@@ -52,7 +52,7 @@ class Promotion:
 
     @functools.cached_property
     def model(self) -> Any:
-        """The model itself, loaded when it is first asked for, its bytes checked."""
+        """The model itself, loaded when it is first asked for, its bytes and its code checked."""
         return self._load("auto")
 
     @functools.cached_property
@@ -80,6 +80,12 @@ class Promoted(NamedTuple):
         def load(arrival: Arrival) -> Any:
             if content is None:
                 raise StepError(f"{fact.registry} v{fact.version} has no stored model")
+            if arrival != "path" and not vault.runs_as_stored(content):
+                raise StepError(
+                    f"{fact.registry} v{fact.version} is made of classes of the project that have "
+                    "other code now than when it was made",
+                    advice="put that code back, or use its file: `promotion.path`",
+                )
             return vault.load(content, arrival)
 
         return Promotion(

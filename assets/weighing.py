@@ -23,6 +23,7 @@ from lineal.assets.errors import (
     StepTimeout,
     did_you_mean,
 )
+from lineal.assets.records import Content
 from lineal.assets.verdicts import Handed, Known
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ class Weighed:
 Call = Callable[["Task"], "tuple[dict[str, Any], Trace]"]
 
 
-def weigh(task: Task, call: Call) -> tuple[Weighed, list[Trace]]:
+def weigh(
+    task: Task, call: Call, runs_as_stored: Callable[[Content], bool]
+) -> tuple[Weighed, list[Trace]]:
     """Score what is to be scored.
+
+    Args:
+        runs_as_stored: is the code of a model's own classes what it was when it was made?
 
     Raises:
         StepError: the candidate can't be scored, or time is up.
@@ -73,6 +79,7 @@ def weigh(task: Task, call: Call) -> tuple[Weighed, list[Trace]]:
         left = None if task.timeout is None else task.timeout - (time.perf_counter() - began)
         other = replace(task, inputs=inputs, timeout=None if left is None else max(left, 0.001))
         try:
+            _refuse_other_code(wanted.rival, runs_as_stored)
             scores, trace = _score(other, call)
         except (StepTimeout, InputsChanged):
             raise
@@ -81,6 +88,15 @@ def weigh(task: Task, call: Call) -> tuple[Weighed, list[Trace]]:
         found = replace(found, rival=scores)
         traces.append(trace)
     return found, traces
+
+
+def _refuse_other_code(rival: Known, runs_as_stored: Callable[[Content], bool]) -> None:
+    """With the code of now it would be another model than the one that is in production."""
+    if rival.content is not None and not runs_as_stored(rival.content):
+        raise StepError(
+            "classes of the project that it is made of have other code now than when it was made: "
+            "put that back, or promote by hand"
+        )
 
 
 def _score(task: Task, call: Call) -> tuple[dict[str, float], Trace]:

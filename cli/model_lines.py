@@ -148,9 +148,7 @@ def moved_lines(style: Style, moved: Moved, source: str | None = None) -> list[s
     if not moved.ok:
         then = "What follows it, again:" if failed else "What follows it, once that is mended:"
         rows += style.folded(f"The move stands: {name} is {to}. {then}", "")
-        rows += [
-            f"  lineal materialize {failed[0].step.asset}" if failed else "  lineal materialize"
-        ]
+        rows.append(" ".join(("  lineal materialize", *(f.step.asset for f in failed))))
     if move.how == "rollback" and move.previous is not None:
         gone, registry = f"v{move.previous}", move.registry
         again = f"(lineal models promote {registry} {gone} does)"
@@ -174,7 +172,10 @@ def _failed(report: StepReport) -> str:
     if report.error is None:
         return f"{report.step}: {report.outcome}"
     where = f"   {report.error.where}" if report.error.where else ""
-    return f"{_action(report)}: {report.error.message}{where}"
+    message = next(iter(report.error.message.splitlines()), "")
+    known = report.promotion
+    version = f" for v{known['version']}" if known else ""
+    return f"{report.step} failed{version}: {message}{where}"
 
 
 # -------------------------------------------------------------------------------------------- JSON

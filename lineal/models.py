@@ -59,7 +59,7 @@ def _closed(registry: Registry) -> int:
     moved = registry.at(PRODUCTION)
     since = moved.at if moved is not None else 0.0
     closed = (d for d in registry.decisions.values() if d.outcome == "closed" and d.at > since)
-    return len({d.content for d in closed})
+    return len({d.content for d in closed if d.alias == PRODUCTION})
 
 
 def model(history: History, name: str) -> ModelShown:
@@ -131,8 +131,11 @@ def _registry(
 
 
 def _metric(decisions: Sequence[Decided], versions: Sequence[ModelVersion]) -> str:
-    """By which versions are told apart: the first of the newest decision, else of a model."""
-    scored = [d.scores[0].metric for d in decisions if d.scores]
+    """By which versions are told apart: the first of the newest decision on production, else of
+    one on another alias, else of a model.
+    """
+    weighed = sorted((d for d in decisions if d.scores), key=lambda d: d.alias == PRODUCTION)
+    scored = [d.scores[0].metric for d in weighed]
     recorded = [name for version in versions for name in version.metrics]
     return next(iter([*reversed(scored), *recorded]), "")
 

@@ -231,6 +231,20 @@ class Vault:
         """Is the code of all that a pickle names what it was as the value was stored?"""
         return _pickled(content, self._identities(names)) == content.digest
 
+    def runs_as_stored(self, content: Content) -> bool:
+        """Is the code of the project's classes in a value what it was when that was stored?
+
+        Raises:
+            ContentError: they are not there any more.
+            IntegrityError: an object is gone or damaged.
+        """
+        custom = next((c for c in self._customs if c.name == content.format), None)
+        if custom is not None:
+            return self._custom_digest(custom, content.objects[0]) == content.digest
+        if not self.is_of_project(content):
+            return True
+        return self.is_by_this_code(content, self.names(content, self.load(content, "auto")))
+
     # ------------------------------------------------------------------- the project's formats
 
     def _custom_for(self, value: Any, contract: Contract) -> CustomFormat | None:
@@ -250,11 +264,15 @@ class Vault:
                 advice="`save(value, path)` must write one file at `path`",
             )
         stored = self.objects.adopt(path, custom.suffix)
+        summary = f"{type(value).__qualname__}, {size_text(stored.bytes)}"
+        digest = self._custom_digest(custom, stored)
+        return HeldFiles(Content(digest, custom.name, summary=summary), (stored,))
+
+    def _custom_digest(self, custom: CustomFormat, stored: StoredObject) -> str:
         things = (custom.type, custom.save, custom.load)
         names = [(thing.__module__, thing.__qualname__) for thing in things]
         seen = [SCHEME, custom.name, files.file_digest(stored), self._identities(names)]
-        summary = f"{type(value).__qualname__}, {size_text(stored.bytes)}"
-        return HeldFiles(Content(digest_of(seen), custom.name, summary=summary), (stored,))
+        return digest_of(seen)
 
     # ------------------------------------------------------------------------- values out
 

@@ -199,9 +199,15 @@ def test_what_production_can_t_be_scored_for_is_told_and_it_stays(life: Life) ->
     assert life.now() == 2
 
 
-def test_a_model_whose_class_is_no_more_can_t_be_scored(tmp_path: Path) -> None:
+def test_a_model_whose_class_is_another_now_or_no_more_can_t_be_scored(tmp_path: Path) -> None:
     life = Life(tmp_path / "project")
     assert life.gate(*columns("guess"))["gate"]["outcome"] == "opened"
+    life.place.edit("guesses.py", "2), self.chance", "2), 1 - self.chance")
+    other = life.gate(*columns("guess"), "-p", "test.rows=95")
+    assert (other["gate"]["outcome"], life.now()) == ("closed", 1)
+    assert "have other code now than when it was made" in other["gate"]["reason"]
+    life.place.edit("guesses.py", "2), 1 - self.chance", "2), self.chance")
+    assert life.gate(*columns("guess"), "-p", "test.rows=95")["gate"]["outcome"] == "kept"
     for name in ("guesses.py", "pipeline.py"):
         life.place.edit(name, "Guess", "Chance")
     found = life.gate(*columns("c"), "-p", "test.rows=90")

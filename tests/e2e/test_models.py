@@ -386,7 +386,7 @@ def test_an_action_follows_moves_by_hand_and_nothing_else_follows_them(tmp_path)
     place.write("down", "")
     failed = place.lineal("models", "promote", "delays", "v3")
     assert failed.code == 1
-    assert "deploy ran with v3: ConnectionError: the server is down" in failed.out
+    assert "deploy failed for v3: ConnectionError: the server is down" in failed.out
     assert "The move stands: delays@production is v3." in failed.out
     (tmp_path / "down").unlink()
     assert "made" in place.lineal("materialize").out

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineal.assets.actions import move_of, told_of
+from lineal.assets.asset import Asset
 from lineal.assets.decide import (
     fetched_fingerprints,
     fingerprints,
@@ -33,9 +34,10 @@ from lineal.assets.records import (
     Retirement,
     StepOutcome,
 )
-from lineal.assets.run import StepReport, is_told
+from lineal.assets.run import Earlier, StepReport, is_told
 from lineal.assets.scribe import Page
 from lineal.assets.settled import Settled, known_of
+from lineal.assets.unsettled import decided
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Known, Pending
 
 # By output: every check's result, and whether it was found just now (or known from before).
@@ -247,9 +249,19 @@ class Ledger:
                     summary=content.summary if content else "",
                     metrics=made.metrics,
                     checks=tuple(results),
+                    earlier=self._earlier(asset, made),
                 )
             )
         self._post({}, lambda _: facts, reports)
+
+    def _earlier(self, asset: Asset, made: Materialization) -> Earlier | None:
+        """Of a gate: what it decided on these scores when they were new."""
+        if asset.gate is None:
+            return None
+        registry = self.facts.registries[asset.gate.registry]
+        found = decided(asset.gate, made, registry, promotes=self.facts.promotes)
+        live = registry.at(asset.gate.alias)
+        return None if found is None else Earlier(found, live.version if live else None)
 
     def _reused_slices(
         self, step: Step, decision: Decision, whole: Materialization, started: float

@@ -15,6 +15,13 @@ from lineal.assets.records import CheckResult, Decided, Reason, Retirement, Step
 from lineal.assets.verdicts import Decision, Known
 
 
+class Earlier(NamedTuple):
+    """What a gate had decided on scores, and which version its alias names now."""
+
+    decided: Decided
+    live: int | None
+
+
 class StepReport(NamedTuple):
     """What became of one step, for people: told when it is durable."""
 
@@ -36,6 +43,7 @@ class StepReport(NamedTuple):
     gate: Decided | None = None  # what a gate decided, or had decided of these scores
     scored_on: tuple[Known, ...] = ()  # the versions that both models of a gate were scored on
     promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran
+    earlier: Earlier | None = None  # of a gate whose scores were taken over
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")

@@ -17,7 +17,7 @@ from lineal.cli.model_lines import (
     version_document,
 )
 from lineal.cli.planned import reason_lines
-from lineal.cli.render import GLYPHS, Style, moment, padded, plural, span
+from lineal.cli.render import GLYPHS, Style, moment, name_column, padded, plural, span
 
 _FILES = 12
 _NAMED = 6  # columns and parts of code, if not all are wanted
@@ -262,7 +262,7 @@ def _trained(style: Style, found: ModelsDifference) -> list[str]:
     sides = []
     for version in (old, new):
         rows = [plural(version.rows, "row")] if version.rows is not None else []
-        sides.append("  ".join([*rows, span_of(version.partitions)]).strip() or "no table")
+        sides.append(" of ".join(filter(None, [*rows, span_of(version.partitions)])) or "no table")
     return style.folded(" → ".join(sides), "  ")
 
 
@@ -295,10 +295,11 @@ def _change(old: TrainingFile, new: TrainingFile) -> str:
 
 def _made(style: Style, made: Mapping[str, tuple[Reason, ...]], verbose: bool) -> list[str]:
     rows: list[str] = []
+    width = name_column(made)
     for asset, found in made.items():
         told = reason_lines(found, len(found) if verbose else _REASONS)
         for n, line in enumerate(told):
-            head = f"  {asset}   " if n == 0 else "      "
+            head = f"  {style.name(asset, width) if n == 0 else ' ' * width}   "
             rows += style.folded(line, head, "        ")
     return rows
 

@@ -57,11 +57,16 @@ def _cells(versions: Sequence[ModelVersion], metric: str) -> list[tuple[str, ...
         found.append((
             f"  v{version.registered.version:<{numbers}}  {mark} ",
             number(value) if value is not None else "",
-            f"{count:>{widest}}  {span_of(version.partitions)}".rstrip(),
+            f"{count:>{widest}}{_of(version.partitions)}",
             f"{run.git_commit[:7]}{'+' if run.git_dirty else ''}" if run and run.git_commit else "",
             moment(version.registered.at),
         ))  # fmt: skip
     return found
+
+
+def _of(partitions: Sequence[str]) -> str:
+    """` of 2013-01…09`: they stand behind the rows, which may be but some of theirs."""
+    return f" of {span_of(partitions)}" if partitions else ""
 
 
 def _with_notes(style: Style, line: str, notes: str, indent: int) -> list[str]:

@@ -11,7 +11,7 @@ from lineal.assets.errors import UserCodeError
 from lineal.assets.names import Step
 from lineal.assets.records import CheckResult
 from lineal.assets.run import Run, StepReport
-from lineal.cli.gates import gate_lines, still
+from lineal.cli.gates import gate_lines, once, still
 from lineal.cli.render import (
     Style,
     duration,
@@ -41,7 +41,9 @@ def settled(style: Style, reports: Sequence[StepReport], width: int) -> list[str
     glyph = style.glyph(first.outcome)
     what = _summary(reports)
     tries = f"{first.attempts} attempts" if first.attempts > 1 else ""
-    if first.outcome == "reused":
+    if first.earlier is not None:
+        lines = item(style, glyph, name, width, once(first.earlier.decided))
+    elif first.outcome == "reused":
         what = f"{what}   as made before".strip()
         lines = item(style, glyph, name, width, what)
     else:

@@ -66,10 +66,11 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
 
 
 def _serving(found: Status) -> str:
-    """` delays@production = v3.`"""
+    """` delays@production = v3. delays is held since 21 Nov 18:03.`"""
     live = [m for m in found.models if m.production is not None]
     told = [f"{m.registry}@{PRODUCTION} = v{m.production.version}" for m in live if m.production]
-    return f" {', '.join(told)}." if told else ""
+    held = "".join(f" {m.registry} is {held_text(m.hold)}." for m in found.models if m.hold)
+    return (f" {', '.join(told)}." if told else "") + held
 
 
 def _models(style: Style, found: Status) -> list[str]:

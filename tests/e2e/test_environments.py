@@ -226,9 +226,10 @@ def test_only_an_environment_that_promotes_opens_a_gate_and_scores_nothing_again
     place = Workplace(tmp_path / "shop")
     place.write("pipeline.py", GATED)
     place.write("lineal.toml", "[environments.prod]\npromote = true\n")
-    tried = place.lineal("materialize")
+    tried = place.lineal("materialize", "--env", "default")
     assert (tried.code, tried.err.count("scoring")) == (0, 1)
     assert "would open" in tried.out
+    assert tried.out.endswith("Try it again:  lineal materialize --env default\n")
     registry = Project(place.root).history().registries()["prices"]
     assert (dict(registry.versions), registry.promotions) == ({}, ())
     assert place.lineal("models").out == "prices   no version yet\n"

@@ -127,6 +127,8 @@ def test_what_would_change_nothing_is_refused_and_writes_nothing(place):
     assert "these tags already" in refused(place, "tag", "delays", "v1", "--remove", "weekly")
     said(place, "hold", "delays", "--reason", "holidays")
     assert "is held already" in refused(place, "hold", "delays", "--reason", "again")
+    assert "`--reason` says nothing" in refused(place, "rollback", "delays", "--reason", " ")
+    assert "v3 --add weekly" in refused(place, "tag", "delays", "v1", "weekly")
     assert "`v1` can't be an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
 
 
@@ -135,10 +137,12 @@ def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_i
     assert moves(place) == []
     said(place, "tag", "delays@v1", "--add", "trial", "--remove", "weekly")
     said(place, "promote", "v1", "--alias", "staging")
-    said(place, "hold", "delays", "--reason", "bad on weekends")
+    said(place, "hold", "delays", "--reason", "bad\non\x1bweekends ")
     told = said(place)
     assert "staging   #trial" in told
     assert "held since" in told and '"bad on weekends"' in told
+    status = place.lineal("status").out
+    assert "all fresh. delays is held since" in status and '"bad on weekends".' in status
     said(place, "release", "delays")
     (registry,) = place.lineal("models", "--json").json
     assert (registry["held"], registry["aliases"]) == (None, {"staging": "v1"})
@@ -177,7 +181,7 @@ def test_a_version_is_told_with_its_past_and_with_what_it_rests_on(place):
     for row in (
         "auc   0.7000 → 0.8000   (+0.1)",
         "depth   2 → 3",
-        "5 rows  2026-01…02 → 6 rows  2026-01…03",
+        "5 rows of 2026-01…02 → 6 rows of 2026-01…03",
         "+ data/flights-2026-03.csv",
         "~ data/flights-2026-02.csv",
     ):
@@ -203,6 +207,7 @@ def test_a_registered_name_stands_wherever_a_version_does(place):
     assert head.endswith("delays v1")
     assert place.lineal("lineage", "delays").out.splitlines()[0].endswith("delays v2, production")
     assert any("data/flights-2026-02.csv" in row for row in below)
+    assert "`delay`; did you mean `delays`?" in place.lineal("show", "delay").err
     down = place.lineal("lineage", "raw/flights", "--down").out
     assert "delays v2, production" in down
     nodes = place.lineal("lineage", "delays@v1", "--json").json["nodes"]

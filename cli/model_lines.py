@@ -11,6 +11,7 @@ from lineal.assets.records import Hold, Promotion, Score
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import StepReport
 from lineal.cli.documents import instant, run_document
+from lineal.cli.environment import asked
 from lineal.cli.render import Style, duration, error_lines, moment, padded, plural, span
 
 _VERSIONS = 20  # of a registry
@@ -148,7 +149,7 @@ def moved_lines(style: Style, moved: Moved, source: str | None = None) -> list[s
     if not moved.ok:
         then = "What follows it, again:" if failed else "What follows it, once that is mended:"
         rows += style.folded(f"The move stands: {name} is {to}. {then}", "")
-        rows.append(" ".join(("  lineal materialize", *(f.step.asset for f in failed))))
+        rows.append(" ".join(("  lineal materialize", *(f.step.asset for f in failed))) + asked())
     if move.how == "rollback" and move.previous is not None:
         gone, registry = f"v{move.previous}", move.registry
         again = f"(lineal models promote {registry} {gone} does)"

@@ -14,7 +14,7 @@ from lineal.assets.records import ErrorFacts
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.verdicts import Stale
 from lineal.cli.documents import plan_document
-from lineal.cli.environment import named
+from lineal.cli.environment import asked, named
 from lineal.cli.model_lines import held_text, hold_document, number, promotion_document
 from lineal.cli.planned import reason_lines, retired_lines
 from lineal.cli.render import (
@@ -61,7 +61,7 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     lines.extend(_models(style, found))
     lines.extend(("", f"store    {shown}  {size_text(size)}, {plural(count, 'object')}"))
     if gone or any(name != "fresh" for name in groups):
-        lines.extend(("", "  lineal plan"))
+        lines.extend(("", f"  lineal plan{asked()}"))
     return [style.text(row) for row in lines]
 
 

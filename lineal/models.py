@@ -166,11 +166,17 @@ def _decisions(registry: Registry, content: str) -> list[Decided]:
     return sorted(about, key=lambda d: d.at)
 
 
-def training_of(history: History, made: Materialization) -> Materialization:
-    """What computed the bytes of a version: through what was taken over, chosen or handed on."""
+def training_of(
+    history: History, made: Materialization, *, handed_on: bool = True
+) -> Materialization:
+    """What computed the bytes of a version: through what was taken over, chosen or handed on.
+
+    Args:
+        handed_on: by code that gives back what it is given; else only through choices.
+    """
     while True:
         origin = _origin(history, made)
-        handed = _handed_on(history, origin)
+        handed = _handed_on(history, origin, handed_on)
         if handed is None:
             return origin
         made = handed
@@ -182,10 +188,11 @@ def _origin(history: History, made: Materialization) -> Materialization:
     return history.materialization(made.origin) or made
 
 
-def _handed_on(history: History, made: Materialization) -> Materialization | None:
+def _handed_on(history: History, made: Materialization, whole: bool) -> Materialization | None:
     """The input that this very content is; of equal ones that which was chosen."""
     digest = made.content.digest if made.content is not None else ""
-    same = [used for used in made.inputs if used.content == digest and used.materialization]
+    inputs = (used for used in made.inputs if whole or used.mode == "result")
+    same = [used for used in inputs if used.content == digest and used.materialization]
     chosen = [used for used in same if used.partition == made.metadata.get("partition")]
     found = next(iter([*chosen, *same]), None)
     return history.materialization(found.materialization) if found is not None else None

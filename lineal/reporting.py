@@ -11,6 +11,7 @@ from lineal.assets.errors import UsageError
 from lineal.assets.names import in_partition
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
+    MODELS,
     SLICES,
     AssetFacts,
     CheckResult,
@@ -27,7 +28,6 @@ from lineal.lineage.facts import History
 from lineal.lineage.tree import Derivation, upstream
 from lineal.shown import is_in_partitions, overview, shown
 
-MODELS = ("joblib", "pickle", "skops")
 _PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 _FIGURES = 12  # at most
 _NEWEST = 200  # versions that are told, at most

@@ -23,7 +23,15 @@ from pathlib import Path
 
 from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import IntegrityError, LinealError, StepError, UsageError
-from lineal.assets.records import SLICES, Content, Materialization, RunStarted, StoredObject, Used
+from lineal.assets.records import (
+    MODELS,
+    SLICES,
+    Content,
+    Materialization,
+    RunStarted,
+    StoredObject,
+    Used,
+)
 from lineal.compiled import CompiledCache
 from lineal.deferral import Deferral, Proved
 from lineal.disk import digest_file
@@ -31,6 +39,7 @@ from lineal.finder import ProjectFinder
 from lineal.kept_code import KeptCode, lay_out
 from lineal.likeness import Trial
 from lineal.lineage.facts import History
+from lineal.models import training_of
 from lineal.remaking import Assignment, Order, refused
 from lineal.reproduced import Remade, Reproduction
 from lineal.storage.inspection import place_of
@@ -73,13 +82,15 @@ def named(history: History, name: str) -> tuple[str, Materialization]:
 
 
 def computed(history: History, made: Materialization) -> Materialization:
-    """The materialization whose computation gave the content: not one that reused or chose it."""
-    found = history.materialization(made.origin or made.id) or made
-    for used in found.inputs:
-        if used.mode == "result" and found.content and used.content == found.content.digest:
-            source = history.materialization(used.materialization)
-            return found if source is None else computed(history, source)
-    return found
+    """The materialization whose computation gave the content: not one that reused or chose it.
+
+    To compute a model again is to train it: a step that only handed it on proves nothing.
+    """
+    is_model = made.content is not None and made.content.format in MODELS
+    found = training_of(history, made, handed_on=is_model)
+    if found.kind in _COMPUTED:
+        return found
+    return training_of(history, made, handed_on=False)  # a source holds it as it is
 
 
 class Reproducer:

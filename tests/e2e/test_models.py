@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from blake3 import blake3
@@ -430,6 +431,38 @@ def test_an_environment_that_does_not_promote_moves_nothing_by_hand(place):
     rows = place.lineal("sql", "select environment from lineage.promotion", "--format", "json").json
     assert rows == [{"environment": "prod"}]
     assert "production" in said(place, "--env", "dev")
+
+
+def test_a_move_by_hand_is_refused_if_others_moved_the_alias_meanwhile(place):
+    project = Project(place.root)
+    for depth in (1, 2):
+        project.register("delays", f"candidate depth={depth}")
+        project.promote(f"delays@v{depth}")
+    project.promote("delays@v1", alias="staging")
+
+    def meanwhile(*others):
+        """Moves by hand that take place while the bytes of a model are checked."""
+        waiting = list(others)
+
+        def intact(stored):
+            while waiting:
+                waiting.pop(0)()
+            return project.store
+
+        return replace(project._registering, intact=intact)
+
+    taken_back_and_put_there_again = (
+        lambda: project.rollback("delays", reason="one"),
+        lambda: project.promote("delays@v2", reason="other"),
+    )
+    with pytest.raises(UsageError, match="`delays@production` was moved meanwhile: it is v2"):
+        meanwhile(*taken_back_and_put_there_again).rollback("delays", "production", "late")
+    to_another = meanwhile(lambda: project.promote("delays@v2", alias="staging"))
+    with pytest.raises(UsageError, match="`delays@staging` was moved meanwhile: it is v2"):
+        to_another.promote("delays@staging", "canary", "", None)
+    (registry,) = project.models()
+    assert {a: p.version for a, p in registry.aliases.items()} == {"production": 2, "staging": 2}
+    assert [v.withdrawn for v in registry.versions] == [None, None]
 
 
 def test_two_processes_that_register_at_once_get_two_numbers(place):

@@ -88,6 +88,14 @@ def peeks(train, *, rest: tuple[int, ...]):
 def counted(raw: Path, key: str = secret("REPRODUCE_KEY")):
     return {"lines": raw.read_text().count("\\n"), "letters": len(key)}
 
+@asset(format="pickle")
+def kept(nonced):
+    return nonced
+
+@asset
+def same(clean):
+    return clean
+
 @asset(outputs=["low", "high"])
 def halves(clean):
     return {"low": clean[clean.x < 5], "high": clean[clean.x >= 5]}
@@ -229,6 +237,8 @@ def test_what_was_reused_or_chosen_is_computed_as_it_first_was(story: Story) -> 
         assert (chosen.asset, chosen.partition) == ("forest", "depth=2")
         assert computed(history, again) == story.before["train"]
         assert named(history, "delays@v1") == ("delays v1", story.before["best"])
+        assert computed(history, story.before["kept"]).asset == "nonced"  # it is to be trained
+        assert computed(history, story.before["same"]).asset == "same"
         called, now = named(history, "delays@production")
         assert (called, now.asset) == ("delays v2", "best")
 

@@ -116,6 +116,8 @@ def _first(asset: Asset, moves: Sequence[Promotion], facts: Facts) -> int:
     which it failed is given up once there is a newer one.
     """
     first = _after_the_last_attempt(asset, moves, facts)
+    if _of_a_lost_move(asset, moves, facts):
+        return first  # the outside is where no record is: it is put back
     for place in range(len(moves) - 1, first - 1, -1):
         if facts.past.by_fingerprint(_fingerprint(asset, moves[place].id, facts)):
             return place + 1  # another process, or another environment
@@ -137,6 +139,17 @@ def _after_the_last_attempt(asset: Asset, moves: Sequence[Promotion], facts: Fac
         return len(moves) - 1
     again = last.outcome == "failed" and place == len(moves) - 1
     return place if again else place + 1
+
+
+def _of_a_lost_move(asset: Asset, moves: Sequence[Promotion], facts: Facts) -> bool:
+    """Did it run last for a move of this alias that a damaged journal has lost?"""
+    last, action = facts.past.last(asset.name, None), asset.action
+    if last is None or action is None or asset.name in facts.acted:
+        return False
+    attempted = _attempted(asset, last)
+    told = (last.metadata.get("registry"), last.metadata.get("alias"))
+    own = told == (action.registry, action.alias)
+    return bool(attempted) and own and bool(moves) and all(m.id != attempted for m in moves)
 
 
 def _attempted(asset: Asset, made: Materialization) -> str:

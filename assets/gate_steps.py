@@ -149,8 +149,9 @@ class GateSteps:
             scores = {s.metric: s.production for s in one.scores if s.production is not None}
             if made_then is None or made_then.unwatched or len(scores) < len(one.scores):
                 continue
-            model = next(u for u in made_then.inputs if u.parameter == gate.parameter)
-            if self._print(asset, gate, used, model) == made_then.fingerprint:
+            of_model = (u for u in made_then.inputs if u.parameter == gate.parameter)
+            model = next(of_model, None)  # its parameter may have had another name then
+            if model and self._print(asset, gate, used, model) == made_then.fingerprint:
                 return scores
         return None
 

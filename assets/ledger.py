@@ -124,6 +124,7 @@ class Ledger:
                     reasons_of(decision),
                     because=because,
                     current=self._current_digest(output),
+                    stays=self._stays(step),
                 )
                 for output in self.outputs(step)
             ]
@@ -495,6 +496,7 @@ class Ledger:
                 error=error,
                 current=self._current_digest(made.step),
                 attempts=len(attempts) + 1,
+                stays=self._stays(step),
                 promotion=move_of(made),
             )
             for made in failed
@@ -518,6 +520,14 @@ class Ledger:
         if self.recorder is None:
             raise RuntimeError("nothing is recorded outside of a run")
         return self.recorder
+
+    def _stays(self, step: Step) -> tuple[str, int | None] | None:
+        """Of a gate the alias that it would have moved, and the version that this names."""
+        gate = self.graph.assets[step.asset].gate
+        if gate is None:
+            return None
+        move = self.facts.registries[gate.registry].at(gate.alias)
+        return f"{gate.registry}@{gate.alias}", move.version if move is not None else None
 
     def _current_digest(self, output: Step) -> str | None:
         current = self.facts.past.current(*output)

@@ -39,6 +39,7 @@ class StepReport(NamedTuple):
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
+    stays: tuple[str, int | None] | None = None  # of a gate that did not come to decide: its alias
     gate: Decided | None = None  # what a gate decided, or had decided of these scores
     scored_on: tuple[Known, ...] = ()  # the versions that both models of a gate were scored on
     promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran

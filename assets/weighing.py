@@ -94,6 +94,17 @@ def scores_of(asset: Asset, returned: Any) -> dict[str, float]:
     Raises:
         ContentError: it returned something else.
     """
+    try:
+        return _numbers(asset, returned)
+    except (OverflowError, ValueError) as error:  # an integer or decimal that is no float
+        raise ContentError(
+            f"the gate `{asset.name}` returned a number that can't be stored: {error}",
+            where=str(asset.where),
+            advice="scores are floats, up to 1.8e308",
+        ) from error
+
+
+def _numbers(asset: Asset, returned: Any) -> dict[str, float]:
     if _is_number(returned):
         return {metric_of(asset.name): float(returned)}
     if isinstance(returned, Mapping) and returned:

@@ -81,7 +81,7 @@ def init(folder: Path) -> None:
     style = render.Style.of_terminal()
     wide = len(str(folder / "pipeline.py"))
     told = (
-        f"Wrote {folder / 'pipeline.py'}   raw data → clean → split → model, {lines} lines",
+        f"Wrote {folder / 'pipeline.py'}   raw data → clean → split → model → gate, {lines} lines",
         f"      {folder / 'lineal.toml'!s:<{wide}}   settings; every line is optional",
         "",
         "  lineal materialize" if folder == Path() else f"  cd {folder} && lineal materialize",

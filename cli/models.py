@@ -19,6 +19,17 @@ ALIAS = click.option("--alias", default="production", metavar="ALIAS", help="Def
 REASON = click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded.")
 
 
+def _no_blank(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise UsageError("`--reason` says nothing", advice='--reason "bad on weekends"')
+    return value
+
+
+NEEDED_REASON = click.option(
+    "--reason", required=True, callback=_no_blank, metavar="TEXT", help="Why; it is recorded."
+)
+
+
 class _Models(click.Group):
     """Its verbs may be shortened as well."""
 
@@ -119,13 +130,11 @@ def compare(names: tuple[str, ...], verbose: bool, as_json: bool) -> None:
         click.echo(row)
 
 
-def _one(words: Sequence[str]) -> str:
+def _one(words: Sequence[str], advice: str = "write `delays@v3` or `delays v3`") -> str:
     """`delays v3` and `v3` as they are spelt elsewhere: `delays@v3`."""
     names = _names(words)
     if len(names) != 1:
-        raise UsageError(
-            f"`{' '.join(words)}` is not one version", advice="write `delays@v3` or `delays v3`"
-        )
+        raise UsageError(f"`{' '.join(words)}` is not one version", advice=advice)
     return names[0]
 
 
@@ -195,7 +204,7 @@ def promote(
 @models.command(short_help="Move an alias back to the version before.")
 @click.argument("registry")
 @ALIAS
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
+@NEEDED_REASON
 @JSON
 def rollback(registry: str, alias: str, reason: str, as_json: bool) -> int:
     """Move an alias of REGISTRY back to the version before, and run what follows promotions.
@@ -247,14 +256,15 @@ def tag(name: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...]) ->
     \b
     Example:  lineal models tag delays v3 --add weekly --remove trial
     """
-    told = opened().tag(_one(name), add, remove)
+    advice = "write `lineal models tag delays v3 --add weekly`"
+    told = opened().tag(_one(name, advice), add, remove)
     tags = ", ".join(told.tags) or "no tags"
     click.echo(f"{told.registry} v{told.version}: {tags}.")
 
 
 @models.command(short_help="Suspend promotion by gates.")
 @click.argument("registry")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
+@NEEDED_REASON
 def hold(registry: str, reason: str) -> None:
     """Suspend promotion by gates in REGISTRY: they score and record, and never open.
 

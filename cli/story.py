@@ -68,7 +68,7 @@ def _where(story: RunStory) -> str:
 
 
 def _words(story: RunStory) -> str:
-    return shorten(" ".join(story.started.command), 40)
+    return shorten(" ".join(" ".join(story.started.command).split()), 40)
 
 
 # ------------------------------------------------------------------------------------- one run

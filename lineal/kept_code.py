@@ -144,7 +144,8 @@ def _packed(definitions: Definitions, settings: Settings) -> bytes:
     told = _File(_ABOUT, json.dumps(about, indent=1).encode())
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in sorted({told, *modules.values(), *texts, *said}):
+        members = {each.name: each for each in (told, *modules.values(), *texts, *said)}
+        for _, each in sorted(members.items()):  # a file may be two modules
             entry = zipfile.ZipInfo(each.name)  # of 1980: no time is in it
             entry.create_system = 3  # the same on every system
             entry.external_attr = 0o644 << 16

@@ -77,6 +77,7 @@ class Registering:
         """
         check_alias(alias)
         self._check_promotes()
+        reason = _told(reason)
         with closing(self.past()) as history:
             if source is None:
                 return self._promote_registered(history, name, alias, reason)
@@ -110,6 +111,7 @@ class Registering:
             UsageError: there is none before.
         """
         self._check_promotes()
+        reason = _told(reason)
         with closing(self.past()) as history:
             known = _known(history.registries(), name)
             back = _before(known, alias)
@@ -221,6 +223,7 @@ class Registering:
         Raises:
             UsageError: there is no such registry, or it is so already.
         """
+        reason = _told(reason)
         with closing(self.past()) as history:
             _known(history.registries(), name)
 
@@ -276,13 +279,26 @@ class Registering:
 
     def _check_kept(self, history: History, registered: Registered) -> None:
         made = history.materialization(registered.materialization)
-        if made is not None:
+        if made is None:
+            return
+        name = registered.registry
+        try:
             self._check_objects(made)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{name} v{registered.version} can't be used: {error.message}",
+                advice=f"lineal models promote {name} vN    another version\n{error.advice or ''}",
+            ) from error
 
     def _check_objects(self, made: Materialization) -> None:
         """Nobody can use what is gone or damaged."""
         for stored in made.content.objects if made.content is not None else ():
             self.intact(stored)
+
+
+def _told(reason: str) -> str:
+    """A reason as it is recorded: one line of text, which terminals and tables can show."""
+    return " ".join("".join(c if c.isprintable() else " " for c in reason).split())
 
 
 def _made(registries: Registries, written: Sequence[Fact]) -> Made:

@@ -346,11 +346,11 @@ def test_every_setting_that_init_shows_is_the_default(tmp_path: Path) -> None:
     place = Workplace(tmp_path / "wine")
     place.write("pipeline.py", PIPELINE)
     place.write("lineal.toml", SETTINGS)
-    assert place.make().json["counts"]["made"] == 6
+    assert place.make().json["counts"]["made"] == 7
     shown = re.sub(r"^# (?=\w+ = )", "", SETTINGS, flags=re.MULTILINE)
     assert shown.count("\n#") == SETTINGS.count("\n#") - 5
     place.write("lineal.toml", shown)
-    assert place.make().json["counts"]["fresh"] == 6
+    assert place.make().json["counts"]["fresh"] == 7
 
 
 def test_the_project_of_init_can_be_read_on_one_screen() -> None:
@@ -366,7 +366,7 @@ def test_the_readme_runs_as_written(shell: Shell, tmp_path: Path) -> None:
     copy_of_the_shop(tmp_path / "examples" / "shop")
     said = shell.type(tmp_path, ROOT / "README.md")
     assert "10 made in" in said
-    assert "Nothing to do: 6 fresh" in said
+    assert "Nothing to do: 7 fresh" in said
     assert re.search(r"candidate +strength=10\.0 +never made", said)
     assert re.search(r"model +code changed +pipeline.py:\d+ +pipeline.measurements", said)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -450,7 +450,8 @@ def test_the_pipeline_of_the_page_on_other_tools_runs_as_written(empty: Workplac
     assert "['distance'] → ['hour', 'distance']" in said
     assert re.search(r"opens: 0\.6\d+ vs 0\.4\d+ of delays v1 .* → delays v2, production", said)
     assert re.search(r"stays closed: 0\.4\d+ vs 0\.6\d+ of delays v2", said)
-    assert "delays@production: v2 → v1." in said
+    assert "delays@production: v2 → v1.  deploy ran with v1 in" in said
+    assert "Nothing to do: 7 fresh" in said  # after the rollback
     assert "data/flights.csv" in said
     moves = empty.lineal(
         "sql", "--json", "select version from lineage.promotion order by promoted_at, id"

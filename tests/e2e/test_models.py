@@ -1,5 +1,6 @@
 """Registered models at the command line: promoted by hand, taken back, held, tagged."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,14 +69,20 @@ def moves(place: Workplace) -> list[tuple[str, int, int | None]]:
     return [(row["how"], row["version"], row["previous"]) for row in rows]
 
 
-@pytest.fixture
-def place(tmp_path):
-    place = Workplace(tmp_path)
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    place = Workplace(tmp_path_factory.mktemp("made") / "once")
     place.write("pipeline.py", PIPELINE)
     flown(place, "2026-01", 5, 20, 40)
     flown(place, "2026-02", 10, 30)
     place.make()
-    return place
+    return place.root
+
+
+@pytest.fixture
+def place(tmp_path, made_once):
+    shutil.copytree(made_once, tmp_path / "project")
+    return Workplace(tmp_path / "project")
 
 
 def test_a_model_is_promoted_by_hand_taken_back_and_promoted_again(place):
@@ -120,6 +127,8 @@ def test_what_would_change_nothing_is_refused_and_writes_nothing(place):
     assert "these tags already" in refused(place, "tag", "delays", "v1", "--remove", "weekly")
     said(place, "hold", "delays", "--reason", "holidays")
     assert "is held already" in refused(place, "hold", "delays", "--reason", "again")
+    assert "`--reason` says nothing" in refused(place, "rollback", "delays", "--reason", " ")
+    assert "v3 --add weekly" in refused(place, "tag", "delays", "v1", "weekly")
     assert "`v1` can't be an alias" in refused(place, "promote", "delays", "v1", "--alias", "v1")
 
 
@@ -128,7 +137,7 @@ def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_i
     assert moves(place) == []
     said(place, "tag", "delays@v1", "--add", "trial", "--remove", "weekly")
     said(place, "promote", "v1", "--alias", "staging")
-    said(place, "hold", "delays", "--reason", "bad on weekends")
+    said(place, "hold", "delays", "--reason", "bad\non\x1bweekends ")
     told = said(place)
     assert "staging   #trial" in told
     assert "held since" in told and '"bad on weekends"' in told
@@ -323,19 +332,21 @@ def test_a_registered_version_whose_object_is_gone_is_named_and_not_promoted(pla
     said(place, "promote", "delays", "--from", "delay_model")
     (first,) = Project(place.root).path("delays@v1")
     first.unlink()
-    told = place.lineal("fsck")
+    told = place.lineal("fsck", "--level", "objects")
     assert told.code == 3
     assert "(delays v1)" in told.out
     back = place.lineal("models", "rollback", "delays", "--reason", "bad")
     assert back.code == 3
     assert "is gone" in back.err or "missing" in back.err
     assert len(moves(place)) == 2
-    repaired = place.lineal("fsck", "--repair").out
+    repaired = place.lineal("fsck", "--level", "objects", "--repair").out
     assert "(delays v1) is lost: run r1 made it" in repaired
-    assert place.lineal("fsck").code == 0  # known to be lost, and nothing names it
+    assert (
+        place.lineal("fsck", "--level", "objects").code == 0
+    )  # known to be lost, and nothing names it
     (second,) = Project(place.root).path("delays@production")
     second.write_bytes(b"tampered" * 10)
-    assert "(delays v2" in place.lineal("fsck").out
+    assert "(delays v2" in place.lineal("fsck", "--level", "objects").out
 
 
 def test_what_an_alias_names_is_missed_though_it_is_current_no_more(place):
@@ -345,8 +356,8 @@ def test_what_an_alias_names_is_missed_though_it_is_current_no_more(place):
     place.make()
     live.unlink()
     for _ in range(2):
-        assert place.lineal("fsck", "--repair").code == 3
-        assert "(delays v1)" in place.lineal("fsck").out
+        assert place.lineal("fsck", "--level", "objects", "--repair").code == 3
+        assert "(delays v1)" in place.lineal("fsck", "--level", "objects").out
 
 
 GATED = """
@@ -482,4 +493,4 @@ project.promote(f"delays@v{key}", alias=f"of{key}")
     assert all(found == sorted(found) for found in numbers)
     (registry,) = Project(place.root).models()
     assert {a: p.version for a, p in registry.aliases.items()} == {"of1": 1, "of2": 2}
-    assert place.lineal("fsck").code == 0
+    assert place.lineal("fsck", "--level", "objects").code == 0

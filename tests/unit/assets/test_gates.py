@@ -116,7 +116,7 @@ def test_what_a_gate_returns_is_a_number_or_numbers_by_name():
     for wrong, said in [
         (None, "None"), (True, "a bool"), ("0.5", "a str"), ({}, "an empty dict"),
         ({"auc": "high"}, "a dict with 'auc': a str"), ({1: 0.5}, "names that are no texts"),
-        (np.array([0.5, 0.6]), "a ndarray"), (1j, "a complex"),
+        (np.array([0.5, 0.6]), "a ndarray"), (1j, "a complex"), (10**400, "can't be stored"),
     ]:  # fmt: skip
         with pytest.raises(ContentError, match=said):
             scores_of(gate, wrong)
@@ -272,6 +272,20 @@ def test_scores_that_were_recorded_are_not_computed_again():
     bench.train(0.91).decide()
     assert bench.scored[2:] == [0.9, [0.8, 0.8, 0.8], 0.91]  # v1 on this test: decided before
     assert bench.report.gate.scores[0].production == 0.8
+
+
+def test_a_gate_whose_model_has_another_parameter_now_scores_both_anew():
+    bench = Bench()
+    bench.opens(0.8)
+    assert bench.train(0.7).decide() == ("closed", "closed")
+    before = bench.graph.assets["auc"]
+    inputs = tuple(
+        replace(i, parameter="judged") if i.parameter == "model" else i for i in before.inputs
+    )
+    ruled = replace(before.gate, parameter="judged")
+    bench.replace(replace(before, inputs=inputs, gate=ruled, function=lambda judged, test: judged))
+    assert bench.train(0.9).decide() == ("made", "opened")
+    assert bench.at_rest()
 
 
 def test_other_rules_are_another_question_and_the_scores_stay():

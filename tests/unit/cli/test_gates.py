@@ -61,6 +61,15 @@ def test_what_stays_is_told_of_each_alias_unless_another_gate_moved_it() -> None
     assert still([report(), report(outcome="opened", version=4)]) == []
 
 
+def test_what_stays_is_told_of_a_gate_that_came_not_to_decide() -> None:
+    stays = ("delays@production", 3)
+    skipped = StepReport(Step("auc"), "auc", "skipped", because=("train",), stays=stays)
+    assert still([skipped]) == ["delays@production is still v3."]
+    assert still([skipped._replace(stays=("delays@production", None))]) == [
+        "delays@production names nothing yet."
+    ]
+
+
 def test_scores_taken_over_tell_what_was_decided_and_what_the_alias_names_now() -> None:
     def again(live: int | None, **found: Any) -> StepReport:
         earlier = Earlier(CLOSED._replace(**found), live)

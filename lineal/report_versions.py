@@ -90,7 +90,7 @@ def gate(report: Report) -> Html | None:
     numbers = {r.name: r for r in report.registries}
     rows = [_decision(report, numbers[d.registry], d) for d in decisions]
     heads = [("when (UTC)", ""), ("", ""), ("gate", ""), ("candidate", ""), ("scores", "")]
-    heads += [("against", ""), ("rule", ""), ("why", "")]
+    heads += [("against", ""), ("why, and the rule", "")]
     listed = table(heads, rows, f"All {len(rows):,} decisions")
     return section("gate", "Gate", "what was let through, and what was not", *holds, listed)
 
@@ -116,10 +116,14 @@ def _decision(report: Report, registry: Registry, decided: Decided) -> Html:
         (named or short(decided.content), "short name" if named else "short"),
         (_scores(decided.scores), "short"),
         (f"v{decided.compared}" if decided.compared is not None else "", "short"),
-        (_lines(f"{metric}: {rule}" for metric, rule in decided.rules), "short"),
-        (decided.reason, "long"),
+        (joined((decided.reason, _rules(decided))), "long"),
         here=content is not None and decided.content == content.digest,
     )
+
+
+def _rules(decided: Decided) -> Html:
+    told = "; ".join(f"{metric}: {rule}" for metric, rule in decided.rules)
+    return tag("div", told, class_="soft")
 
 
 def _lines(texts: Iterable[str]) -> Html:

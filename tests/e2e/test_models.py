@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from blake3 import blake3
@@ -191,6 +192,27 @@ def test_a_version_is_told_with_its_past_and_with_what_it_rests_on(place):
     assert (differing["same"], len(differing["files"]["changed"])) == (False, 1)
     assert "one version: nothing differs" in said(place, "compare", "delays", "v1", "v1")
     assert "1 version named" in refused(place, "compare", "delays", "v1")
+
+
+def test_the_best_parameters_that_a_training_read_are_shown(tmp_path):
+    place = Workplace(tmp_path)
+    place.write(
+        "pipeline.py",
+        "from lineal import asset\n\n\n@asset\ndef best():\n    return {'C': 0.725}\n\n\n"
+        "@asset\ndef model(best):\n    return {'weights': [best['C']]}\n",
+    )
+    place.make()
+    said(place, "promote", "delays", "--from", "model")
+    assert "  best   {'C': 0.725}\n" in said(place, "show", "delays")
+    (read,) = place.lineal("models", "show", "delays", "--json").json["inputs"]
+    assert read["value"] == {"C": 0.725}
+    said(place, "export", "delays", str(tmp_path / "out"))
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "| `best` |  |  | `{'C': 0.725}` |" in card
+    stored = Path(place.lineal("path", "best").out.strip())
+    (place.root / stored).chmod(0o644)
+    (place.root / stored).write_text("{}")
+    assert "  best   read whole\n" in said(place, "show", "delays")  # damaged: not shown
 
 
 def test_a_registered_name_stands_wherever_a_version_does(place):

@@ -236,10 +236,9 @@ def test_gates_and_promotions_are_told_newest_first(project: Project) -> None:
         "v3",
         "auc 0.8300 vs 0.8200",
         "v2",
-        rule,
-        "by a margin",
+        f"by a margin{rule}",
     ]
-    assert decisions[2] == ["opened", "gate", "v1", "auc 0.8100", "", rule, "first of its kind"]
+    assert decisions[2] == ["opened", "gate", "v1", "auc 0.8100", "", f"first of its kind{rule}"]
     assert "ada: until monday" in "".join(found.texts("p", "gate"))
     moves = [row[1:] for row in found.rows("promotions")]
     assert [row[1:3] for row in moves] == [["v2", "v1"], ["v1", "v2"], ["", "v1"]]

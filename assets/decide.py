@@ -26,7 +26,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.settled import Settled, known_of
 from lineal.assets.sights import as_recorded, sighted
-from lineal.assets.unsettled import to_rule
+from lineal.assets.unsettled import lacks_scores, to_rule
 from lineal.assets.verdicts import (
     Before,
     BoundCheck,
@@ -68,7 +68,7 @@ def decide(graph: Graph, step: Step, known: KnownSteps, facts: Facts) -> Decisio
     why: tuple[Reason, ...] = ()
     if not never_reuse:
         kept = _kept(graph, step, used, prints, current, facts)
-        if kept is not None:
+        if kept is not None and not lacks_scores(asset, kept):
             if not _is_current(kept, current):
                 why = (*own, *reasons.inputs(step.partition, current, used, known, facts))
             found = _judge(graph, step, kept, current, why, known, facts, used, prints)

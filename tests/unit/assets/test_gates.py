@@ -301,6 +301,8 @@ def test_gates_of_the_same_code_score_each_for_itself():
     bench.train(0.9)
     found = [s.gate.outcome for s in bench.run().steps if s.gate is not None]
     assert (found, bench.at_rest()) == (["opened", "opened"], True)
+    bench.train(0.8)  # known to both, each by its own scores
+    assert {s.outcome for s in bench.run().steps if s.step.asset in ("auc", "again")} == {"reused"}
 
 
 def test_other_rules_are_another_question_and_the_scores_stay():

@@ -44,6 +44,8 @@ class LinealError(Exception):
         self.where = where
         self.advice = advice
         self.excerpt = excerpt  # the line of code or SQL, with a caret below where that helps
+        for note in filter(None, (where, advice)):  # Python's own traceback shows them too
+            self.add_note(note)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by calling their class with `args`, which knows no keywords.

@@ -74,6 +74,10 @@ class GateSteps:
             self._registrar = self.open_registrar()
         return self._registrar
 
+    def materialization(self, name: str) -> Materialization | None:
+        """That of this id, of this very run too."""
+        return self.registrar.materialization(name)
+
     def look_again(self, asset: Asset) -> bool:
         """Is it a gate? Then from now on the registries are known as they are now."""
         if asset.gate is None:
@@ -108,7 +112,7 @@ class GateSteps:
         same = named is not None and named.content == self._candidate(asset, gate).digest
         if same or registry.hold is not None:
             return Rival(move.version), None
-        model = self.registrar.materialization(named.materialization) if named else None
+        model = self.materialization(named.materialization) if named else None
         if named is None or model is None or model.content is None:
             gone = ErrorFacts("IntegrityError", "the journal has no record of it")
             return Rival(move.version, gone=gone), None
@@ -146,7 +150,7 @@ class GateSteps:
         for one in registry.decisions.values():
             if at is None or (one.gate, one.compared) != (asset.name, at.version) or one.unscored:
                 continue
-            made_then = self.registrar.materialization(one.materialization)
+            made_then = self.materialization(one.materialization)
             scores = {s.metric: s.production for s in one.scores if s.production is not None}
             known = named <= scores.keys() and len(scores) == len(one.scores)
             if made_then is None or made_then.unwatched or not known:

@@ -99,7 +99,8 @@ def _closed_anyway(case: Case) -> Ruling | None:
     unscored = case.unscored or _no_number(case)
     if unscored is None:
         return None
-    what = f"{unscored.type}: {unscored.message}".rstrip(": ")
+    said = unscored.message.partition("\n")[0].strip()
+    what = f"{unscored.type}: {said}".rstrip(": ")
     return Ruling(
         "closed",
         f"{_version(case, case.against)} can't be scored ({what}), so nothing is known to be "

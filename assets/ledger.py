@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineal.assets.actions import move_of, told_of
+from lineal.assets.asset import Asset
 from lineal.assets.decide import (
     fetched_fingerprints,
     fingerprints,
@@ -33,9 +34,10 @@ from lineal.assets.records import (
     Retirement,
     StepOutcome,
 )
-from lineal.assets.run import StepReport, is_told
+from lineal.assets.run import Earlier, StepReport, is_told
 from lineal.assets.scribe import Page
 from lineal.assets.settled import Settled, known_of
+from lineal.assets.unsettled import decided
 from lineal.assets.verdicts import PLAINLY_FRESH, Decision, Known, Pending
 
 # By output: every check's result, and whether it was found just now (or known from before).
@@ -122,6 +124,7 @@ class Ledger:
                     reasons_of(decision),
                     because=because,
                     current=self._current_digest(output),
+                    stays=self._stays(step),
                 )
                 for output in self.outputs(step)
             ]
@@ -246,9 +249,19 @@ class Ledger:
                     summary=content.summary if content else "",
                     metrics=made.metrics,
                     checks=tuple(results),
+                    earlier=self._earlier(asset, made),
                 )
             )
         self._post({}, lambda _: facts, reports)
+
+    def _earlier(self, asset: Asset, made: Materialization) -> Earlier | None:
+        """Of a gate: what it decided on these scores when they were new."""
+        if asset.gate is None:
+            return None
+        registry = self.facts.registries[asset.gate.registry]
+        found = decided(asset.gate, made, registry, promotes=self.facts.promotes)
+        live = registry.at(asset.gate.alias)
+        return None if found is None else Earlier(found, live.version if live else None)
 
     def _reused_slices(
         self, step: Step, decision: Decision, whole: Materialization, started: float
@@ -483,6 +496,7 @@ class Ledger:
                 error=error,
                 current=self._current_digest(made.step),
                 attempts=len(attempts) + 1,
+                stays=self._stays(step),
                 promotion=move_of(made),
             )
             for made in failed
@@ -506,6 +520,14 @@ class Ledger:
         if self.recorder is None:
             raise RuntimeError("nothing is recorded outside of a run")
         return self.recorder
+
+    def _stays(self, step: Step) -> tuple[str, int | None] | None:
+        """Of a gate the alias that it would have moved, and the version that this names."""
+        gate = self.graph.assets[step.asset].gate
+        if gate is None:
+            return None
+        move = self.facts.registries[gate.registry].at(gate.alias)
+        return f"{gate.registry}@{gate.alias}", move.version if move is not None else None
 
     def _current_digest(self, output: Step) -> str | None:
         current = self.facts.past.current(*output)

@@ -703,7 +703,7 @@ class _Loop:
             resources=facts.resources,
             sights=_sights(decision.used) if asset.query is not None else {},
             weighing=self.gates.weighing(step, decision),
-            promoted=promoted(asset, decision, facts, self.gates.registrar.materialization),
+            promoted=promoted(asset, decision, facts, self.gates.materialization),
         )
 
     def _handed(self, step: Step, given: Input) -> Handed:

@@ -15,6 +15,13 @@ from lineal.assets.records import CheckResult, Decided, Reason, Retirement, Step
 from lineal.assets.verdicts import Decision, Known
 
 
+class Earlier(NamedTuple):
+    """What a gate had decided on scores, and which version its alias names now."""
+
+    decided: Decided
+    live: int | None
+
+
 class StepReport(NamedTuple):
     """What became of one step, for people: told when it is durable."""
 
@@ -32,9 +39,11 @@ class StepReport(NamedTuple):
     unwatched: tuple[tuple[str, str, str], ...] = ()
     current: str | None = None  # what stays current where nothing was published
     attempts: int = 1
+    stays: tuple[str, int | None] | None = None  # of a gate that did not come to decide: its alias
     gate: Decided | None = None  # what a gate decided, or had decided of these scores
     scored_on: tuple[Known, ...] = ()  # the versions that both models of a gate were scored on
     promotion: Mapping[str, Any] | None = None  # of an action: for which move it ran
+    earlier: Earlier | None = None  # of a gate whose scores were taken over
 
 
 _COLUMNS = ("step", "outcome", "what", "seconds")

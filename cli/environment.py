@@ -38,12 +38,22 @@ def with_environment(command: click.Command) -> None:
         command.params.append(OPTION)
 
 
+def _named() -> str | None:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_CHOSEN)
+
+
+def asked() -> str:
+    """` --env dev`, as it was typed; nothing if it was not."""
+    name = _named()
+    return f" --env {name}" if name is not None else ""
+
+
 def opened() -> Project:
     """The project where we are, in the environment that was asked for."""
     import lineal.project
 
-    context = click.get_current_context(silent=True)
-    return lineal.project.open(environment=None if context is None else context.meta.get(_CHOSEN))
+    return lineal.project.open(environment=_named())
 
 
 def named(project: Project) -> str:

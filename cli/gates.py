@@ -58,6 +58,19 @@ def told(found: Decided) -> str:
             return found.reason
 
 
+def once(found: Decided) -> str:
+    """A decision that was taken over: `decided 22 Nov 16:30: stays closed, 0.81 vs 0.82 of …`."""
+    was = {
+        "opened": f"opened as {found.registry} v{found.version}",
+        "closed": "stays closed",
+        "kept": f"is {found.registry} v{found.version}",
+        "would open": "would open",
+        "would close": "would stay closed",
+    }.get(found.outcome, found.outcome)
+    reason = "" if found.outcome == "kept" else f", {found.reason}"
+    return f"decided {moment(found.at)}: {was}{reason}"
+
+
 def behind(found: Decided) -> list[tuple[str, str]]:
     """What stands behind a decision: (word, text) in the order in which they are told."""
     others = f"{found.registry} v{found.compared}" if found.compared else ""
@@ -70,18 +83,34 @@ def behind(found: Decided) -> list[tuple[str, str]]:
 
 
 def still(reports: Iterable[StepReport]) -> list[str]:
-    """`delays@production is still v3.`, of each alias that a gate did not move."""
+    """`delays@production is still v3.`, of each alias that a gate did not move, or came not to.
+
+    And `delays@production is v3.` where what a gate decided earlier is of another version.
+    """
     found: dict[str, str] = {}
     for report in reports:
-        if report.gate is None:
-            continue
-        name, version = f"{report.gate.registry}@{report.gate.alias}", report.gate.compared
-        if report.outcome == "closed":
-            there = f"is still v{version}" if version else "names nothing yet"
-            found[name] = f"{name} {there}."
-        else:
-            found.pop(name, None)
+        told = _standing(report)
+        if told is not None:
+            found[told[0]] = f"{told[0]} {told[1]}."
+        elif report.gate is not None:
+            found.pop(f"{report.gate.registry}@{report.gate.alias}", None)
     return list(found.values())
+
+
+def _standing(report: StepReport) -> tuple[str, str] | None:
+    """An alias and what it names, if the gate did not just settle that."""
+    gate = report.gate
+    if report.earlier is not None:
+        was, live = report.earlier
+        there = f"is v{live}" if live else "names nothing"
+        return None if was.version == live else (f"{was.registry}@{was.alias}", there)
+    if report.stays is not None:
+        name, version = report.stays
+    elif gate is not None and report.outcome == "closed":
+        name, version = f"{gate.registry}@{gate.alias}", gate.compared
+    else:
+        return None
+    return name, f"is still v{version}" if version else "names nothing yet"
 
 
 def gate_document(found: Decided | None) -> dict[str, Any] | None:

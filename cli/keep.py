@@ -6,7 +6,7 @@ import click
 
 from lineal.cli import render
 from lineal.cli.documents import dumps
-from lineal.cli.environment import opened
+from lineal.cli.environment import asked, opened
 from lineal.cli.make import JSON
 
 
@@ -26,7 +26,7 @@ def accept(asset: str, reason: str) -> None:
     click.echo(
         style.text(
             f"{told.asset}: code {told.new_recipe[:6]} counts as {told.old_recipe[:6]} from now "
-            f"on, said {told.who}.\n  lineal plan"
+            f"on, said {told.who}.\n  lineal plan{asked()}"
         )
     )
 

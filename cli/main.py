@@ -37,12 +37,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("report", "report", "Write a page about an asset, for a browser."),
             ("runs", "ask", "List runs, or tell one."),
             ("logs", "ask", "Show what a step printed, and its traceback."),
-            ("reproduce", "reproduce", "Compute a version again, and compare."),
         ),
     ),
     (
         "Models",
-        (("models", "models", "List, compare, promote and roll back registered models."),),
+        (
+            ("models", "models", "List, compare, promote and roll back registered models."),
+            ("reproduce", "reproduce", "Compute a version again, and compare."),
+        ),
     ),
     (
         "Keep",

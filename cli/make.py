@@ -10,7 +10,7 @@ from lineal.assets.errors import UsageError
 from lineal.assets.run import Run
 from lineal.cli import outcomes, render
 from lineal.cli.documents import dumps, plan_document, run_document
-from lineal.cli.environment import announce, opened
+from lineal.cli.environment import announce, asked, opened
 from lineal.cli.planned import plan_lines, retired_lines
 from lineal.cli.progress import Teller
 
@@ -47,7 +47,7 @@ def finish(run: Run, teller: Teller, first: bool = False) -> int:
     for row in outcomes.run_summary(teller.style, run):
         click.echo(row)
     if first and run.outcome == "done":
-        click.echo("Try it again:  lineal materialize")
+        click.echo(f"Try it again:  lineal materialize{asked()}")
     return outcomes.exit_code(run)
 
 
@@ -81,7 +81,7 @@ def init(folder: Path) -> None:
     style = render.Style.of_terminal()
     wide = len(str(folder / "pipeline.py"))
     told = (
-        f"Wrote {folder / 'pipeline.py'}   raw data → clean → split → model, {lines} lines",
+        f"Wrote {folder / 'pipeline.py'}   raw data → clean → split → model → gate, {lines} lines",
         f"      {folder / 'lineal.toml'!s:<{wide}}   settings; every line is optional",
         "",
         "  lineal materialize" if folder == Path() else f"  cd {folder} && lineal materialize",
@@ -187,7 +187,8 @@ def materialize(
             advice="leave one of them out, or give --jobs 1",
         )
     project = opened()
-    first = project.journal.head() == 0
+    plainly = not (select or exclude or force or parameters or partitions)
+    first = plainly and project.journal.head() == 0
     if not as_json:
         announce(project)
     with Teller(quiet or as_json, still=pdb) as teller:

@@ -17,12 +17,13 @@ from lineal.cli.model_lines import (
     version_document,
 )
 from lineal.cli.planned import reason_lines
-from lineal.cli.render import GLYPHS, Style, moment, padded, plural, span
+from lineal.cli.render import GLYPHS, Style, moment, name_column, padded, plural, shorten, span
 
 _FILES = 12
 _NAMED = 6  # columns and parts of code, if not all are wanted
 _REASONS = 6  # of an asset
 _MOVES = 8
+_VALUE = 200  # signs of a value that was read
 
 Pairs = Mapping[str, tuple[Any, Any]]  # name → (before, after)
 
@@ -139,6 +140,9 @@ def _input(style: Style, read: InputRead, verbose: bool) -> list[str]:
     if read.known:
         count = f"{len(read.columns):,} of {plural(read.known, 'column')}"
         told.append(f"{count}: {_few(read.columns, verbose)}")
+    if read.value is not None:
+        text = repr(read.value)
+        told.append(text if verbose or style.piped else shorten(text, _VALUE, style.mark))
     return style.folded("   ".join(told) or "read whole", f"  {read.asset}   ", "      ")
 
 
@@ -262,7 +266,7 @@ def _trained(style: Style, found: ModelsDifference) -> list[str]:
     sides = []
     for version in (old, new):
         rows = [plural(version.rows, "row")] if version.rows is not None else []
-        sides.append("  ".join([*rows, span_of(version.partitions)]).strip() or "no table")
+        sides.append(" of ".join(filter(None, [*rows, span_of(version.partitions)])) or "no table")
     return style.folded(" → ".join(sides), "  ")
 
 
@@ -295,10 +299,11 @@ def _change(old: TrainingFile, new: TrainingFile) -> str:
 
 def _made(style: Style, made: Mapping[str, tuple[Reason, ...]], verbose: bool) -> list[str]:
     rows: list[str] = []
+    width = name_column(made)
     for asset, found in made.items():
         told = reason_lines(found, len(found) if verbose else _REASONS)
         for n, line in enumerate(told):
-            head = f"  {asset}   " if n == 0 else "      "
+            head = f"  {style.name(asset, width) if n == 0 else ' ' * width}   "
             rows += style.folded(line, head, "        ")
     return rows
 

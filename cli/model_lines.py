@@ -11,6 +11,7 @@ from lineal.assets.records import Hold, Promotion, Score
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import StepReport
 from lineal.cli.documents import instant, run_document
+from lineal.cli.environment import asked
 from lineal.cli.render import Style, duration, error_lines, moment, padded, plural, span
 
 _VERSIONS = 20  # of a registry
@@ -57,11 +58,16 @@ def _cells(versions: Sequence[ModelVersion], metric: str) -> list[tuple[str, ...
         found.append((
             f"  v{version.registered.version:<{numbers}}  {mark} ",
             number(value) if value is not None else "",
-            f"{count:>{widest}}  {span_of(version.partitions)}".rstrip(),
+            f"{count:>{widest}}{_of(version.partitions)}",
             f"{run.git_commit[:7]}{'+' if run.git_dirty else ''}" if run and run.git_commit else "",
             moment(version.registered.at),
         ))  # fmt: skip
     return found
+
+
+def _of(partitions: Sequence[str]) -> str:
+    """` of 2013-01…09`: they stand behind the rows, which may be but some of theirs."""
+    return f" of {span_of(partitions)}" if partitions else ""
 
 
 def _with_notes(style: Style, line: str, notes: str, indent: int) -> list[str]:
@@ -150,7 +156,7 @@ def moved_lines(style: Style, moved: Moved, source: str | None = None) -> list[s
     if not moved.ok:
         then = "What follows it, again:" if failed else "What follows it, once that is mended:"
         rows += style.folded(f"The move stands: {name} is {to}. {then}", "")
-        rows.append(" ".join(("  lineal materialize", *(f.step.asset for f in failed))))
+        rows.append(" ".join(("  lineal materialize", *(f.step.asset for f in failed))) + asked())
     if move.how == "rollback" and move.previous is not None:
         gone, registry = f"v{move.previous}", move.registry
         again = f"(lineal models promote {registry} {gone} does)"

@@ -11,7 +11,8 @@ from lineal.assets.errors import UserCodeError
 from lineal.assets.names import Step
 from lineal.assets.records import CheckResult
 from lineal.assets.run import Run, StepReport
-from lineal.cli.gates import gate_lines, still
+from lineal.cli.environment import asked
+from lineal.cli.gates import gate_lines, once, still
 from lineal.cli.render import (
     Style,
     duration,
@@ -41,7 +42,9 @@ def settled(style: Style, reports: Sequence[StepReport], width: int) -> list[str
     glyph = style.glyph(first.outcome)
     what = _summary(reports)
     tries = f"{first.attempts} attempts" if first.attempts > 1 else ""
-    if first.outcome == "reused":
+    if first.earlier is not None:
+        lines = item(style, glyph, name, width, once(first.earlier.decided))
+    elif first.outcome == "reused":
         what = f"{what}   as made before".strip()
         lines = item(style, glyph, name, width, what)
     else:
@@ -300,10 +303,10 @@ def _advice(run: Run) -> list[str]:
     if failed is not None:
         kept = run.counts["made"] + run.counts["reused"]
         carries = f"; the {kept} are kept" if kept > 1 else ""
-        rows = [("lineal materialize", f"carries on from here{carries}")]
+        rows = [(f"lineal materialize{asked()}", f"carries on from here{carries}")]
         if isinstance(failed.error, UserCodeError):
-            rows.insert(0, (f"lineal logs {_words(failed.step)}", "the whole traceback"))
-        wide = max(len(command) for command, _ in rows if len(command) < 30)
+            rows.insert(0, (f"lineal logs {_words(failed.step)}{asked()}", "the whole traceback"))
+        wide = max((len(command) for command, _ in rows if len(command) < 40), default=0)
         return [f"{command:<{wide}}    {what}" for command, what in rows]
     blocked = next((r for r in run.steps if r.outcome == "blocked" and r.version), None)
     if blocked is not None and blocked.version:
@@ -315,7 +318,8 @@ def _advice(run: Run) -> list[str]:
         return [f"lineal sql 'from {view}'      look at the refused version"]
     if run.outcome == "cancelled":
         kept = run.counts["made"] + run.counts["reused"]
-        return [f"lineal materialize    carries on{f'; the {kept:,} are kept' if kept > 1 else ''}"]
+        carries = f"; the {kept:,} are kept" if kept > 1 else ""
+        return [f"lineal materialize{asked()}    carries on{carries}"]
     return []
 
 

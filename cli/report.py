@@ -30,7 +30,7 @@ def report(asset: str, partition: str | None, output: str | None) -> None:
     \b
     Examples:
       lineal report delay_model
-      lineal report delay_model@9f3a2c -o audit.html
+      lineal report delays@v3 -o audit.html
     """
     text = opened().report(asset, partition)
     if output == "-":

@@ -14,7 +14,7 @@ from lineal.assets.records import ErrorFacts
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.verdicts import Stale
 from lineal.cli.documents import plan_document
-from lineal.cli.environment import named
+from lineal.cli.environment import asked, named
 from lineal.cli.model_lines import held_text, hold_document, number, promotion_document
 from lineal.cli.planned import reason_lines, retired_lines
 from lineal.cli.render import (
@@ -61,15 +61,16 @@ def status_lines(style: Style, project: Project, found: Status, verbose: bool) -
     lines.extend(_models(style, found))
     lines.extend(("", f"store    {shown}  {size_text(size)}, {plural(count, 'object')}"))
     if gone or any(name != "fresh" for name in groups):
-        lines.extend(("", "  lineal plan"))
+        lines.extend(("", f"  lineal plan{asked()}"))
     return [style.text(row) for row in lines]
 
 
 def _serving(found: Status) -> str:
-    """` delays@production = v3.`"""
+    """` delays@production = v3. delays is held since 21 Nov 18:03.`"""
     live = [m for m in found.models if m.production is not None]
     told = [f"{m.registry}@{PRODUCTION} = v{m.production.version}" for m in live if m.production]
-    return f" {', '.join(told)}." if told else ""
+    held = "".join(f" {m.registry} is {held_text(m.hold)}." for m in found.models if m.hold)
+    return (f" {', '.join(told)}." if told else "") + held
 
 
 def _models(style: Style, found: Status) -> list[str]:

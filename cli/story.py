@@ -34,23 +34,31 @@ _FAILURES = 10  # that are told in full
 def runs_lines(style: Style, stories: Sequence[RunStory]) -> list[str]:
     if not stories:
         return ["No run yet.", "", "  lineal materialize"]
-    rows = [_run_line(story) for story in stories]
+    rows = [row for s in stories for row in style.folded(_told(s), f"{_when(s)}   ")]
     return [style.text(row) for row in (*rows, "", f"  lineal runs {stories[-1].started.run}")]
 
 
 def _run_line(story: RunStory) -> str:
+    return f"{_when(story)}   {_told(story)}"
+
+
+def _when(story: RunStory) -> str:
+    """Which run, when, how it ended and how long it took."""
     started, ended = story.started, story.ended
+    head = f"{started.run:<6} {moment(started.started_at):<13}"
     if ended is None:
-        told = f"{_words(story)}{_where(story)}"
-        return f"{started.run:<6} {moment(started.started_at):<13} not ended   {told}"
-    counts = ", ".join(f"{n:,} {w}" for w, n in ended.counts.items() if n and w != "fresh")
-    if not started.planned and not ended.counts:  # what a person decided, by hand
-        counts = _words(story)
+        return f"{head} not ended"
     took = duration(ended.ended_at - started.started_at)
-    return (
-        f"{started.run:<6} {moment(started.started_at):<13} {ended.outcome:<9} "
-        f"{took:>9}   {counts or 'nothing'}{_where(story)}"
-    )
+    return f"{head} {ended.outcome:<9} {took:>9}"
+
+
+def _told(story: RunStory) -> str:
+    """What came of it; of one that a person made by hand, or that did not end, its words."""
+    ended = story.ended
+    if ended is None or (not story.started.planned and not ended.counts):
+        return f"{_words(story)}{_where(story)}"
+    counts = ", ".join(f"{n:,} {w}" for w, n in ended.counts.items() if n and w != "fresh")
+    return f"{counts or 'nothing'}{_where(story)}"
 
 
 def _where(story: RunStory) -> str:

@@ -88,6 +88,7 @@ class Teller:
             "gitCommit": started.git_commit,
             "gitDirty": started.git_dirty,
             "planned": started.planned,
+            **({} if started.sources is None else {"code": started.sources.digest}),
             **more,
         }
         return {

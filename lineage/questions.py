@@ -138,6 +138,7 @@ def _is_in_slices(content: Content | None) -> bool:
 def _unknown(history: History, asset: str, text: str) -> UsageError:
     names = {step.asset for step in history.steps()}
     if asset not in names:
+        names |= set(history.registries())
         return UsageError(f"nothing was ever made of `{asset}`{did_you_mean(asset, names)}")
     if text == asset:
         told = f"`{asset}` has no version that is current"

@@ -80,7 +80,8 @@ def _run_started(rows: Rows, f: RunStarted, entry: int, position: int) -> None:
     not_yet = (None,) * (2 + len(OUTCOMES))
     rows["run"].append((
         f.run, entry, f.environment, f.who, f.host, f.command, f.python, f.lineal, f.git_commit,
-        f.git_dirty, f.planned, _time(f.started_at), *not_yet,
+        f.git_dirty, None if f.sources is None else f.sources.digest, f.planned,
+        _time(f.started_at), *not_yet,
     ))  # fmt: skip
 
 

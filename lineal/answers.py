@@ -302,7 +302,10 @@ class TrainingFile(NamedTuple):
 
 
 class InputRead(NamedTuple):
-    """What the training read of one asset: `columns` of `known`, none if it is no table."""
+    """What the training read of one asset: `columns` of `known`, none if it is no table.
+
+    `value` is that of a small plain value, such as the best parameters of a study.
+    """
 
     parameter: str
     asset: str
@@ -310,6 +313,7 @@ class InputRead(NamedTuple):
     rows: int | None
     columns: tuple[str, ...]
     known: int
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -368,10 +368,10 @@ class Asking:
             return models(history)
 
     def model(self, name: str) -> ModelShown:
-        from lineal.models import model
+        from lineal.models import model, plain_values
 
         with self._past() as history:
-            return model(history, name)
+            return model(history, name, plain_values(Objects(self.store, self.disk)))
 
     def compare_models(self, first: str, second: str) -> ModelsDifference:
         from lineal.models import compare_models

@@ -26,6 +26,7 @@ _FORMAT = 1
 _ABOUT = "about.json"  # what is what in the archive
 _INSIDE = "project"
 _OUTSIDE = "outside"  # outside/2/x.py lies in the second folder above the project's
+_HIGHEST = 64  # folders above the project's: no path is as deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,12 @@ def lay_out(stored: StoredObject, objects: Objects, folder: Path) -> KeptCode:
             where=str(objects.path(stored)),
             advice="a newer lineal wrote it: update lineal",
         )
-    members = [PurePosixPath(name) for name in files]
-    levels = max((int(m.parts[1]) for m in members if m.parts[0] == _OUTSIDE), default=0)
+    outside = (name for name in files if name.startswith(f"{_OUTSIDE}/"))
+    levels = max(map(_above, outside), default=0)
     root = folder.joinpath(*["above"] * (levels - 1), _INSIDE) if levels else folder
+    places = {_place(root, name): data for name, data in files.items()}
     root.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        place = _place(root, name)
+    for place, data in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
     settings = about["settings"]
@@ -144,7 +145,8 @@ def _packed(definitions: Definitions, settings: Settings) -> bytes:
     told = _File(_ABOUT, json.dumps(about, indent=1).encode())
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in sorted({told, *modules.values(), *texts, *said}):
+        members = {each.name: each for each in (told, *modules.values(), *texts, *said)}
+        for _, each in sorted(members.items()):  # a file may be two modules
             entry = zipfile.ZipInfo(each.name)  # of 1980: no time is in it
             entry.create_system = 3  # the same on every system
             entry.external_attr = 0o644 << 16
@@ -173,7 +175,20 @@ def _place(root: Path, member: str) -> Path:
     first, *rest = PurePosixPath(member).parts
     folder = root
     if first == _OUTSIDE:
-        folder = root.parents[int(rest.pop(0)) - 1]
-    if not rest or ".." in rest or PurePosixPath(member).is_absolute():
-        raise IntegrityError(f"the code of the run holds a file `{member}`, which has no place")
+        folder = root.parents[_above(member) - 1]
+        del rest[0]
+    if not rest or ".." in rest or first not in (_INSIDE, _OUTSIDE):
+        raise _no_place(member)
     return folder.joinpath(*rest)
+
+
+def _above(member: str) -> int:
+    """How many folders above the project's a file lies: 1 for `outside/1/x.py`."""
+    level = PurePosixPath(member).parts[1:2]
+    if not level or not level[0].isdecimal() or not 0 < int(level[0]) <= _HIGHEST:
+        raise _no_place(member)
+    return int(level[0])
+
+
+def _no_place(member: str) -> IntegrityError:
+    return IntegrityError(f"the code of the run holds a file `{member}`, which has no place")

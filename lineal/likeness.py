@@ -158,8 +158,12 @@ def _compared(pairs: Sequence[tuple[Any, Any]], on: str) -> Alike:
             return Alike("other", f"other predictions on {on}")
         scale = max(1.0, float(np.nanmax(np.abs(old), initial=0.0))) if _is_number(old) else 1.0
         if far > _NEAR * scale:
-            rows = np.any((old != new).reshape(len(old), -1), axis=1).sum()
-            apart = f", at most {far:.2g} apart" if _is_number(old) else ""
+            numbers = _is_number(old)
+            others = (
+                ~np.isclose(old, new, 0, _NEAR * scale, equal_nan=True) if numbers else old != new
+            )
+            rows = np.any(others.reshape(len(old), -1), axis=1).sum()
+            apart = f", at most {far:.2g} apart" if numbers else ""
             return Alike("other", f"{rows:,} other predictions on {on}{apart}")
         greatest = max(greatest, far)
     return Alike("predictions", on + (f", at most {greatest:.1g} apart" if greatest else ""))

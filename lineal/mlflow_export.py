@@ -26,6 +26,7 @@ from lineal.assets.registries import Registry
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.tree import upstream
+from lineal.models import training_of
 from lineal.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class _Model(NamedTuple):
     registry: Registry
     registered: Registered
     made: Materialization
+    trained: Materialization  # what computed its bytes: `made` may have chosen it
     started: RunStarted | None
     datasets: tuple[Dataset, ...]
 
@@ -147,13 +149,14 @@ def _model(history: History, name: str, absolute: Callable[[str], str], objects:
     made = history.materialization(registered.materialization)
     if made is None or made.content is None:
         raise IntegrityError(f"nothing is recorded of `{name}`", advice="lineal fsck")
-    origin = history.materialization(made.origin) or made
+    trained = training_of(history, made)
     return _Model(
         registries[registered.registry],
         registered,
         made,
-        history.started(origin.run),
-        _told_apart(_datasets(history, made, absolute, objects)),
+        trained,
+        history.started(trained.run),
+        _told_apart(_datasets(history, trained, absolute, objects)),
     )
 
 
@@ -197,7 +200,7 @@ def _tags(model: _Model) -> dict[str, str]:
         "lineal.tags": ", ".join(registered.tags),
         "lineal.asset": str(Step(registered.asset, registered.partition)),
         "lineal.content": made.content.digest,
-        "lineal.recipe": made.recipe,
+        "lineal.recipe": model.trained.recipe,
         "lineal.materialization": made.id,
         "mlflow.user": registered.who,
     }
@@ -216,9 +219,9 @@ def _params(made: Materialization) -> Iterator[tuple[str, str]]:
 
 def _metrics(model: _Model) -> Iterator[tuple[str, float, float]]:
     """(name, value, when): its own, and what gates scored it."""
-    made = model.made
-    for name, value in made.metrics:
-        yield _REFUSED.sub("_", name), value, made.started_at
+    own = dict((*model.trained.metrics, *model.made.metrics))
+    for name, value in own.items():
+        yield _REFUSED.sub("_", name), value, model.trained.started_at
     for decided in model.registry.decisions.values():
         if decided.content == model.registered.content:
             for score in decided.scores:
@@ -231,14 +234,14 @@ def _metrics(model: _Model) -> Iterator[tuple[str, float, float]]:
 
 def _begun(client: MlflowClient, experiment: str, model: _Model, own: str) -> Run:
     tags: dict[str, Any] = {**_tags(model), _ID: own}
-    started = _millis(model.made.started_at)
+    started = _millis(model.trained.started_at)
     return client.create_run(experiment, start_time=started, tags=tags, run_name=model.name)
 
 
 def _tell(client: MlflowClient, run: str, model: _Model, objects: Objects) -> None:
     from mlflow.entities import Metric, Param
 
-    params = [Param(name, value) for name, value in _params(model.made)]
+    params = [Param(name, value) for name, value in _params(model.trained)]
     metrics = [Metric(name, v, _millis(at), 0) for name, v, at in _metrics(model)]
     for some_params in _some(params):
         client.log_batch(run, params=some_params)
@@ -247,7 +250,7 @@ def _tell(client: MlflowClient, run: str, model: _Model, objects: Objects) -> No
     for some_inputs in _some([_input(one) for one in model.datasets]):
         client.log_inputs(run, datasets=some_inputs)
     _log_files(client, run, model, objects)
-    ended = model.made.started_at + model.made.seconds
+    ended = model.trained.started_at + model.trained.seconds
     client.set_terminated(run, "FINISHED", end_time=_millis(ended))
 
 

@@ -130,7 +130,9 @@ def _loading(handed: Handed) -> list[str]:
 def _data(handed: Handed) -> list[str]:
     shown = handed.shown
     rows = ["## Data", "", "What the training read:", ""]
-    rows += _table(("input", "rows", "partitions", "columns"), map(_read, shown.inputs))
+    rows += _table(
+        ("input", "rows", "partitions", "columns, or the value"), map(_read, shown.inputs)
+    )
     if not shown.inputs:
         rows = ["## Data", "", "The training read no asset."]
     if shown.files:
@@ -142,7 +144,7 @@ def _data(handed: Handed) -> list[str]:
                     _code(file.asset),
                     _code(file.path) if file.path else f"fetched {_cell(file.partition or '')}",
                     size_text(file.bytes),
-                    _code(file.digest[:_SHORT]),
+                    _code(file.digest),
                 )
                 for file in shown.files[:_FILES]
             ),
@@ -159,6 +161,8 @@ def _read(read: InputRead) -> tuple[str, ...]:
     columns = ", ".join(map(_code, read.columns))
     if read.known > len(read.columns):
         columns += f" ({len(read.columns)} of {read.known})"
+    if read.value is not None:
+        columns = _code(repr(read.value))
     rows = f"{read.rows:,}" if read.rows is not None else ""
     return _code(read.asset), rows, _cell(partitions), columns
 

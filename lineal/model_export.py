@@ -17,7 +17,7 @@ from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.lineage.tree import upstream
 from lineal.model_card import SIGNATURE, Handed, card
-from lineal.models import model
+from lineal.models import model, plain_values
 from lineal.packages import Packages
 from lineal.serving import Found, Loading, Needs, features_of, find
 from lineal.storage.objects import Objects
@@ -69,7 +69,8 @@ def export(
     files = {place: objects.read(o) for place, o in stored}
     trusted, versions = _of_skops(found.content, files)
     with closing(History.open(journal, journal.root / "cache")) as history:
-        shown = model(history, f"{found.registered.registry}@v{found.registered.version}")
+        name = f"{found.registered.registry}@v{found.registered.version}"
+        shown = model(history, name, plain_values(objects))
         handed = Handed(
             shown=shown,
             told=history.asset_facts(found.registered.asset),

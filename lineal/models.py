@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lineal.answers import (
     InputRead,
@@ -14,9 +15,11 @@ from lineal.answers import (
     RegistryShown,
     TrainingFile,
 )
+from lineal.assets.errors import LinealError
 from lineal.assets.keys import in_order
 from lineal.assets.reasons import recipe_difference
 from lineal.assets.records import (
+    Content,
     Decided,
     Materialization,
     Reason,
@@ -27,6 +30,11 @@ from lineal.assets.records import (
 )
 from lineal.assets.registries import PRODUCTION, Registry
 from lineal.lineage.facts import History
+
+if TYPE_CHECKING:
+    from lineal.storage.objects import Objects
+
+_SMALL = 1000  # bytes of a plain value that is shown
 
 
 def models(history: History) -> Models:
@@ -62,8 +70,11 @@ def _closed(registry: Registry) -> int:
     return len({d.content for d in closed if d.alias == PRODUCTION})
 
 
-def model(history: History, name: str) -> ModelShown:
+def model(history: History, name: str, read: Callable[[Content], Any] | None = None) -> ModelShown:
     """One registered version: `delays@v3`, `delays@production`.
+
+    Args:
+        read: gives a plain value that the training read, to be shown; without it none is.
 
     Raises:
         UsageError: there is none.
@@ -81,11 +92,25 @@ def model(history: History, name: str) -> ModelShown:
         ),
         decisions=tuple(_decisions(registry, registered.content)),
         files=tuple(_files(steps)),
-        inputs=tuple(_inputs(history, trained)),
+        inputs=tuple(_inputs(history, trained, read)),
         code=history.recipe(trained.recipe) if trained is not None else None,
         steps=_recipes(history, steps),
         environment=history.environment_facts(trained.environment) if trained else None,
     )
+
+
+def plain_values(objects: Objects) -> Callable[[Content], Any]:
+    """What reads a plain value; None where its object is lost or damaged, as `fsck` tells."""
+
+    def read(content: Content) -> Any:
+        from lineal.storage.vault import Vault
+
+        try:
+            return Vault(objects).load(content, "auto")
+        except LinealError:
+            return None
+
+    return read
 
 
 def compare_models(history: History, first: str, second: str) -> ModelsDifference:
@@ -166,11 +191,17 @@ def _decisions(registry: Registry, content: str) -> list[Decided]:
     return sorted(about, key=lambda d: d.at)
 
 
-def training_of(history: History, made: Materialization) -> Materialization:
-    """What computed the bytes of a version: through what was taken over, chosen or handed on."""
+def training_of(
+    history: History, made: Materialization, *, handed_on: bool = True
+) -> Materialization:
+    """What computed the bytes of a version: through what was taken over, chosen or handed on.
+
+    Args:
+        handed_on: by code that gives back what it is given; else only through choices.
+    """
     while True:
         origin = _origin(history, made)
-        handed = _handed_on(history, origin)
+        handed = _handed_on(history, origin, handed_on)
         if handed is None:
             return origin
         made = handed
@@ -182,16 +213,21 @@ def _origin(history: History, made: Materialization) -> Materialization:
     return history.materialization(made.origin) or made
 
 
-def _handed_on(history: History, made: Materialization) -> Materialization | None:
+def _handed_on(history: History, made: Materialization, whole: bool) -> Materialization | None:
     """The input that this very content is; of equal ones that which was chosen."""
     digest = made.content.digest if made.content is not None else ""
-    same = [used for used in made.inputs if used.content == digest and used.materialization]
+    inputs = (used for used in made.inputs if whole or used.mode == "result")
+    same = [used for used in inputs if used.content == digest and used.materialization]
     chosen = [used for used in same if used.partition == made.metadata.get("partition")]
     found = next(iter([*chosen, *same]), None)
     return history.materialization(found.materialization) if found is not None else None
 
 
-def _inputs(history: History, trained: Materialization | None) -> Iterator[InputRead]:
+def _inputs(
+    history: History,
+    trained: Materialization | None,
+    read: Callable[[Content], Any] | None = None,
+) -> Iterator[InputRead]:
     """What was read, all partitions of an input together."""
     groups: dict[tuple[str, str], list[Used]] = {}
     for used in trained.inputs if trained is not None else ():
@@ -209,7 +245,13 @@ def _inputs(history: History, trained: Materialization | None) -> Iterator[Input
             sum(rows) if rows else None,
             tuple(name for name in names if whole or name in some),
             len(names),
+            read(contents[0]) if read is not None and _is_small(contents) else None,
         )
+
+
+def _is_small(contents: Sequence[Content]) -> bool:
+    """Is it one plain value that fits into a line or two?"""
+    return len(contents) == 1 and contents[0].format == "json" and contents[0].bytes <= _SMALL
 
 
 def _sources(history: History, inputs: Iterable[Used]) -> list[Materialization]:

@@ -15,10 +15,6 @@ from lineal import planning
 from lineal.answers import (
     Answer,
     Explanation,
-    Models,
-    ModelsDifference,
-    ModelShown,
-    Moved,
     Overview,
     RunStory,
     Shown,
@@ -28,7 +24,6 @@ from lineal.answers import (
 from lineal.asking import Asking
 from lineal.assets.asset import Arrival
 from lineal.assets.errors import (
-    LinealError,
     SettingsError,
     StoreError,
     UsageError,
@@ -38,11 +33,8 @@ from lineal.assets.names import Step
 from lineal.assets.plan import Plan
 from lineal.assets.records import (
     Acceptance,
-    Hold,
     Materialization,
-    Registered,
 )
-from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import Announcer, Run
 from lineal.assets.versions import When
 from lineal.definitions import Definitions, load
@@ -50,6 +42,7 @@ from lineal.disk import Disk
 from lineal.lineage.facts import History
 from lineal.lineage.journal import Journal
 from lineal.opening import opened
+from lineal.project_models import ProjectModels
 from lineal.resources import replaced
 from lineal.running import Hearers, Runner
 from lineal.settings import Settings, find_root, load_settings
@@ -63,8 +56,6 @@ if TYPE_CHECKING:
     from lineal.fsck import Heard
     from lineal.fsck_report import FsckReport
     from lineal.lineage.compare import RunsDifference
-    from lineal.model_export import Exported
-    from lineal.registering import Made, Registering
     from lineal.reproduced import Reproduction
 
 
@@ -88,7 +79,7 @@ def open(  # noqa: A001  (`lineal.open`, as `gzip.open`)
     return Project(find_root(Path(path)), environment=environment)
 
 
-class Project:
+class Project(ProjectModels):
     """A graph with its store, journal, catalog and settings.
 
     Each call loads the project's code and settings anew, so that an edit between two calls is seen;
@@ -262,6 +253,13 @@ class Project:
         """
         hearers = Hearers(announcer or Announcer(), planned or _nothing, echo, jobs=jobs)
         return self._run(lambda seen: planning.planned_actions(seen, registry, alias), hearers)
+
+    @property
+    def _version(self) -> str:
+        return lineal.__version__
+
+    def _followed_by(self, registry: str, alias: str, echo: Echo | None) -> Run:
+        return self.act(registry, alias, echo=echo)
 
     # ------------------------------------------------------------------------------------ asking
 
@@ -478,141 +476,6 @@ class Project:
             reproducer = Reproducer(self.root, objects, history, place, version)
             found = reproducer.reproduce(name, whole=whole)
         return replace(found, kept=folder)
-
-    # ----------------------------------------------------------------------------------- models
-
-    def models(self) -> Models:
-        """All registries, each with its versions, newest first."""
-        return self._asking.models()
-
-    def model(self, name: str) -> ModelShown:
-        """A registered version with all that is known of it: `delays@v3`, `delays@production`.
-
-        Raises:
-            UsageError: there is none.
-        """
-        return self._asking.model(name)
-
-    def compare_models(self, first: str, second: str) -> ModelsDifference:
-        """How two registered versions differ: metrics, parameters, data, code, packages.
-
-        Raises:
-            UsageError: there is no such version.
-        """
-        return self._asking.compare_models(first, second)
-
-    def promote(
-        self,
-        name: str,
-        alias: str = PRODUCTION,
-        reason: str = "",
-        *,
-        asset: str | None = None,
-        echo: Echo | None = None,
-    ) -> Moved:
-        """Move an alias of a registry to a version (`delays@v3`), and run what follows promotions.
-
-        Args:
-            asset: a version of it (`delay_model`, `delay_model@9f3a2c`) is registered first, if it
-                has no number; `name` is then the registry alone.
-            echo: gets what actions print, as (step, text).
-
-        Raises:
-            UsageError: there is no such version, or the alias names it already.
-            IntegrityError: its bytes are gone or damaged.
-        """
-        return self._followed(self._registering.promote(name, alias, reason, asset), echo)
-
-    def rollback(
-        self,
-        name: str,
-        alias: str = PRODUCTION,
-        reason: str = "",
-        *,
-        echo: Echo | None = None,
-    ) -> Moved:
-        """Move an alias of a registry back to the version before; the one it leaves is withdrawn:
-        no gate promotes it again.
-
-        Args:
-            echo: gets what actions print, as (step, text).
-
-        Raises:
-            UsageError: there is none before.
-            IntegrityError: its bytes are gone or damaged.
-        """
-        return self._followed(self._registering.rollback(name, alias, reason), echo)
-
-    def _followed(self, made: Made, echo: Echo | None) -> Moved:
-        """What was moved, and the run of the actions after it: the move stands if that fails."""
-        try:
-            run = self.act(made.promotion.registry, made.promotion.alias, echo=echo)
-        except LinealError as error:
-            return Moved(*made, None, error)
-        return Moved(*made, run if run.steps else None)
-
-    def register(self, name: str, asset: str, tags: Sequence[str] = ()) -> Registered:
-        """Give a version of an asset the next number in a registry; no alias moves.
-
-        Raises:
-            UsageError: it has a number already, or is no model.
-        """
-        return self._registering.register(name, asset, tags)
-
-    def tag(self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Registered:
-        """Change the tags of a registered version; it is returned as it is then.
-
-        Raises:
-            UsageError: there is no such version, or its tags are so already.
-        """
-        return self._registering.tag(name, add, remove)
-
-    def hold(self, name: str, reason: str = "") -> Hold:
-        """Suspend promotion by gates in a registry: they score and record, and never open.
-
-        Raises:
-            UsageError: there is no such registry, or it is held.
-        """
-        return self._registering.hold(name, True, reason)
-
-    def release(self, name: str, reason: str = "") -> Hold:
-        """Let the gates of a registry promote again.
-
-        Raises:
-            UsageError: there is no such registry, or it is not held.
-        """
-        return self._registering.hold(name, False, reason)
-
-    def export_model(
-        self, name: str, folder: str | os.PathLike[str], *, force: bool = False
-    ) -> Exported:
-        """Write a registered version into a folder: its file, a model card, requirements.
-
-        Args:
-            force: write although other files are there, in place of those of the same names.
-
-        Raises:
-            UsageError: there is no such version, or other files are in the folder.
-            IntegrityError: its bytes are gone or damaged.
-        """
-        from lineal.model_export import export
-
-        version = lineal.__version__
-        return export(self.root, self.journal, name, Path(folder), version, force=force)
-
-    @property
-    def _registering(self) -> Registering:
-        from lineal.registering import Registering
-
-        return Registering(
-            self.root,
-            self.journal,
-            self.history,
-            Objects(self.store, self._disk).intact,
-            lineal.__version__,
-            self.environment,
-            self.settings.environment.promotes,
-        )
 
     # ----------------------------------------------------------------------------------- upkeep
 

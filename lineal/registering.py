@@ -95,11 +95,14 @@ class Registering:
     def _promote_registered(self, history: History, name: str, alias: str, reason: str) -> Made:
         if "@" not in name:
             raise _which(history.registries(), name)
-        self._check_kept(history, history.registries().named(name).registered)
+        meant = history.registries().named(name)
+        self._check_kept(history, meant.registered)
 
         def build(registries: Registries, now: Moment) -> Sequence[Fact]:
             registered = registries.named(name).registered
             registry = registries[registered.registry]
+            if meant.alias is not None and registered.version != meant.registered.version:
+                raise _moved_meanwhile(registry, meant.alias.alias)
             return [self._move(registry, registered, alias, reason, now)]
 
         return _made(*self._record(history, build))
@@ -114,15 +117,14 @@ class Registering:
         reason = _told(reason)
         with closing(self.past()) as history:
             known = _known(history.registries(), name)
-            back = _before(known, alias)
+            back, seen = _before(known, alias), known.at(alias)
             self._check_kept(history, known.versions[back])
 
             def build(registries: Registries, now: Moment) -> Sequence[Fact]:
                 registry = registries[name]
-                target = _before(registry, alias)
-                if target != back:  # somebody else moved it meanwhile: this was not meant
+                if registry.at(alias) != seen:  # what it names now was not meant to be taken back
                     raise _moved_meanwhile(registry, alias)
-                registered = registry.versions[target]
+                registered = registry.versions[back]
                 return [self._moved(registry, registered, alias, reason, now, "rollback")]
 
             return _made(*self._record(history, build))

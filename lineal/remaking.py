@@ -147,11 +147,11 @@ class _Remaking(NamedTuple):
         notes = (*self.order.notes, *self._code(recipe), *self._environment(asset, recipe))
         done = work(task, self.bench)
         seconds = time.perf_counter() - began
-        known = {(path, digest) for path, digest, _ in self.made.unwatched}
+        known = {path for path, _, _ in self.made.unwatched}
         notes += tuple(
-            f"{place} reads {path}, undeclared and not as it was"
-            for path, digest, place in done.outcome.unwatched
-            if (path, digest) not in known
+            f"{place} reads {path}, as it did not when it was made"
+            for path, _, place in done.outcome.unwatched
+            if path not in known
         )
         if done.error is not None:
             told = Alike("failed", f"it failed: {_said(done.error, self.seen.root)}")

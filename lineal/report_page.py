@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from lineal.assets.notebook import size_text
-from lineal.assets.records import RecipePart
+from lineal.assets.records import MODELS, RecipePart
 from lineal.charts import number_text
 from lineal.lineage.drawing import drawn
 from lineal.lineage.layers import Box, to_svg
 from lineal.markup import Html, joined, tag
 from lineal.page_parts import OPEN, badge, counted, duration, row, section, short, table, when
 from lineal.report_versions import gate, metrics, promotions
-from lineal.reporting import MODELS, Made, Metric, Picture, Report
+from lineal.reporting import Made, Metric, Picture, Report
 
 GENERATOR = "lineal report"  # by this a page is known as one that may be written over
 

@@ -29,21 +29,15 @@ def metrics(report: Report) -> Html | None:
     charts = [_chart(points, metric, report.point) for metric in metrics]
     shown = tag("div", *charts, class_="charts") if any(charts) else None
     rows = [_version_row(report, point, metrics) for point in reversed(points)]
-    if report.partitions:
-        title, note, first = "Partitions", _told_parts(report), "partition"
-    else:
-        title, note, first = "Versions", f"{counted(len(points), 'version')}, newest first", ""
-    heads = [(first or "version", ""), ("", ""), ("made (UTC)", ""), ("run", "")]
+    what = "partition" if report.partitions else "version"
+    heads = [(what, ""), ("", ""), ("made (UTC)", ""), ("run", "")]
     heads += [("rows", "number")] if any(_rows(p.made) is not None for p in points) else []
     heads += [(str(m), "number") for m in metrics]
     listed = table(heads, rows, f"All {len(rows):,} as a table")
-    return section("versions", title, note, shown, listed)
-
-
-def _told_parts(report: Report) -> str:
-    count, all_keys = len(report.points), len(report.partitions)
-    told = counted(all_keys, "partition")
-    return told if count == all_keys else f"{told}; the first and the last of them"
+    note = counted(report.total, what)
+    if len(points) < report.total:
+        note += "; the first and the last" if report.partitions else f"; the newest {len(points)}"
+    return section("versions", f"{what.title()}s", note, shown, listed)
 
 
 def _chart(points: Sequence[Point], metric: Metric, told: Point | None) -> Html | None:
@@ -96,7 +90,7 @@ def gate(report: Report) -> Html | None:
     numbers = {r.name: r for r in report.registries}
     rows = [_decision(report, numbers[d.registry], d) for d in decisions]
     heads = [("when (UTC)", ""), ("", ""), ("gate", ""), ("candidate", ""), ("scores", "")]
-    heads += [("against", ""), ("rule", ""), ("why", "")]
+    heads += [("against", ""), ("why, and the rule", "")]
     listed = table(heads, rows, f"All {len(rows):,} decisions")
     return section("gate", "Gate", "what was let through, and what was not", *holds, listed)
 
@@ -122,10 +116,14 @@ def _decision(report: Report, registry: Registry, decided: Decided) -> Html:
         (named or short(decided.content), "short name" if named else "short"),
         (_scores(decided.scores), "short"),
         (f"v{decided.compared}" if decided.compared is not None else "", "short"),
-        (_lines(f"{metric}: {rule}" for metric, rule in decided.rules), "short"),
-        (decided.reason, "long"),
+        (joined((decided.reason, _rules(decided))), "long"),
         here=content is not None and decided.content == content.digest,
     )
+
+
+def _rules(decided: Decided) -> Html:
+    told = "; ".join(f"{metric}: {rule}" for metric, rule in decided.rules)
+    return tag("div", told, class_="soft")
 
 
 def _lines(texts: Iterable[str]) -> Html:

@@ -11,6 +11,7 @@ from lineal.assets.errors import UsageError
 from lineal.assets.names import in_partition
 from lineal.assets.records import (
     DEFAULT_ENVIRONMENT,
+    MODELS,
     SLICES,
     AssetFacts,
     CheckResult,
@@ -27,9 +28,9 @@ from lineal.lineage.facts import History
 from lineal.lineage.tree import Derivation, upstream
 from lineal.shown import is_in_partitions, overview, shown
 
-MODELS = ("joblib", "pickle", "skops")
 _PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 _FIGURES = 12  # at most
+_NEWEST = 200  # versions that are told, at most
 _FEW = 400  # partitions up to which each is told
 _READABLE = 4000  # bytes of a JSON value up to which it is shown
 
@@ -88,7 +89,8 @@ class Report:
         place: the environment, unless it is the one that projects have without any.
         made: the version told of; of an asset with partitions, the one made last.
         current: is it what is current?
-        points: its versions, or its partitions, oldest first.
+        points: its versions, or its partitions, oldest first; of very many not all.
+        total: how many there are.
         derivation: what it was computed from, of all partitions together.
         ways: how each asset of it was made, the asset itself first.
         value: a small JSON value, as text.
@@ -102,6 +104,7 @@ class Report:
     run: RunStarted | None
     partitions: tuple[str, ...]
     points: tuple[Point, ...]
+    total: int
     checks: tuple[CheckResult, ...]
     feeds: tuple[str, ...]
     registries: tuple[Registry, ...]
@@ -159,7 +162,7 @@ def gathered(
     now = history.current(*found.made.step)  # what was current then may be no more
     found = replace(found, current=now.id if now is not None else None)
     registries = _registries(past, found.made.asset, found.versions)
-    points = tuple(_points(past, found, registries))
+    points = tuple(told_versions(past, found, registries))
     return _report(past, project, found, (found.made,), points, registries, (), read)
 
 
@@ -211,6 +214,7 @@ def _report(
         run=next((started for started, _ in history.runs() if started.run == made.run), None),
         partitions=partitions,
         points=points,
+        total=len(partitions) or len({m.content.digest for m in found.versions if m.content}),
         checks=found.checks,
         feeds=found.feeds,
         registries=registries,
@@ -256,14 +260,20 @@ def _registries(
     return tuple(r for _, r in sorted(history.registries().items()) if concerns(r))
 
 
-def _points(history: History, found: Shown, registries: Sequence[Registry]) -> Iterator[Point]:
-    """The versions in the order in which they were first made."""
+def told_versions(
+    history: History, found: Shown, registries: Sequence[Registry]
+) -> Iterator[Point]:
+    """The newest versions and the one that is told of, in the order in which they were made."""
     contents: dict[str, list[Materialization]] = {}
     for made in reversed(found.versions):
         if made.content is not None:
             contents.setdefault(made.content.digest, []).append(made)
     now = next((m for m in found.versions if m.id == found.current), None)
     current = now.content.digest if now is not None and now.content is not None else ""
+    own = found.made.content.digest if found.made.content is not None else ""
+    for digest in list(contents)[:-_NEWEST]:
+        if digest not in (own, current):
+            del contents[digest]
     for digest, all_made in contents.items():
         numbers = [(r, v.version) for r in registries if (v := r.numbered(digest)) is not None]
         marks = ["current"] if digest == current else []

@@ -21,8 +21,17 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from lineal.assets.digest import digest_bytes
 from lineal.assets.errors import IntegrityError, LinealError, StepError, UsageError
-from lineal.assets.records import SLICES, Content, Materialization, RunStarted, StoredObject, Used
+from lineal.assets.records import (
+    MODELS,
+    SLICES,
+    Content,
+    Materialization,
+    RunStarted,
+    StoredObject,
+    Used,
+)
 from lineal.compiled import CompiledCache
 from lineal.deferral import Deferral, Proved
 from lineal.disk import digest_file
@@ -30,6 +39,7 @@ from lineal.finder import ProjectFinder
 from lineal.kept_code import KeptCode, lay_out
 from lineal.likeness import Trial
 from lineal.lineage.facts import History
+from lineal.models import training_of
 from lineal.remaking import Assignment, Order, refused
 from lineal.reproduced import Remade, Reproduction
 from lineal.storage.inspection import place_of
@@ -72,13 +82,15 @@ def named(history: History, name: str) -> tuple[str, Materialization]:
 
 
 def computed(history: History, made: Materialization) -> Materialization:
-    """The materialization whose computation gave the content: not one that reused or chose it."""
-    found = history.materialization(made.origin or made.id) or made
-    for used in found.inputs:
-        if used.mode == "result" and found.content and used.content == found.content.digest:
-            source = history.materialization(used.materialization)
-            return found if source is None else computed(history, source)
-    return found
+    """The materialization whose computation gave the content: not one that reused or chose it.
+
+    To compute a model again is to train it: a step that only handed it on proves nothing.
+    """
+    is_model = made.content is not None and made.content.format in MODELS
+    found = training_of(history, made, handed_on=is_model)
+    if found.kind in _COMPUTED:
+        return found
+    return training_of(history, made, handed_on=False)  # a source holds it as it is
 
 
 class Reproducer:
@@ -190,15 +202,18 @@ class Reproducer:
         if started.lineal != self._version:
             yield f"lineal {started.lineal} → {self._version}"
         for path, digest, place in made.unwatched:
-            if self._digest(path) != digest:
+            if path.endswith("/"):
+                yield f"{place} listed {path} without declaring it, which is not kept"
+            elif digest and self._digest(path) != digest:  # without one it was not there
                 yield f"{place} read {path} without declaring it, which is not as it was"
 
-    def _digest(self, path: str) -> str | None:
+    def _digest(self, path: str) -> str:
+        """Of a file of the project as it is now; of none without it."""
         file = self._root / path
         try:
-            return digest_file(file)[0] if file.is_file() else None
+            return digest_file(file)[0] if file.is_file() else ""
         except OSError:
-            return None
+            return ""
 
     def _files(self, source: Materialization, used: Used) -> Iterator[str]:
         """The files of a source that was read in place, if they are what they were."""
@@ -275,10 +290,13 @@ class Reproducer:
     def _put_back(self, order: Order, kept: KeptCode) -> None:
         """The files that were read undeclared, as far as they are what they were."""
         for path, digest, _ in order.wanted[0].unwatched:
-            target = kept.root / path
-            if self._digest(path) == digest and not target.exists():
+            target, file = kept.root / path, self._root / path
+            if not digest or target.exists() or not file.is_file():
+                continue
+            data = file.read_bytes()
+            if digest_bytes(data) == digest:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes((self._root / path).read_bytes())
+                target.write_bytes(data)
 
     def _answered(
         self, kept: KeptCode, started: RunStarted, orders: Sequence[Order]
@@ -291,7 +309,11 @@ class Reproducer:
         words = [_CHILD, json.dumps(self._path(kept)), str(told), str(answer)]
         # -P: no module of the project stands in for one of Python's.
         done = subprocess.run(
-            [sys.executable, "-P", "-c", *words], cwd=kept.root, stdout=2, check=False
+            [sys.executable, "-P", "-c", *words],
+            cwd=kept.root,
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            check=False,
         )
         if not answer.is_file():
             why = f"the process that computed it {_ended(done.returncode)}"

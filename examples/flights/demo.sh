@@ -8,7 +8,7 @@ show() { # print a command as it would be typed, then run it
     line='$'
     for word in "$@"; do
         case $word in
-            *[!A-Za-z0-9/_.=+-]*) line="$line \"$word\"" ;;
+            *[!A-Za-z0-9/_.=+@-]*) line="$line \"$word\"" ;;
             *) line="$line $word" ;;
         esac
     done
@@ -57,7 +57,7 @@ show lineal lineage delays@v2
 tell "Is it what its record says? Compute it again, from what is recorded alone."
 show lineal reproduce delays@v2
 
-tell "All of it on one page, with its figures: open service/delay_model.html"
+tell "All of it on one page, with its figures: open examples/flights/service/delay_model.html"
 show lineal report delay_model -o service/delay_model.html
 
 tell "Your turn: edit RUSH in examples/flights/features.py, and type  lineal plan  there."

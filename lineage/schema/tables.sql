@@ -19,6 +19,7 @@ create table run (
     lineal varchar,
     git_commit varchar,
     git_dirty boolean,
+    code varchar,
     planned integer,
     started_at timestamp,
     ended_at timestamp,

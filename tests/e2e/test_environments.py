@@ -226,9 +226,10 @@ def test_only_an_environment_that_promotes_opens_a_gate_and_scores_nothing_again
     place = Workplace(tmp_path / "shop")
     place.write("pipeline.py", GATED)
     place.write("lineal.toml", "[environments.prod]\npromote = true\n")
-    tried = place.lineal("materialize")
+    tried = place.lineal("materialize", "--env", "default")
     assert (tried.code, tried.err.count("scoring")) == (0, 1)
     assert "would open" in tried.out
+    assert tried.out.endswith("Try it again:  lineal materialize --env default\n")
     registry = Project(place.root).history().registries()["prices"]
     assert (dict(registry.versions), registry.promotions) == ({}, ())
     assert place.lineal("models").out == "prices   no version yet\n"
@@ -281,3 +282,15 @@ def test_a_wrong_parameter_of_any_environment_is_refused_with_its_line(
         Project(tmp_path, environment="default").plan()
     assert says in str(caught.value)
     assert caught.value.where == f"{tmp_path}/lineal.toml:{where}"
+
+
+def test_what_is_advised_is_for_the_environment_that_was_asked_for(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "p")
+    place.write("lineal.toml", "[environments.production-of-the-north]\n")
+    place.write("pipeline.py", "from lineal import asset\n\n@asset\ndef one():\n    return 1 / 0\n")
+    env = "--env production-of-the-north"
+    failed = place.lineal("materialize", *env.split())
+    assert f"  lineal materialize {env}    carries on from here" in failed.out
+    assert f"  lineal logs one {env}" in failed.out
+    assert "lineal materialize    carries on" in place.lineal("materialize").out
+    assert place.lineal("status", *env.split()).out.endswith(f"  lineal plan {env}\n")

@@ -346,11 +346,11 @@ def test_every_setting_that_init_shows_is_the_default(tmp_path: Path) -> None:
     place = Workplace(tmp_path / "wine")
     place.write("pipeline.py", PIPELINE)
     place.write("lineal.toml", SETTINGS)
-    assert place.make().json["counts"]["made"] == 6
+    assert place.make().json["counts"]["made"] == 7
     shown = re.sub(r"^# (?=\w+ = )", "", SETTINGS, flags=re.MULTILINE)
     assert shown.count("\n#") == SETTINGS.count("\n#") - 5
     place.write("lineal.toml", shown)
-    assert place.make().json["counts"]["fresh"] == 6
+    assert place.make().json["counts"]["fresh"] == 7
 
 
 def test_the_project_of_init_can_be_read_on_one_screen() -> None:
@@ -366,7 +366,7 @@ def test_the_readme_runs_as_written(shell: Shell, tmp_path: Path) -> None:
     copy_of_the_shop(tmp_path / "examples" / "shop")
     said = shell.type(tmp_path, ROOT / "README.md")
     assert "10 made in" in said
-    assert "Nothing to do: 6 fresh" in said
+    assert "Nothing to do: 7 fresh" in said
     assert re.search(r"candidate +strength=10\.0 +never made", said)
     assert re.search(r"model +code changed +pipeline.py:\d+ +pipeline.measurements", said)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -400,6 +400,32 @@ def test_the_blocks_of_the_page_on_assets_are_one_project(empty: Workplace) -> N
     assert warned == {"failing_rows": 1}
 
 
+def test_the_page_on_models_begins_with_a_whole_project_and_its_other_blocks_hold(
+    empty: Workplace,
+) -> None:
+    page = ROOT / "docs" / "models.md"
+    text = page.read_text(encoding="utf-8")
+    opening, _, sections = text.partition("\n## ")
+    empty.write("pipeline.py", labelled(page)["pipeline.py"])
+    said = ""
+    for words in re.findall(r"^\$ lineal (.+)$", opening, re.MULTILINE):
+        answer = empty.lineal(*shlex.split(words))
+        assert answer.code == 0, answer.out + answer.err
+        said += answer.out
+    assert re.search(r"opens: 0\.8840, the first of cancer → cancer v1,", said)
+    assert re.search(r"opens: 0\.9059 vs 0\.8840 of cancer v1 .* → cancer v2,", said)
+    assert "cancer@production: v2 → v1.  deploy ran with v1" in said
+    assert re.search(r"auc +decided .*: opened as cancer v1, 0\.8840, the first of cancer\n", said)
+    assert (empty.root / "service" / "model.joblib").stat().st_size > 0
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(block, page.name, "exec")
+    for query in re.findall(r'^ +lineal sql "(.+)"$', text, re.MULTILINE):
+        assert empty.lineal("sql", query).code == 0, query
+    headings = re.findall(r"^## (.+)$", "## " + sections, re.MULTILINE)
+    listed = re.findall(r"^\| \[(.+?)\]\(#", opening, re.MULTILINE)
+    assert listed == headings == list(dict.fromkeys(headings))
+
+
 def labelled(document: Path) -> dict[str, str]:
     """The Python blocks of a document that begin with the name of their file, by that name."""
     text = document.read_text(encoding="utf-8")
@@ -424,7 +450,8 @@ def test_the_pipeline_of_the_page_on_other_tools_runs_as_written(empty: Workplac
     assert "['distance'] → ['hour', 'distance']" in said
     assert re.search(r"opens: 0\.6\d+ vs 0\.4\d+ of delays v1 .* → delays v2, production", said)
     assert re.search(r"stays closed: 0\.4\d+ vs 0\.6\d+ of delays v2", said)
-    assert "delays@production: v2 → v1." in said
+    assert "delays@production: v2 → v1.  deploy ran with v1 in" in said
+    assert "Nothing to do: 7 fresh" in said  # after the rollback
     assert "data/flights.csv" in said
     moves = empty.lineal(
         "sql", "--json", "select version from lineage.promotion order by promoted_at, id"

@@ -18,7 +18,7 @@ PIPELINE = """
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from lineal import Result, asset, source
+from lineal import Result, asset, best_of, grid, source
 
 source("raw/orders", "data/*.csv")
 
@@ -28,10 +28,12 @@ def train(raw_orders: pd.DataFrame) -> pd.DataFrame:
     return raw_orders
 
 
-@asset
-def model(train: pd.DataFrame, strength: float = 0.5, way: str = "plain"):
-    fitted = LinearRegression().fit(train[["id"]], train["amount"])
-    return Result(fitted, metrics={"r2 (all)": 0.75})
+@asset(partitions=grid(strength=[0.5, 0.7]))
+def tried(train: pd.DataFrame, *, strength: float, way: str = "plain"):
+    fitted = LinearRegression(fit_intercept=strength < 0.6).fit(train[["id"]], train["amount"])
+    return Result(fitted, metrics={"r2 (all)": 1.25 - strength})
+
+model = best_of(tried, metric="r2 (all)", name="model")
 """
 STORE = "sqlite:///mlflow.db"
 

@@ -1,7 +1,10 @@
 """Registered models at the command line: promoted by hand, taken back, held, tagged."""
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from blake3 import blake3
@@ -67,14 +70,20 @@ def moves(place: Workplace) -> list[tuple[str, int, int | None]]:
     return [(row["how"], row["version"], row["previous"]) for row in rows]
 
 
-@pytest.fixture
-def place(tmp_path):
-    place = Workplace(tmp_path)
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    place = Workplace(tmp_path_factory.mktemp("made") / "once")
     place.write("pipeline.py", PIPELINE)
     flown(place, "2026-01", 5, 20, 40)
     flown(place, "2026-02", 10, 30)
     place.make()
-    return place
+    return place.root
+
+
+@pytest.fixture
+def place(tmp_path, made_once):
+    shutil.copytree(made_once, tmp_path / "project")
+    return Workplace(tmp_path / "project")
 
 
 def test_a_model_is_promoted_by_hand_taken_back_and_promoted_again(place):
@@ -133,6 +142,8 @@ def test_a_registry_is_held_and_released_its_versions_are_tagged_and_all_of_it_i
     told = said(place)
     assert "staging   #trial" in told
     assert "held since" in told and '"bad on weekends"' in told
+    status = place.lineal("status").out
+    assert "all fresh. delays is held since" in status and '"bad on weekends".' in status
     said(place, "release", "delays")
     (registry,) = place.lineal("models", "--json").json
     assert (registry["held"], registry["aliases"]) == (None, {"staging": "v1"})
@@ -171,7 +182,7 @@ def test_a_version_is_told_with_its_past_and_with_what_it_rests_on(place):
     for row in (
         "auc   0.7000 → 0.8000   (+0.1)",
         "depth   2 → 3",
-        "5 rows  2026-01…02 → 6 rows  2026-01…03",
+        "5 rows of 2026-01…02 → 6 rows of 2026-01…03",
         "+ data/flights-2026-03.csv",
         "~ data/flights-2026-02.csv",
     ):
@@ -181,6 +192,27 @@ def test_a_version_is_told_with_its_past_and_with_what_it_rests_on(place):
     assert (differing["same"], len(differing["files"]["changed"])) == (False, 1)
     assert "one version: nothing differs" in said(place, "compare", "delays", "v1", "v1")
     assert "1 version named" in refused(place, "compare", "delays", "v1")
+
+
+def test_the_best_parameters_that_a_training_read_are_shown(tmp_path):
+    place = Workplace(tmp_path)
+    place.write(
+        "pipeline.py",
+        "from lineal import asset\n\n\n@asset\ndef best():\n    return {'C': 0.725}\n\n\n"
+        "@asset\ndef model(best):\n    return {'weights': [best['C']]}\n",
+    )
+    place.make()
+    said(place, "promote", "delays", "--from", "model")
+    assert "  best   {'C': 0.725}\n" in said(place, "show", "delays")
+    (read,) = place.lineal("models", "show", "delays", "--json").json["inputs"]
+    assert read["value"] == {"C": 0.725}
+    said(place, "export", "delays", str(tmp_path / "out"))
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "| `best` |  |  | `{'C': 0.725}` |" in card
+    stored = Path(place.lineal("path", "best").out.strip())
+    (place.root / stored).chmod(0o644)
+    (place.root / stored).write_text("{}")
+    assert "  best   read whole\n" in said(place, "show", "delays")  # damaged: not shown
 
 
 def test_a_registered_name_stands_wherever_a_version_does(place):
@@ -197,6 +229,7 @@ def test_a_registered_name_stands_wherever_a_version_does(place):
     assert head.endswith("delays v1")
     assert place.lineal("lineage", "delays").out.splitlines()[0].endswith("delays v2, production")
     assert any("data/flights-2026-02.csv" in row for row in below)
+    assert "`delay`; did you mean `delays`?" in place.lineal("show", "delay").err
     down = place.lineal("lineage", "raw/flights", "--down").out
     assert "delays v2, production" in down
     nodes = place.lineal("lineage", "delays@v1", "--json").json["nodes"]
@@ -300,19 +333,21 @@ def test_a_registered_version_whose_object_is_gone_is_named_and_not_promoted(pla
     said(place, "promote", "delays", "--from", "delay_model")
     (first,) = Project(place.root).path("delays@v1")
     first.unlink()
-    told = place.lineal("fsck")
+    told = place.lineal("fsck", "--level", "objects")
     assert told.code == 3
     assert "(delays v1)" in told.out
     back = place.lineal("models", "rollback", "delays", "--reason", "bad")
     assert back.code == 3
     assert "is gone" in back.err or "missing" in back.err
     assert len(moves(place)) == 2
-    repaired = place.lineal("fsck", "--repair").out
+    repaired = place.lineal("fsck", "--level", "objects", "--repair").out
     assert "(delays v1) is lost: run r1 made it" in repaired
-    assert place.lineal("fsck").code == 0  # known to be lost, and nothing names it
+    assert (
+        place.lineal("fsck", "--level", "objects").code == 0
+    )  # known to be lost, and nothing names it
     (second,) = Project(place.root).path("delays@production")
     second.write_bytes(b"tampered" * 10)
-    assert "(delays v2" in place.lineal("fsck").out
+    assert "(delays v2" in place.lineal("fsck", "--level", "objects").out
 
 
 def test_what_an_alias_names_is_missed_though_it_is_current_no_more(place):
@@ -322,8 +357,8 @@ def test_what_an_alias_names_is_missed_though_it_is_current_no_more(place):
     place.make()
     live.unlink()
     for _ in range(2):
-        assert place.lineal("fsck", "--repair").code == 3
-        assert "(delays v1)" in place.lineal("fsck").out
+        assert place.lineal("fsck", "--level", "objects", "--repair").code == 3
+        assert "(delays v1)" in place.lineal("fsck", "--level", "objects").out
 
 
 GATED = """
@@ -420,6 +455,38 @@ def test_an_environment_that_does_not_promote_moves_nothing_by_hand(place):
     assert "production" in said(place, "--env", "dev")
 
 
+def test_a_move_by_hand_is_refused_if_others_moved_the_alias_meanwhile(place):
+    project = Project(place.root)
+    for depth in (1, 2):
+        project.register("delays", f"candidate depth={depth}")
+        project.promote(f"delays@v{depth}")
+    project.promote("delays@v1", alias="staging")
+
+    def meanwhile(*others):
+        """Moves by hand that take place while the bytes of a model are checked."""
+        waiting = list(others)
+
+        def intact(stored):
+            while waiting:
+                waiting.pop(0)()
+            return project.store
+
+        return replace(project._registering, intact=intact)
+
+    taken_back_and_put_there_again = (
+        lambda: project.rollback("delays", reason="one"),
+        lambda: project.promote("delays@v2", reason="other"),
+    )
+    with pytest.raises(UsageError, match="`delays@production` was moved meanwhile: it is v2"):
+        meanwhile(*taken_back_and_put_there_again).rollback("delays", "production", "late")
+    to_another = meanwhile(lambda: project.promote("delays@v2", alias="staging"))
+    with pytest.raises(UsageError, match="`delays@staging` was moved meanwhile: it is v2"):
+        to_another.promote("delays@staging", "canary", "", None)
+    (registry,) = project.models()
+    assert {a: p.version for a, p in registry.aliases.items()} == {"production": 2, "staging": 2}
+    assert [v.withdrawn for v in registry.versions] == [None, None]
+
+
 def test_two_processes_that_register_at_once_get_two_numbers(place):
     moving = """
 import sys
@@ -459,4 +526,4 @@ project.promote(f"delays@v{key}", alias=f"of{key}")
     assert all(found == sorted(found) for found in numbers)
     (registry,) = Project(place.root).models()
     assert {a: p.version for a, p in registry.aliases.items()} == {"of1": 1, "of2": 2}
-    assert place.lineal("fsck").code == 0
+    assert place.lineal("fsck", "--level", "objects").code == 0

@@ -148,12 +148,12 @@ def test_init_then_materialize_then_nothing_to_do(tmp_path: Path, empty: Workpla
     commands.root = tmp_path / "wine"
     first = commands.run("materialize")
     assert first.code == 0, first.err
-    assert "6 made in" in first.out
+    assert "7 made in" in first.out
     place = Workplace(tmp_path / "wine")
     before = place.files()
     second = commands.run("materialize")
     assert second.code == 0
-    assert second.out.startswith("Nothing to do: 6 fresh, checked in")
+    assert second.out.startswith("Nothing to do: 7 fresh, checked in")
     assert second.stderr == b""
     assert place.files() == before
 

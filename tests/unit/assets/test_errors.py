@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -37,6 +38,14 @@ def one(kind: type[LinealError]) -> LinealError:
 def fields(error: LinealError) -> dict[str, object]:
     inner = {"errors": [fields(each) for each in getattr(error, "errors", ())]}
     return {**vars(error), **inner, "args": error.args, "text": str(error)}
+
+
+def test_python_s_own_traceback_says_where_and_how_to_mend_it() -> None:
+    error = LinealError("it broke", where="a.sql:2", advice="mend it")
+    told = "".join(traceback.format_exception_only(error))
+    assert told.splitlines() == [
+        "lineal.assets.errors.LinealError: it broke", "a.sql:2", "mend it",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", sorted(set(kinds()), key=lambda kind: kind.__name__))

@@ -7,7 +7,7 @@ from typing import Any
 
 from lineal.assets.names import Step
 from lineal.assets.records import Content, Decided, Score
-from lineal.assets.run import Run, StepReport
+from lineal.assets.run import Earlier, Run, StepReport
 from lineal.assets.verdicts import Known
 from lineal.cli import documents
 from lineal.cli.gates import behind, gate_lines, still
@@ -59,6 +59,32 @@ def test_what_stays_is_told_of_each_alias_unless_another_gate_moved_it() -> None
         "delays@production is still v3.", "delays@canary names nothing yet.",
     ]  # fmt: skip
     assert still([report(), report(outcome="opened", version=4)]) == []
+
+
+def test_what_stays_is_told_of_a_gate_that_came_not_to_decide() -> None:
+    stays = ("delays@production", 3)
+    skipped = StepReport(Step("auc"), "auc", "skipped", because=("train",), stays=stays)
+    assert still([skipped]) == ["delays@production is still v3."]
+    assert still([skipped._replace(stays=("delays@production", None))]) == [
+        "delays@production names nothing yet."
+    ]
+
+
+def test_scores_taken_over_tell_what_was_decided_and_what_the_alias_names_now() -> None:
+    def again(live: int | None, **found: Any) -> StepReport:
+        earlier = Earlier(CLOSED._replace(**found), live)
+        return report()._replace(outcome="reused", gate=None, earlier=earlier)
+
+    opened = again(2, outcome="opened", version=4, reason="why")
+    (row,) = settled(PLAIN, [opened], 4)
+    assert row.startswith("  =  auc    decided ") and row.endswith(": opened as delays v4, why")
+    assert still([opened]) == ["delays@production is v2."]
+    assert still([opened._replace(earlier=Earlier(opened.earlier.decided, 4))]) == []
+    (row,) = settled(PLAIN, [again(3)], 4)
+    assert row.endswith(": stays closed, " + CLOSED.reason.replace("≥", ">="))
+    assert still([again(3)]) == ["delays@production is v3."]
+    (row,) = settled(PLAIN, [again(3, outcome="kept", version=3)], 4)
+    assert row.endswith(": is delays v3")
 
 
 def test_what_both_were_scored_on_is_told_of_a_closed_gate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -132,6 +133,26 @@ def test_the_modules_that_are_no_part_of_the_root_have_their_folders(
     kept = lay_out(story.started.sources, Objects(made.store), tmp_path / "a")
     assert kept.homes() == [tmp_path / "a" / "shared"]
     assert kept.modules["parts"] == kept.root / "parts" / "__init__.py"
+
+
+@pytest.mark.parametrize(
+    "member",
+    ["outside/0/x", "outside/-1/x", "outside/x", "outside", "outside/99999999/x",
+     "outside/1/../../x", "project/../x", "/x", "x"],
+)  # fmt: skip
+def test_no_archive_writes_outside_of_the_folder(member: str, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(
+            "about.json", '{"format": 1, "modules": {}, "texts": [], "settings": null}'
+        )
+        archive.writestr(member, "attack")
+    objects = Objects(tmp_path / "store")
+    stored = objects.put_bytes(packed.getvalue(), "zip")
+    objects.sync()
+    with pytest.raises(IntegrityError, match=f"holds a file `{member}`, which has no place"):
+        lay_out(stored, objects, tmp_path / "a" / "b")
+    assert not [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
 
 
 def test_code_is_not_written_over_what_is_there(made: Project, tmp_path: Path) -> None:

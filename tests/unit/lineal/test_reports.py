@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import NamedTuple
 
@@ -11,6 +13,8 @@ import pytest
 from lineal.assets.records import Decided, Hold, Promotion, Registered, Score
 from lineal.lineage.registry import Registrar
 from lineal.project import Project
+from lineal.reporting import told_versions
+from lineal.shown import shown
 from tests.e2e.command_line import Workplace
 
 EVIL = '<script>alert("x")</script>'
@@ -52,7 +56,7 @@ def judged(model, flights: pd.DataFrame):
 
 @asset
 def curve(judged: float) -> Figure:
-    """What it finds & misses."""
+    """What it "finds" & misses."""
     return Figure(figsize=(1, 1))
 
 
@@ -204,6 +208,24 @@ def test_metrics_over_versions_are_a_curve_and_the_same_as_a_table(project: Proj
     ]
 
 
+def test_of_very_many_versions_the_newest_are_told_and_that_which_is_asked_for(
+    project: Project,
+) -> None:
+    with closing(project.history()) as history:
+        found = shown(history, "model", lambda content: None)
+        assert found.made.content is not None
+        many = tuple(
+            replace(
+                found.made, id=f"r{n}.1", content=replace(found.made.content, digest=f"{n:064}")
+            )
+            for n in range(300, 0, -1)
+        )
+        one = replace(found, made=many[-1], versions=many, current="r2.1")
+        told = list(told_versions(history, one, ()))
+    ids = [point.made.id for point in told]
+    assert (ids[:3], ids[-1], len(ids)) == (["r1.1", "r2.1", "r101.1"], "r300.1", 202)
+
+
 def test_gates_and_promotions_are_told_newest_first(project: Project) -> None:
     found = page(project, "model")
     decisions = [row[1:] for row in found.rows("gate")]
@@ -214,10 +236,9 @@ def test_gates_and_promotions_are_told_newest_first(project: Project) -> None:
         "v3",
         "auc 0.8300 vs 0.8200",
         "v2",
-        rule,
-        "by a margin",
+        f"by a margin{rule}",
     ]
-    assert decisions[2] == ["opened", "gate", "v1", "auc 0.8100", "", rule, "first of its kind"]
+    assert decisions[2] == ["opened", "gate", "v1", "auc 0.8100", "", f"first of its kind{rule}"]
     assert "ada: until monday" in "".join(found.texts("p", "gate"))
     moves = [row[1:] for row in found.rows("promotions")]
     assert [row[1:3] for row in moves] == [["v2", "v1"], ["v1", "v2"], ["", "v1"]]
@@ -241,7 +262,7 @@ def test_a_figure_of_what_reads_a_version_is_in_the_page_itself(project: Project
     head, _, data = str(image.given["src"]).partition(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(data) == project.load("curve")
-    assert image.given["alt"] == "curve: What it finds & misses."
+    assert image.given["alt"] == 'curve: What it "finds" & misses.'
     first = project.history().versions("model")[-1].content
     assert first is not None
     told = page(project, f"model@{first.digest[:12]}")
@@ -312,10 +333,11 @@ def test_the_command_writes_a_whole_page_and_keeps_what_is_no_report(place: Work
     assert place.lineal("report", "raw/flights", "-o", "raw-flights.html").code == 0
     assert place.lineal("report", "raw/flights").code == 0
     assert place.lineal("report", "raw/flights", "-o", "-").out == file.read_text(encoding="utf-8")
-    nowhere = place.lineal("report", "raw/flights", "-o", "no/such/folder.html")
-    assert nowhere.code == 2
-    assert "can't be written" in nowhere.err
-    assert [p.name for p in place.root.glob(".raw*")] == []
+    for nowhere in ("no/such/folder.html", "data"):
+        refused = place.lineal("report", "raw/flights", "-o", nowhere)
+        assert refused.code == 2
+        assert f"`{nowhere}` can't be written" in refused.err
+    assert [p.name for p in place.root.glob(".data*")] == []
     assert place.lineal("report", "flight").err.count("did you mean") == 1
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import lineal
 from lineal.assets.errors import UsageError
+from lineal.assets.names import Step
 from lineal.assets.records import (
     EnvironmentFacts,
     Fact,
@@ -27,8 +28,10 @@ from lineal.assets.records import (
     StoredObject,
 )
 from lineal.cli.main import lineal as command_line
+from lineal.cli.render import Style
+from lineal.cli.reproduce import reproduction_lines
 from lineal.project import Project
-from lineal.reproduced import Remade, Reproduction
+from lineal.reproduced import Alike, Likeness, Remade, Reproduction
 from lineal.reproduction import computed, named
 from lineal.storage.objects import Objects
 
@@ -78,11 +81,20 @@ def wobbly(train):
 
 @asset
 def peeks(train, *, rest: tuple[int, ...]):
+    assert not Path("not/there.csv").exists()  # noticed as well: it is stale once there is one
     return {"words": Path("extra.txt").read_text().split(), "rows": len(train), "rest": rest}
 
 @asset
 def counted(raw: Path, key: str = secret("REPRODUCE_KEY")):
     return {"lines": raw.read_text().count("\\n"), "letters": len(key)}
+
+@asset(format="pickle")
+def kept(nonced):
+    return nonced
+
+@asset
+def same(clean):
+    return clean
 
 @asset(outputs=["low", "high"])
 def halves(clean):
@@ -225,6 +237,8 @@ def test_what_was_reused_or_chosen_is_computed_as_it_first_was(story: Story) -> 
         assert (chosen.asset, chosen.partition) == ("forest", "depth=2")
         assert computed(history, again) == story.before["train"]
         assert named(history, "delays@v1") == ("delays v1", story.before["best"])
+        assert computed(history, story.before["kept"]).asset == "nonced"  # it is to be trained
+        assert computed(history, story.before["same"]).asset == "same"
         called, now = named(history, "delays@production")
         assert (called, now.asset) == ("delays v2", "best")
 
@@ -241,6 +255,7 @@ def test_what_can_come_out_otherwise_is_told_by_step(
         "low": "bytes", "high": "bytes", "report": "bytes",
     }  # fmt: skip
     assert not found.ok
+    assert [each.notes for each in found.steps if each.ok] == [()] * (len(found.steps) - 1)
     wobbly, nonced = step(found, "wobbly"), step(found, "nonced")
     assert found.sentence().endswith(f"the same bytes; before it, {wobbly.name} is not")
     assert wobbly.told().startswith("x differs: 11 of 11 rows are others, at most ")
@@ -393,3 +408,29 @@ def test_the_command_says_it_in_one_line_and_by_its_exit_code(
     assert document["reproduced"] is False
     (told,) = document["steps"]
     assert (told["outcome"], told["detail"], told["version"]) == ("impossible", why, version)
+
+
+def test_of_very_many_steps_those_are_shown_that_are_not_as_they_were() -> None:
+    def made(number: int, likeness: Likeness, *notes: str) -> Remade:
+        name = f"{number:064x}"[::-1]
+        return Remade(
+            Step("a", f"{number}"), "", "r1", name, Alike(likeness, "x differs"), 1, notes
+        )
+
+    steps = [made(n, "bytes") for n in range(50)]
+    steps[7], steps[9] = made(7, "other"), made(9, "content", "pandas 2 → 3")
+    found = Reproduction("it", tuple(steps), 61.0, Path("/kept"))
+    shown = "\n".join(reproduction_lines(Style.of_terminal(), found))
+    assert shown.startswith(
+        f"it is reproduced: the same bytes; before it, {steps[7].name} is not ("
+    )
+    assert [word in shown for word in ("a 7@", "a 9@", "a 49@", "a 8@")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert "pandas 2 → 3" in shown
+    assert "and 47 more came out as they were" in shown
+    assert shown.endswith("kept in /kept")
+    assert not found.ok

@@ -26,7 +26,7 @@ from lineal.assets.records import (
 )
 from lineal.assets.settled import Settled, known_of
 from lineal.assets.sights import as_recorded, sighted
-from lineal.assets.unsettled import to_rule
+from lineal.assets.unsettled import lacks_scores, to_rule
 from lineal.assets.verdicts import (
     Before,
     BoundCheck,
@@ -423,6 +423,7 @@ def _kept(
     present = {o: m for o, m in current.items() if m is not None and m.fingerprint == wanted[o]}
     together = len({_computation(asset, o, m) for o, m in present.items()}) == 1
     whole = len(present) == len(prints) and together and _exist(present, facts)
+    whole = whole and not lacks_scores(asset, present)
     if whole and (asset.sliced_by is None or all(slices_made(m, facts) for m in present.values())):
         return present
     first = asset.outputs[0]
@@ -435,6 +436,8 @@ def _kept(
                     break
         if len(family) == len(prints) and _exist(family, facts) and _proved(family, facts):
             if asset.sliced_by is not None and not slices_made(candidate, facts):
+                continue
+            if lacks_scores(asset, family):
                 continue
             # Found under another asset's name it is still this step's content.
             return family

@@ -141,17 +141,19 @@ class GateSteps:
         its = one_used(given, rival, arrival_of(given, many=False))
         if its is None:
             return None
-        past = self.ledger.facts.past
+        past, named = self.ledger.facts.past, {metric for metric, _ in gate.rules}
         for made in past.by_fingerprint(self._print(asset, gate, used, its)):
-            if made.outcome in ("made", "reused") and not made.unwatched:
-                return dict(made.metrics)
+            found = dict(made.metrics)
+            if made.outcome in ("made", "reused") and not made.unwatched and named <= found.keys():
+                return found
         at = registry.at(gate.alias)
         for one in registry.decisions.values():
             if at is None or (one.gate, one.compared) != (asset.name, at.version) or one.unscored:
                 continue
             made_then = self.materialization(one.materialization)
             scores = {s.metric: s.production for s in one.scores if s.production is not None}
-            if made_then is None or made_then.unwatched or len(scores) < len(one.scores):
+            known = named <= scores.keys() and len(scores) == len(one.scores)
+            if made_then is None or made_then.unwatched or not known:
                 continue
             of_model = (u for u in made_then.inputs if u.parameter == gate.parameter)
             model = next(of_model, None)  # its parameter may have had another name then

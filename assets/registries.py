@@ -221,9 +221,7 @@ class Registries(Mapping[str, Registry]):
         if number is not None:
             found = registry.versions.get(int(number[1]))
             if found is None:
-                last = max(registry.versions, default=0)
-                there = f"it has v1 to v{last}" if last else "none was registered yet"
-                raise UsageError(f"`{name}` has no version {at}", advice=there)
+                raise UsageError(f"`{name}` has no version {at}", advice=_there(registry))
             return Named(found)
         alias = at or PRODUCTION
         move = registry.at(alias)
@@ -236,6 +234,16 @@ class Registries(Mapping[str, Registry]):
                 advice="lineal fsck",
             )
         return Named(registered, move)
+
+
+def _there(registry: Registry) -> str:
+    """Which versions there are; a damaged journal may have lost some."""
+    last = max(registry.versions, default=0)
+    if not last:
+        return "none was registered yet"
+    lost = [f"v{n}" for n in range(1, last) if n not in registry.versions]
+    told = "it has v1" if last == 1 else f"it has v1 to v{last}"
+    return f"{told}; nothing is recorded of {', '.join(lost)}" if lost else told
 
 
 def _no_alias(registry: Registry, alias: str, *, asked: bool) -> UsageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from lineal.assets.asset import Asset, Gate
@@ -41,6 +41,18 @@ def _open_again(found: Decided, registry: Registry, *, promotes: bool) -> bool:
     return bool(
         _released(found, registry) or _promoting(found, promotes) or _moved(found, registry)
     )
+
+
+def lacks_scores(asset: Asset, kept: Mapping[str, Materialization]) -> bool:
+    """Has what was kept of a gate no score for one of its rules?
+
+    The name of a gate is in no fingerprint, but is what its one score is called: a gate that was
+    renamed, or another with the same code, scores for itself.
+    """
+    if asset.gate is None:
+        return False
+    scores = dict(kept[asset.name].metrics)
+    return any(metric not in scores for metric, _ in asset.gate.rules)
 
 
 def to_rule(asset: Asset, decision: Decision, facts: Facts) -> Decision:

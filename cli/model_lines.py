@@ -95,6 +95,13 @@ def _later(first: float, then: float) -> str:
 
 def _below(style: Style, found: RegistryShown) -> list[str]:
     told = [held_text(found.hold)] if found.hold is not None else []
+    there = {version.registered.version for version in found.versions}
+    told += [
+        f"{alias} is v{move.version}, and nothing is recorded of that: "
+        f"lineal models promote {found.name} vN"
+        for alias, move in found.aliases.items()
+        if move.version not in there
+    ]
     if len(found.versions) > 1:
         one, other = found.versions[1].registered.version, found.versions[0].registered.version
         told.append(f"lineal models compare {found.name} v{one} v{other}")

@@ -288,6 +288,23 @@ def test_a_gate_whose_model_has_another_parameter_now_scores_both_anew():
     assert bench.at_rest()
 
 
+def test_gates_of_the_same_code_score_each_for_itself():
+    """One score is called like its gate, and what the code is called is in no fingerprint."""
+    bench = Bench()
+    bench.opens(0.8)
+    bench.recipes["again"] = bench.facts(bench.graph).recipes["auc"]
+    named = auc(name="again", rules=[("again", Rule())])
+    bench.replace(replace(named, gate=replace(named.gate, alias="canary")))
+    steps = {s.step.asset: s.gate.outcome for s in bench.run().steps if s.step.asset == "again"}
+    assert (steps, bench.current("again")) == ({"again": "opened"}, {"again": 0.8})
+    assert bench.at_rest()
+    bench.train(0.9)
+    found = [s.gate.outcome for s in bench.run().steps if s.gate is not None]
+    assert (found, bench.at_rest()) == (["opened", "opened"], True)
+    bench.train(0.8)  # known to both, each by its own scores
+    assert {s.outcome for s in bench.run().steps if s.step.asset in ("auc", "again")} == {"reused"}
+
+
 def test_other_rules_are_another_question_and_the_scores_stay():
     bench = Bench(rules=[("auc", Rule(margin=0.2))])
     bench.decide()

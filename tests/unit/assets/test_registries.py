@@ -46,6 +46,13 @@ def test_an_alias_names_what_it_was_moved_to_last():
     assert [move.id for move in found.moves("production")] == ["p1", "p2"]
 
 
+def test_versions_that_a_damaged_journal_lost_are_told():
+    found = Registries([registered(1), registered(3)])
+    with pytest.raises(UsageError) as refused:
+        found.named("delays@v2")
+    assert refused.value.advice == "it has v1 to v3; nothing is recorded of v2"
+
+
 def test_a_rollback_withdraws_what_it_leaves_until_a_person_promotes_it():
     left = delays(moved(1, 1, None), moved(2, 2, 1), moved(3, 1, 2, "rollback"))
     assert set(left.withdrawn) == {2}

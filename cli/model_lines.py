@@ -22,7 +22,7 @@ def models_lines(style: Style, found: Models) -> list[str]:
     if not found.registries:
         told = "No model is registered: a gate registers what it lets through, or you do."
         rows = style.folded(told, "", "  ")
-        return [*rows, "", "  lineal models promote delays --from delay_model"]
+        return [*rows, "", "  lineal models promote REGISTRY --from ASSET"]
     rows = []
     for registry in found:
         rows += [*([""] if rows else []), *_registry(style, registry)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple, Protocol
 
 from lineal.assets.asset import Arrival, Check, Contract, Files, Query
@@ -76,10 +76,6 @@ class Vault(Protocol):
 
     def runs_as_stored(self, content: Content) -> bool:
         """Is the project's code that a value brings along what it was when that was stored?"""
-        ...
-
-    def present(self, contents: Iterable[Content]) -> frozenset[str]:
-        """The byte digests among these contents' objects that exist now, with the right size."""
         ...
 
 

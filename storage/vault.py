@@ -172,9 +172,6 @@ class Vault:
         """Make everything written since the last sync durable."""
         self.objects.sync()
 
-    def present(self, contents: Iterable[Content]) -> frozenset[str]:
-        return self.objects.present(stored for content in contents for stored in content.objects)
-
     def _streamed(self, value: Any, contract: Contract, name: str) -> HeldFiles:
         from lineal.storage.memory import quarter
         from lineal.storage.streams import take_in

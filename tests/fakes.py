@@ -142,10 +142,6 @@ class MemoryVault(Vault):
     def runs_as_stored(self, content: Content) -> bool:
         return True
 
-    def present(self, contents: Iterable[Content]) -> frozenset[str]:
-        named = {o.digest for content in contents for o in content.objects}
-        return frozenset(named & self.objects.keys())
-
     def holds(self, content: Content) -> bool:
         return all(o.digest in self.objects for o in content.objects)
 

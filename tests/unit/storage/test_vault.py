@@ -420,12 +420,6 @@ def test_a_registered_save_that_fails_is_told(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------ the whole
 
 
-def test_present_tells_which_objects_exist(vault: Vault) -> None:
-    here, gone = stored(vault, {"a": 1}), stored(vault, {"a": 2})
-    vault.objects.path(gone.objects[0]).unlink()
-    assert vault.present([here, gone]) == {here.objects[0].digest}
-
-
 def test_a_damaged_table_is_never_handed_over(vault: Vault) -> None:
     content = stored(vault, pd.DataFrame({"a": range(1000)}))
     path = vault.objects.path(content.objects[0])

@@ -559,7 +559,7 @@ class _Loop:
 
     def _refuse_undeclared(self, asset: Asset, outcome: Outcome) -> None:
         undeclared = [u for u in outcome.unwatched if is_told(u)]
-        if undeclared and self.around.strict:
+        if undeclared and self.around.strict and asset.action is None:  # that is done by now
             path, _, place = undeclared[0]
             raise StepError(
                 f"`{asset.name}` reads {path}, which no source declares",

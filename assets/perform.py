@@ -193,7 +193,8 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
             made = {asset.name: _canonical(asset, asset.name, value, workshop)}
     else:
         values, traced = _call(task, workshop)
-        made = {o: _canonical(asset, o, value, workshop) for o, value in values.items()}
+        keep = _canonical if task.promoted is None else _noted
+        made = {o: keep(asset, o, value, workshop) for o, value in values.items()}
         if asset.derives:
             refuse_untrue(asset.derives, _sides(task, made))
     seconds = time.perf_counter() - started
@@ -274,9 +275,10 @@ def _call(task: Task, workshop: Workshop) -> tuple[dict[str, Any], Trace]:
     ):
         arguments.update(_from_outside(asset, task.parameters, task, workshop))
         values = _by_output(asset, call_by_name(asset.function, arguments))
-        values = {o: _taken_in(asset, o, value, workshop) for o, value in values.items()}
+        if task.promoted is None:
+            values = {o: _taken_in(asset, o, value, workshop) for o, value in values.items()}
     drifted = workshop.user_code.drift(asset)
-    if drifted is not None:
+    if drifted is not None and task.promoted is None:  # no fingerprint rests on an action's code
         raise StepError(
             drifted,
             where=str(asset.where),
@@ -443,6 +445,14 @@ def _canonical(asset: Asset, output: str, value: Any, workshop: Workshop) -> Mad
     if parts:
         metadata = {**metadata, "slices": [[key, part.content.digest] for key, part in parts]}
     return Made(canonical, _numbers(result.metrics, output), metadata, parts)
+
+
+def _noted(asset: Asset, output: str, value: Any, workshop: Workshop) -> Made:
+    """What an action returned. Its work is done outside: what can't be kept must not undo that."""
+    try:
+        return _canonical(asset, output, value, workshop)
+    except ContentError as error:
+        return _canonical(asset, output, f"not kept: {error.message}", workshop)
 
 
 def _whole(asset: Asset, result: Result) -> Any:

@@ -230,6 +230,20 @@ def test_what_it_returned_is_lost_and_nothing_is_deployed_again(served: Served) 
     assert len(served.deployed()) == 1
 
 
+def test_what_is_done_is_not_done_again_for_what_it_returned_or_read(served: Served) -> None:
+    served.edit("pipeline.py", 'return {"sent": promotion.version}', "return object()")
+    served.edit("pipeline.py", "    print(", '    Path("template.txt").read_text()\n    print(')
+    served.write("template.txt", "served")
+    served.write("lineal.toml", '[project]\nname = "served"\nstrict = true\n')
+    served.trained(1)
+    move(served.root, 1)
+    said = served.lineal("materialize", "deploy")
+    assert said.code == 0, said.out + said.err
+    assert len(served.deployed()) == 1
+    assert "not kept: " in served.lineal("show", "deploy").out
+    assert "Nothing to do" in served.lineal("materialize", "deploy").out
+
+
 def test_a_name_that_is_nearly_a_registry_is_refused_and_another_one_is_not(
     served: Served,
 ) -> None:

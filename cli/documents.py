@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lineal.assets.errors import DefinitionErrors, LinealError
@@ -13,7 +13,7 @@ from lineal.assets.plan import Plan, PlannedStep
 from lineal.assets.records import Reason, Retirement
 from lineal.assets.run import Run
 from lineal.assets.verdicts import Stale
-from lineal.cli.gates import gate_document
+from lineal.cli.gates import gate_document, named
 
 
 def instant(seconds: float) -> str:
@@ -46,6 +46,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return {"steps": [planned_step(s) for s in plan.steps], "retired": retired(plan.retired)}
 
 
+def _promotion(told: Mapping[str, Any]) -> dict[str, Any]:
+    """For which move of an alias an action ran."""
+    return {**told, "version": named(told["version"]), "previous": named(told["previous"])}
+
+
 def run_document(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
@@ -60,7 +65,7 @@ def run_document(run: Run) -> dict[str, Any]:
                 "version": s.version,
                 "seconds": round(s.seconds, 6),
                 "gate": gate_document(s.gate),
-                **({} if s.promotion is None else {"promotion": s.promotion}),
+                **({} if s.promotion is None else {"promotion": _promotion(s.promotion)}),
             }
             for s in run.steps
         ],

@@ -113,6 +113,11 @@ def _standing(report: StepReport) -> tuple[str, str] | None:
     return name, f"is still v{version}" if version else "names nothing yet"
 
 
+def named(version: int | None) -> str | None:
+    """A registered version in `--json`: `v3`."""
+    return None if version is None else f"v{version}"
+
+
 def gate_document(found: Decided | None) -> dict[str, Any] | None:
     """A decision for `--json`."""
     if found is None:
@@ -122,7 +127,7 @@ def gate_document(found: Decided | None) -> dict[str, Any] | None:
         "alias": found.alias,
         "outcome": found.outcome,
         "reason": found.reason,
-        "version": found.version,
-        "compared": found.compared,
+        "version": named(found.version),
+        "compared": named(found.compared),
         "scores": [score._asdict() for score in found.scores],
     }

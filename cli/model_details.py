@@ -9,6 +9,7 @@ from lineal.answers import InputRead, ModelsDifference, ModelShown, ModelVersion
 from lineal.assets.notebook import size_text
 from lineal.assets.records import Decided, EnvironmentFacts, Promotion, Reason, Recipe, Score
 from lineal.cli.documents import instant, reasons
+from lineal.cli.gates import named
 from lineal.cli.model_lines import (
     number,
     promotion_document,
@@ -337,7 +338,7 @@ def _decision_document(decided: Decided) -> dict[str, Any]:
         "alias": decided.alias,
         "outcome": decided.outcome,
         "reason": decided.reason,
-        "compared": f"v{decided.compared}" if decided.compared is not None else None,
+        "compared": named(decided.compared),
         "scores": scores_document(decided.scores),
         "rules": dict(decided.rules),
         "environment": decided.environment,

@@ -12,6 +12,7 @@ from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import StepReport
 from lineal.cli.documents import instant, run_document
 from lineal.cli.environment import asked
+from lineal.cli.gates import named
 from lineal.cli.render import Style, duration, error_lines, moment, padded, plural, span
 
 _VERSIONS = 20  # of a registry
@@ -236,7 +237,7 @@ def promotion_document(move: Promotion | None) -> dict[str, Any] | None:
         "id": move.id,
         "alias": move.alias,
         "version": f"v{move.version}",
-        "previous": f"v{move.previous}" if move.previous is not None else None,
+        "previous": named(move.previous),
         "how": move.how,
         "who": move.who,
         "reason": move.reason,

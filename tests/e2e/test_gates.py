@@ -153,7 +153,7 @@ def test_what_was_decided_is_told_when_asked(life: Life) -> None:
         assert told(said, "stays closed: # vs # of delays v2 (needs ≥ #)"), said.out
         assert "auc: max, margin 0.002" in said.out
         gate = life.place.lineal(*words, "--json").json["gate"]
-        assert (gate["outcome"], gate["compared"]) == ("closed", 2)
+        assert (gate["outcome"], gate["compared"]) == ("closed", "v2")
     last = max(life.registry.decisions.values(), key=lambda each: each.at)
     story = life.place.lineal("runs", last.run)
     assert told(story, "stays closed: # vs # of delays v2 (needs ≥ #)")
@@ -169,7 +169,7 @@ def test_workers_score_and_a_retry_is_told(life: Life) -> None:
     found = life.gate(*columns("a", "c"), "--jobs", "2")
     assert (found["outcome"], found["gate"]["outcome"]) == ("closed", "closed")
     assert (found["gate"]["registry"], found["gate"]["alias"]) == ("delays", "production")
-    assert (found["gate"]["version"], found["gate"]["compared"]) == (None, 2)
+    assert (found["gate"]["version"], found["gate"]["compared"]) == (None, "v2")
     ((metric, candidate, production),) = (each.values() for each in found["gate"]["scores"])
     assert (metric, candidate < production) == ("auc", True)
     made = Project(life.place.root).history().current("auc", None)
@@ -194,7 +194,7 @@ def test_what_production_can_t_be_scored_for_is_told_and_it_stays(life: Life) ->
     assert "delays v2 can't" not in opened.out
     model.unlink()
     missing = life.gate(*columns("a", "b", "c"), "-p", "test.rows=80")
-    assert (missing["gate"]["outcome"], missing["gate"]["compared"]) == ("closed", 2)
+    assert (missing["gate"]["outcome"], missing["gate"]["compared"]) == ("closed", "v2")
     assert "integrity: " in missing["gate"]["reason"]
     assert life.now() == 2
 

@@ -117,7 +117,7 @@ def test_the_document_of_a_run_has_the_decision() -> None:
         "closed",
         {
             "registry": "delays", "alias": "production", "outcome": "closed",
-            "reason": CLOSED.reason, "version": None, "compared": 3,
+            "reason": CLOSED.reason, "version": None, "compared": "v3",
             "scores": [{"metric": "auc", "candidate": None, "production": None}],
         },
     )  # fmt: skip

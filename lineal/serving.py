@@ -114,7 +114,7 @@ def find(journal: Journal, name: str, project: Path | None = None) -> Found:
     known = f"{registered.registry} v{registered.version}"
     if made is None or made.content is None or made.content.digest != registered.content:
         raise IntegrityError(
-            f"the journal knows of no version that is {known}", advice="lineal fsck --deep"
+            f"the journal knows of no version that is {known}", advice="lineal fsck"
         )
     return Found(registered, made, made.content, alias.alias if alias else None)
 

@@ -521,7 +521,8 @@ class Project(ProjectModels):
 
     def _make_again(self, environment: str, steps: Sequence[Step], force: bool) -> Run | None:
         """Make those of these steps that are still declared, where they are current."""
-        there = Project(self.root, self._disk, environment)
+        own = environment == self.environment
+        there = self if own else Project(self.root, self._disk, environment)
         with there.look() as seen:
             if not planning.planned_steps(seen, steps, force)[0].selected:
                 return None

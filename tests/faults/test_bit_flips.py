@@ -104,7 +104,9 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def test_the_store_holds_every_kind_of_file(made: Store) -> None:
     kinds = {path.suffix for path in made.files if path.parts[0] == "objects"}
-    assert kinds == {".bin", ".joblib", ".json", ".npy", ".parquet", ".pickle", ".png", ".txt"}
+    assert kinds == {
+        ".bin", ".joblib", ".json", ".npy", ".parquet", ".pickle", ".png", ".txt", ".zip",
+    }  # fmt: skip
     tops = {path.parts[0] for path in made.files}
     assert tops == {
         "cache", "catalog.duckdb", "catalog.duckdb.seal", "format", "journal", "logs", "objects",

@@ -92,7 +92,7 @@ def test_what_lineal_itself_raises_inside_a_step_fails_that_step_alone(place: Wo
 def test_a_damaged_input_fails_the_step_that_reads_it_and_no_other(place: Workplace) -> None:
     place.write("pipeline.py", TWO)
     place.make("one")
-    (stored,) = (place.root / ".lineal" / "objects").glob("*/*")
+    (stored,) = (place.root / ".lineal" / "objects").glob("*/*.json")
     stored.chmod(0o644)
     stored.write_bytes(b"2")
     place.edit("pipeline.py", "def two(one):", "def free():\n    return 1\n\n@asset\ndef two(one):")

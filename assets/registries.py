@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lineal.assets.errors import IntegrityError, UsageError, did_you_mean
@@ -106,38 +106,36 @@ class Registry:
         own = [d for d in self.decisions.values() if d.materialization in (made.id, made.origin)]
         return max(own, key=lambda each: each.at, default=None)
 
-    def told(self, fact: RegistryFact) -> Registry:
-        """The same, after one more fact."""
-        match fact:
-            case Registered():
-                return replace(self, versions={**self.versions, fact.version: fact})
-            case Tagged():
-                known = self.versions.get(fact.version)
-                if known is None:
-                    return self
-                tagged = known._replace(tags=fact.tags)
-                return replace(self, versions={**self.versions, fact.version: tagged})
-            case Hold():
-                return replace(self, hold=fact if fact.held else None)
-            case Decided():
-                before = self.decisions.get(fact.key)
-                if fact.outcome in WOULD and before is not None and before.outcome not in PASSING:
-                    return self  # said where nothing is promoted: what was decided stays
-                return replace(self, decisions={**self.decisions, fact.key: fact})
-            case Promotion():
-                return replace(
-                    self,
-                    promotions=(*self.promotions, fact),
-                    withdrawn=_withdrawn(self.withdrawn, fact),
-                )
+    def after(self, facts: Iterable[RegistryFact]) -> Registry:
+        """The same, after more facts about it."""
+        versions, withdrawn = dict(self.versions), dict(self.withdrawn)
+        promotions, decisions, hold = list(self.promotions), dict(self.decisions), self.hold
+        for fact in facts:
+            match fact:
+                case Registered():
+                    versions[fact.version] = fact
+                case Tagged() if fact.version in versions:
+                    versions[fact.version] = versions[fact.version]._replace(tags=fact.tags)
+                case Hold():
+                    hold = fact if fact.held else None
+                case Decided() if not _settled(decisions.get(fact.key), fact):
+                    decisions[fact.key] = fact
+                case Promotion():
+                    promotions.append(fact)
+                    _withdraw(withdrawn, fact)
+        return Registry(self.name, versions, tuple(promotions), withdrawn, hold, decisions)
 
 
-def _withdrawn(before: Mapping[int, Promotion], move: Promotion) -> dict[int, Promotion]:
+def _settled(before: Decided | None, said: Decided) -> bool:
+    """What is said where nothing is promoted leaves what was decided."""
+    return said.outcome in WOULD and before is not None and before.outcome not in PASSING
+
+
+def _withdraw(withdrawn: dict[int, Promotion], move: Promotion) -> None:
     """What a person promotes is withdrawn no more; what is rolled back from, is."""
-    found = {version: by for version, by in before.items() if version != move.version}
+    withdrawn.pop(move.version, None)
     if move.how == "rollback" and move.previous is not None and move.previous != move.version:
-        found[move.previous] = move
-    return found
+        withdrawn[move.previous] = move
 
 
 class Named(NamedTuple):
@@ -152,8 +150,14 @@ class Registries(Mapping[str, Registry]):
 
     def __init__(self, facts: Iterable[RegistryFact] = ()) -> None:
         self._known: dict[str, Registry] = {}
+        self._take(facts)
+
+    def _take(self, facts: Iterable[RegistryFact]) -> None:
+        of: dict[str, list[RegistryFact]] = {}
         for fact in facts:
-            self._known[fact.registry] = self[fact.registry].told(fact)
+            of.setdefault(fact.registry, []).append(fact)
+        for name, each in of.items():  # all at once: there may be many decisions
+            self._known[name] = self[name].after(each)
 
     def __getitem__(self, name: str) -> Registry:
         return self._known.get(name) or Registry(name)
@@ -197,9 +201,7 @@ class Registries(Mapping[str, Registry]):
         """The same, after these facts; those of no registry say nothing."""
         found = Registries()
         found._known.update(self._known)
-        for fact in facts:
-            if isinstance(fact, RegistryFact):
-                found._known[fact.registry] = found[fact.registry].told(fact)
+        found._take(fact for fact in facts if isinstance(fact, RegistryFact))
         return found
 
     def named(self, text: str) -> Named:

@@ -56,18 +56,18 @@ def test_versions_that_a_damaged_journal_lost_are_told():
 def test_a_rollback_withdraws_what_it_leaves_until_a_person_promotes_it():
     left = delays(moved(1, 1, None), moved(2, 2, 1), moved(3, 1, 2, "rollback"))
     assert set(left.withdrawn) == {2}
-    again = left.told(moved(4, 2, 1, "person"))
+    again = left.after([moved(4, 2, 1, "person")])
     assert set(again.withdrawn) == set()
 
 
 def test_one_rolls_back_step_by_step_and_never_to_what_is_withdrawn():
     there = delays(moved(1, 1, None), moved(2, 2, 1), moved(3, 3, 2))
     assert there.before("production") == 2
-    once = there.told(moved(4, 2, 3, "rollback"))
+    once = there.after([moved(4, 2, 3, "rollback")])
     assert once.before("production") == 1
-    twice = once.told(moved(5, 1, 2, "rollback"))
+    twice = once.after([moved(5, 1, 2, "rollback")])
     assert twice.before("production") is None
-    again = once.told(moved(5, 4, 2))
+    again = once.after([moved(5, 4, 2)])
     assert again.before("production") == 2
 
 

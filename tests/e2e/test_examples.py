@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from lineal.cli.templates import PIPELINE, SETTINGS
 from tests.e2e.command_line import Workplace
+
+# In one process: the demo is made once, and nobody waits for it.
+pytestmark = pytest.mark.xdist_group("examples")
 
 ROOT = Path(__file__).resolve().parents[2]
 FLIGHTS = ROOT / "examples" / "flights"
@@ -94,17 +96,12 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture(scope="module")
 def demo(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The flights example after its demo, made once for all processes that run these tests."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "flights"
-    with FileLock(shared / "flights.lock"):
-        if not (folder / "said.txt").exists():
-            unwanted = shutil.ignore_patterns("data", ".lineal", "__pycache__")
-            shutil.copytree(FLIGHTS, folder, ignore=unwanted)
-            said = shell.run(folder, "demo.sh")
-            (folder / "said.txt").write_text(said, encoding="utf-8")
+    """The flights example after its demo."""
+    folder = tmp_path_factory.mktemp("demo") / "flights"
+    unwanted = shutil.ignore_patterns("data", ".lineal", "service", "__pycache__")
+    shutil.copytree(FLIGHTS, folder, ignore=unwanted)
+    said = shell.run(folder, "demo.sh")
+    (folder / "said.txt").write_text(said, encoding="utf-8")
     return folder
 
 

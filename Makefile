@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml
 
 test: setup
 	@cores=$$($(BIN)/python -c 'import os; print(os.cpu_count() or 1)'); \
-	parallel=; if [ "$$cores" -gt 1 ]; then parallel="-n auto --dist loadgroup"; fi; \
+	parallel=; if [ "$$cores" -gt 1 ]; then parallel="-n auto --dist loadfile"; fi; \
 	$(BIN)/python -m pytest -q $$parallel
 
 check: setup

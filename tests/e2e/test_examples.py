@@ -17,9 +17,6 @@ import pytest
 from lineal.cli.templates import PIPELINE, SETTINGS
 from tests.e2e.command_line import Workplace
 
-# In one process: the demo is made once, and nobody waits for it.
-pytestmark = pytest.mark.xdist_group("examples")
-
 ROOT = Path(__file__).resolve().parents[2]
 FLIGHTS = ROOT / "examples" / "flights"
 SHOP = ROOT / "examples" / "shop"

@@ -136,5 +136,5 @@ def test_without_mlflow_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "mlflow", None)
     said = place.lineal("export", "mlflow", "prices@v1")
     assert said.code == 2
-    assert "there is no module `mlflow`" in said.err
+    assert "there is no module `mlflow" in said.err
     assert 'pip install "lineal[mlflow]"' in said.err

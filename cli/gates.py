@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lineal.assets.records import Decided
+from lineal.assets.records import Decided, Score
 from lineal.assets.run import StepReport
 from lineal.assets.verdicts import Known
 from lineal.cli.render import Style, duration, item, moment, plural
@@ -129,5 +129,10 @@ def gate_document(found: Decided | None) -> dict[str, Any] | None:
         "reason": found.reason,
         "version": named(found.version),
         "compared": named(found.compared),
-        "scores": [score._asdict() for score in found.scores],
+        "scores": scores_document(found.scores),
     }
+
+
+def scores_document(scores: Iterable[Score]) -> list[dict[str, Any]]:
+    """What was compared, by metric."""
+    return [score._asdict() for score in scores]

@@ -9,11 +9,10 @@ from lineal.answers import InputRead, ModelsDifference, ModelShown, ModelVersion
 from lineal.assets.notebook import size_text
 from lineal.assets.records import Decided, EnvironmentFacts, Promotion, Reason, Recipe, Score
 from lineal.cli.documents import instant, reasons
-from lineal.cli.gates import named
+from lineal.cli.gates import named, scores_document
 from lineal.cli.model_lines import (
     number,
     promotion_document,
-    scores_document,
     span_of,
     version_document,
 )

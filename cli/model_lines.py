@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from lineal.answers import Models, ModelVersion, Moved, RegistryShown
-from lineal.assets.records import Hold, Promotion, Score
+from lineal.assets.records import Hold, Promotion
 from lineal.assets.registries import PRODUCTION
 from lineal.assets.run import StepReport
 from lineal.cli.documents import instant, run_document
 from lineal.cli.environment import asked
-from lineal.cli.gates import named
+from lineal.cli.gates import named, scores_document
 from lineal.cli.render import Style, duration, error_lines, moment, padded, plural, span
 
 _VERSIONS = 20  # of a registry
@@ -247,12 +247,6 @@ def promotion_document(move: Promotion | None) -> dict[str, Any] | None:
         "gate": move.gate or None,
         "scores": scores_document(move.scores),
     }
-
-
-def scores_document(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    return [
-        {"metric": s.metric, "candidate": s.candidate, "production": s.production} for s in scores
-    ]
 
 
 def moved_document(moved: Moved) -> dict[str, Any]:
